@@ -1,0 +1,31 @@
+// Package batcher gathers items into batches, one lane a key, and hands each
+// batch to a sender. It knows nothing of what it carries.
+//
+// # When a batch goes
+//
+// A lane with nothing in flight sends whatever it has at once: an idle lane's
+// first item never waits. While a batch of the lane is in flight, items gather
+// (natural batching); the next batch goes when it is full by count or bytes,
+// when its oldest item has lingered, when too many items wait in all lanes
+// together, or when the batch before it has come back.
+//
+// # Who may send
+//
+// At most Senders batches are being sent in all, and at most SendersPerLane of
+// one lane, so that one slow lane leaves senders for the others. Lanes that are
+// ready and find no free sender queue up, first come first served, and their
+// batches go on growing until it is their turn. A sender that only waits, to
+// try again later, gives its place to others with [Batch.Rest].
+//
+// # Lanes that don't keep up
+//
+// When many items wait and a lane's oldest has waited for MaxWait, the lane is
+// congested: what waits in it is handed to Overflow, so that it does not fill
+// the memory that all lanes share.
+//
+// # Concurrency
+//
+// One goroutine owns all lanes; no lock, no goroutine and no timer per lane.
+// Each batch runs in a goroutine of its own while it is being sent. A lane
+// that becomes empty is forgotten.
+package batcher

@@ -1,0 +1,68 @@
+package batcher
+
+import "time"
+
+// lane gathers the items of one key.
+type lane[K comparable, T any] struct {
+	key      K
+	overhead int
+	items    []waiting[T]
+	bytes    int  // of items
+	inFlight int  // batches being sent, resting ones included
+	queued   bool // stands in the queue for a sender
+}
+
+// waiting is an item that waits, since when, and what it weighs.
+type waiting[T any] struct {
+	item  T
+	size  int
+	since time.Time
+}
+
+func (l *lane[K, T]) add(item T, size int, now time.Time) {
+	l.items = append(l.items, waiting[T]{item: item, size: size, since: now})
+	l.bytes += size
+}
+
+// full tells whether the next batch can't take more.
+func (l *lane[K, T]) full(cfg Config) bool {
+	return len(l.items) >= cfg.MaxEvents || l.overhead+l.bytes >= cfg.MaxBytes
+}
+
+// age tells how long the oldest item has waited.
+func (l *lane[K, T]) age(now time.Time) time.Duration {
+	if len(l.items) == 0 {
+		return 0
+	}
+	return now.Sub(l.items[0].since)
+}
+
+// cut takes the next batch off the lane: the oldest items, as many as fit, and
+// at least one.
+func (l *lane[K, T]) cut(cfg Config) []T {
+	batch := make([]T, 0, min(len(l.items), cfg.MaxEvents))
+	size := l.overhead
+	for _, w := range l.items {
+		size += w.size
+		if len(batch) > 0 && (size > cfg.MaxBytes || len(batch) == cfg.MaxEvents) {
+			break
+		}
+		batch = append(batch, w.item)
+		l.bytes -= w.size
+	}
+	l.items = l.items[len(batch):]
+	if len(l.items) == 0 {
+		l.items = nil // lets the memory go with the batch
+	}
+	return batch
+}
+
+// cutAll takes everything off the lane.
+func (l *lane[K, T]) cutAll() []T {
+	items := make([]T, len(l.items))
+	for i, w := range l.items {
+		items[i] = w.item
+	}
+	l.items, l.bytes = nil, 0
+	return items
+}

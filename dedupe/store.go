@@ -1,0 +1,213 @@
+package dedupe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// State is the answer to a claim.
+type State uint8
+
+// The answers to a claim.
+const (
+	// Failed: Redis did not answer, so nothing is known. Claim again.
+	Failed State = iota
+	// Fresh: the identity was free and is now claimed.
+	Fresh
+	// Own: this very message claimed the identity before. Unless that claim
+	// is the lost answer of a moment ago, the event may have been sent.
+	Own
+	// Taken: the claim of a vanished message was taken over. The event may
+	// have been sent.
+	Taken
+	// Held: another message has the claim. Ask again later.
+	Held
+	// Sent: the event has been accepted before. Drop this copy.
+	Sent
+)
+
+func (s State) String() string {
+	return [...]string{"failed", "fresh", "own", "taken", "held", "sent"}[s]
+}
+
+// Claim asks for the right to send one event.
+type Claim struct {
+	Key   Key
+	Owner Owner
+	// Remember is how long a confirmed event is remembered beyond
+	// [Config.Window]: for events that Meta accepts for longer.
+	Remember time.Duration
+}
+
+// Result is the answer to one [Claim]; Err is set if the state is [Failed].
+type Result struct {
+	State State
+	Err   error
+}
+
+// sent is the value of a key whose event was accepted.
+const sent = "1"
+
+// Store is the claims in one Redis. It is safe for concurrent use.
+type Store struct {
+	redis redis.UniversalClient
+	cfg   Config
+}
+
+// New returns a Store on the given client. The client must not retry commands
+// by itself (MaxRetries -1): a retried claim would meet itself and look like
+// the claim of an earlier life.
+func New(cfg Config, client redis.UniversalClient) *Store {
+	return &Store{redis: client, cfg: cfg}
+}
+
+// Claim claims every identity in one round trip, two if some are contested.
+// The results are in the order of the claims.
+func (s *Store) Claim(ctx context.Context, claims []Claim) []Result {
+	cmds := s.pipeline(ctx, claims, func(pipe redis.Pipeliner, c Claim) redis.Cmder {
+		return pipe.SetArgs(ctx, string(c.Key[:]), int64(c.Owner), redis.SetArgs{Mode: "NX", Get: true, TTL: s.cfg.Window})
+	})
+	results := make([]Result, len(claims))
+	var contested []int
+	for i, cmd := range cmds {
+		switch value, err := cmd.(*redis.StatusCmd).Result(); {
+		case errors.Is(err, redis.Nil):
+			results[i].State = Fresh
+		case err != nil:
+			results[i].Err = explain(err)
+		case value == sent:
+			results[i].State = Sent
+		default:
+			contested = append(contested, i)
+		}
+	}
+	s.contest(ctx, claims, contested, results)
+	return results
+}
+
+// contestScript answers a claim on a key that has an owner. An own claim's age
+// starts anew, so that nobody takes over what is being sent; both are decided
+// in one step, so that a take-over and its owner's return cannot cross.
+const contestScript = `
+local value = redis.call('GET', KEYS[1])
+if value == ARGV[1] then
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  return 'own'
+elseif value == '1' then
+  return 'sent'
+elseif not value or ARGV[2] - redis.call('PTTL', KEYS[1]) >= tonumber(ARGV[3]) then
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+  return value and 'taken' or 'fresh'
+end
+return 'held'`
+
+func (s *Store) contest(ctx context.Context, claims []Claim, contested []int, results []Result) {
+	if len(contested) == 0 {
+		return
+	}
+	subset := make([]Claim, len(contested))
+	for i, at := range contested {
+		subset[i] = claims[at]
+	}
+	cmds := s.pipeline(ctx, subset, func(pipe redis.Pipeliner, c Claim) redis.Cmder {
+		return pipe.Eval(ctx, contestScript, []string{string(c.Key[:])},
+			int64(c.Owner), s.cfg.Window.Milliseconds(), s.cfg.Takeover.Milliseconds())
+	})
+	for i, cmd := range cmds {
+		text, err := cmd.(*redis.Cmd).Text()
+		if err != nil {
+			results[contested[i]].Err = explain(err)
+			continue
+		}
+		results[contested[i]].State = map[string]State{
+			"own": Own, "sent": Sent, "taken": Taken, "fresh": Fresh, "held": Held,
+		}[text]
+	}
+}
+
+// Confirm remembers the events as sent, whoever has the claim by now: they
+// were sent. It returns the claims that could not be confirmed, and why.
+func (s *Store) Confirm(ctx context.Context, claims []Claim) ([]Claim, error) {
+	cmds := s.pipeline(ctx, claims, func(pipe redis.Pipeliner, c Claim) redis.Cmder {
+		return pipe.Set(ctx, string(c.Key[:]), sent, s.cfg.Window+c.Remember)
+	})
+	return failed(claims, cmds)
+}
+
+const releaseScript = `
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+  return redis.call('DEL', KEYS[1])
+end
+return 0`
+
+// Release gives the claims up, each only if it is still its owner's. It returns
+// the claims that could not be released, and why.
+func (s *Store) Release(ctx context.Context, claims []Claim) ([]Claim, error) {
+	cmds := s.pipeline(ctx, claims, func(pipe redis.Pipeliner, c Claim) redis.Cmder {
+		return pipe.Eval(ctx, releaseScript, []string{string(c.Key[:])}, int64(c.Owner))
+	})
+	return failed(claims, cmds)
+}
+
+// Check claims and releases a key of its own: it fails where Redis cannot be
+// reached, is older than 7.0, refuses writes, or forbids a command we need.
+func (s *Store) Check(ctx context.Context) error {
+	probe := []Claim{{Key: NewKey("capi-dispatcher", "check"), Owner: NewOwner(1, uint64(time.Now().UnixNano()))}}
+	if result := s.Claim(ctx, probe)[0]; result.State == Failed {
+		return result.Err
+	}
+	_, err := s.Release(ctx, probe)
+	return err
+}
+
+// pipeline sends one command a claim in one flush and returns the commands,
+// each with its own outcome.
+func (s *Store) pipeline(ctx context.Context, claims []Claim, add func(redis.Pipeliner, Claim) redis.Cmder) []redis.Cmder {
+	if len(claims) == 0 {
+		return nil
+	}
+	// The error of the whole is some command's error: each has its own.
+	cmds, _ := s.redis.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for _, c := range claims {
+			add(pipe, c)
+		}
+		return nil
+	})
+	return cmds
+}
+
+func failed(claims []Claim, cmds []redis.Cmder) ([]Claim, error) {
+	var left []Claim
+	var first error
+	for i, cmd := range cmds {
+		if err := cmd.Err(); err != nil {
+			left = append(left, claims[i])
+			if first == nil {
+				first = explain(err)
+			}
+		}
+	}
+	return left, first
+}
+
+// explain adds what to do to the errors that an operator can mend.
+func explain(err error) error {
+	switch {
+	case redis.HasErrorPrefix(err, "syntax error"):
+		return fmt.Errorf("redis is older than 7.0, which the dispatcher needs: %w", err)
+	case redis.HasErrorPrefix(err, "OOM"):
+		return fmt.Errorf("redis is full; raise maxmemory, with maxmemory-policy noeviction: %w", err)
+	case redis.HasErrorPrefix(err, "NOPERM"):
+		return fmt.Errorf("the redis user needs +get +set +del +pexpire +pttl +eval on all keys: %w", err)
+	case redis.HasErrorPrefix(err, "NOAUTH"), redis.HasErrorPrefix(err, "WRONGPASS"):
+		return fmt.Errorf("redis refuses the user name or password; check redis.username and redis.password_file: %w", err)
+	case redis.HasErrorPrefix(err, "READONLY"):
+		return fmt.Errorf("redis is a read-only replica; use the primary, Sentinel or Cluster: %w", err)
+	default:
+		return fmt.Errorf("redis: %w", err)
+	}
+}

@@ -1,0 +1,203 @@
+package event
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// ErrMalformed says that a message is not JSON as RFC 8259 and RFC 7493 have
+// it: broken syntax, invalid UTF-8, lone surrogates, a member named twice, or
+// nesting beyond reason. Sent on raw, any of these would sink its whole batch.
+var ErrMalformed = errors.New("malformed JSON")
+
+// FaultError says that a message as a whole cannot be read as events.
+type FaultError struct{ Faults []Fault }
+
+func (e *FaultError) Error() string {
+	return "unusable message: " + e.Faults[0].Pointer + ": " + e.Faults[0].Message
+}
+
+// Decoder reads messages. It keeps its buffers from one call to the next and
+// must not be used from two goroutines at once. The zero value is ready.
+type Decoder struct {
+	reader bytes.Buffer
+	json   jsontext.Decoder
+
+	body    []byte
+	members []member // top-level members of the message being read
+	events  []Event  // of the request body being read
+}
+
+// member is one member of the outermost object: its raw name and raw value.
+type member struct{ name, value []byte }
+
+// Decode reads a message: a request body if its object has a "data" array,
+// else one event. What it returns aliases body.
+//
+// The error wraps [ErrMalformed], or is a [*FaultError] when the JSON is sound
+// but holds no events that could be told apart. Faults of a single event are
+// no error; they are in [Event.Faults].
+func (d *Decoder) Decode(body []byte) (Request, error) {
+	d.reset(body)
+	if kind := d.json.PeekKind(); kind != '{' {
+		if kind == 0 {
+			_, err := d.json.ReadToken()
+			return Request{}, malformed(err)
+		}
+		return Request{}, oneFault("", WrongType, "an event, or a request body, is a JSON object")
+	}
+	var single Event
+	isBody, err := d.message(&single)
+	if err != nil {
+		return Request{}, err
+	}
+	if err := d.expectEnd(); err != nil {
+		return Request{}, err
+	}
+	if !isBody {
+		return Request{Events: []Event{single}}, nil
+	}
+	return d.requestBody()
+}
+
+func (d *Decoder) reset(body []byte) {
+	d.reader = *bytes.NewBuffer(body)
+	d.json.Reset(&d.reader)
+	d.body, d.members, d.events = body, d.members[:0], nil
+}
+
+// message reads the outermost object, both ways at once, because only a
+// "data" array tells a request body from an event, and it may come last.
+func (d *Decoder) message(single *Event) (isBody bool, err error) {
+	p := parser{Decoder: d, event: single}
+	start := d.nextValue()
+	err = d.object(func(name []byte) error {
+		from := d.nextValue()
+		if string(name) == "data" && d.json.PeekKind() == '[' {
+			isBody = true
+			return d.dataArray()
+		}
+		if err := p.eventMember(name); err != nil {
+			return err
+		}
+		d.members = append(d.members, member{name: name, value: d.body[from:d.json.InputOffset()]})
+		return nil
+	})
+	if err != nil {
+		return false, err
+	}
+	single.Raw = d.body[start:d.json.InputOffset()]
+	if !isBody {
+		p.validate()
+	}
+	return isBody, nil
+}
+
+// dataArray reads the events of a request body.
+func (d *Decoder) dataArray() error {
+	if _, err := d.json.ReadToken(); err != nil {
+		return malformed(err)
+	}
+	for d.json.PeekKind() != ']' {
+		if len(d.events) == MaxEvents {
+			return oneFault("/data", TooManyEvents, fmt.Sprintf("a request body holds at most %d events", MaxEvents))
+		}
+		d.events = append(d.events, Event{})
+		if err := d.element(&d.events[len(d.events)-1]); err != nil {
+			return err
+		}
+	}
+	_, err := d.json.ReadToken()
+	return malformed(err)
+}
+
+// element reads one event of a request body.
+func (d *Decoder) element(event *Event) error {
+	p := parser{Decoder: d, event: event}
+	start := d.nextValue()
+	if d.json.PeekKind() != '{' {
+		if err := d.skip(); err != nil {
+			return err
+		}
+		p.fault("", WrongType, "an event is a JSON object")
+	} else if err := d.object(p.eventMember); err != nil {
+		return err
+	}
+	event.Raw = d.body[start:d.json.InputOffset()]
+	if len(event.Faults) == 0 || event.Faults[0].Pointer != "" {
+		p.validate()
+	}
+	return nil
+}
+
+// object reads the object that comes next. visit gets each member's name,
+// unquoted, and must read the member's value.
+func (d *Decoder) object(visit func(name []byte) error) error {
+	if _, err := d.json.ReadToken(); err != nil {
+		return malformed(err)
+	}
+	for d.json.PeekKind() != '}' {
+		quoted, err := d.json.ReadValue()
+		if err != nil {
+			return malformed(err)
+		}
+		if err := visit(unquote(quoted)); err != nil {
+			return err
+		}
+	}
+	_, err := d.json.ReadToken()
+	return malformed(err)
+}
+
+func (d *Decoder) skip() error { return malformed(d.json.SkipValue()) }
+
+// nextValue tells where in the body the next value begins.
+func (d *Decoder) nextValue() int64 {
+	at := d.json.InputOffset()
+	for at < int64(len(d.body)) && bytes.IndexByte([]byte(" \t\r\n,:"), d.body[at]) >= 0 {
+		at++
+	}
+	return at
+}
+
+// expectEnd refuses whatever follows the outermost value.
+func (d *Decoder) expectEnd() error {
+	at := d.json.InputOffset()
+	if rest := bytes.TrimLeft(d.body[at:], " \t\r\n"); len(rest) > 0 {
+		return fmt.Errorf("%w: something follows the JSON value, at offset %d", ErrMalformed, len(d.body)-len(rest))
+	}
+	return nil
+}
+
+// unquote returns the text of a JSON string that is known to be valid. It
+// copies only where there is an escape to undo.
+func unquote(quoted []byte) []byte {
+	if bytes.IndexByte(quoted, '\\') < 0 {
+		return quoted[1 : len(quoted)-1]
+	}
+	text, err := jsontext.AppendUnquote(nil, quoted)
+	if err != nil { // unreachable: the decoder has validated it
+		return quoted
+	}
+	return text
+}
+
+// malformed turns the JSON library's error into ours. It names the place and
+// not the text there, which may be personal data.
+func malformed(err error) error {
+	if err == nil {
+		return nil
+	}
+	var syntax *jsontext.SyntacticError
+	if errors.As(err, &syntax) {
+		return fmt.Errorf("%w: at offset %d, in %q: %w", ErrMalformed, syntax.ByteOffset, syntax.JSONPointer, syntax.Err)
+	}
+	return fmt.Errorf("%w: cut off: %w", ErrMalformed, err)
+}
+
+func oneFault(pointer string, code Code, message string) error {
+	return &FaultError{Faults: []Fault{{Pointer: pointer, Code: code, Message: message}}}
+}

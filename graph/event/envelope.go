@@ -1,0 +1,131 @@
+package event
+
+import (
+	"bytes"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// requestBody assembles what the reading of a request body has found.
+func (d *Decoder) requestBody() (Request, error) {
+	if len(d.events) == 0 {
+		return Request{}, oneFault("/data", Empty, "a request body holds at least one event")
+	}
+	envelope, err := readEnvelope(d.members)
+	if err != nil {
+		return Request{}, err
+	}
+	return Request{Envelope: envelope, Events: d.events}, nil
+}
+
+// readEnvelope sorts the members beside "data". Credentials are left out:
+// the dispatcher authenticates itself, and a token must not travel on into a
+// dead letter.
+func readEnvelope(members []member) (Envelope, error) {
+	var envelope Envelope
+	var extra []byte
+	for _, m := range members {
+		var err error
+		switch string(m.name) {
+		case "access_token", "appsecret_proof":
+		case "test_event_code":
+			envelope.TestEventCode, err = envelopeText(m)
+		case "partner_agent":
+			envelope.PartnerAgent, err = envelopeText(m)
+		default:
+			extra = appendMember(extra, m)
+		}
+		if err != nil {
+			return Envelope{}, err
+		}
+	}
+	if len(extra) > 0 {
+		envelope.Extra = string(append(extra, '}'))
+	}
+	return envelope, nil
+}
+
+func envelopeText(m member) (string, error) {
+	switch jsontext.Value(m.value).Kind() {
+	case '"':
+		return string(unquote(m.value)), nil
+	case 'n':
+		return "", nil
+	default:
+		return "", oneFault("/"+string(m.name), WrongType, string(m.name)+" is a string")
+	}
+}
+
+func appendMember(object []byte, m member) []byte {
+	if len(object) == 0 {
+		object = append(object, '{')
+	} else {
+		object = append(object, ',')
+	}
+	// Names come out of valid JSON, so they can be quoted again, and values
+	// can be compacted.
+	object, _ = jsontext.AppendQuote(object, m.name)
+	object = append(object, ':')
+	value := jsontext.Value(bytes.Clone(m.value))
+	_ = value.Compact(jsontext.PreserveRawStrings(true))
+	return append(object, value...)
+}
+
+// Marshal renders the envelope as one line of JSON, the way a request body
+// carries it, or "" when it says nothing. [ParseEnvelope] reads it back.
+func (e Envelope) Marshal() string {
+	if e == (Envelope{}) {
+		return ""
+	}
+	return "{" + string(e.AppendMembers(nil)) + "}"
+}
+
+// AppendMembers appends the envelope's members to a JSON object under
+// construction, separated by commas, without braces and without a leading
+// comma.
+func (e Envelope) AppendMembers(dst []byte) []byte {
+	start := len(dst)
+	if e.Extra != "" {
+		dst = append(dst, e.Extra[1:len(e.Extra)-1]...)
+	}
+	for _, m := range [...]struct{ name, value string }{
+		{"partner_agent", e.PartnerAgent},
+		{"test_event_code", e.TestEventCode},
+	} {
+		if m.value == "" {
+			continue
+		}
+		if len(dst) > start {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, '"')
+		dst = append(dst, m.name...)
+		dst = append(dst, `":`...)
+		dst, _ = jsontext.AppendQuote(dst, m.value)
+	}
+	return dst
+}
+
+// ParseEnvelope reads what [Envelope.Marshal] wrote.
+func ParseEnvelope(line string) (Envelope, error) {
+	if line == "" {
+		return Envelope{}, nil
+	}
+	var d Decoder
+	d.reset([]byte(line))
+	if d.json.PeekKind() != '{' {
+		return Envelope{}, oneFault("", WrongType, "an envelope is a JSON object")
+	}
+	err := d.object(func(name []byte) error {
+		from := d.nextValue()
+		if err := d.skip(); err != nil {
+			return err
+		}
+		d.members = append(d.members, member{name: name, value: d.body[from:d.json.InputOffset()]})
+		return nil
+	})
+	if err != nil {
+		return Envelope{}, err
+	}
+	return readEnvelope(d.members)
+}

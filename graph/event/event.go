@@ -1,0 +1,128 @@
+package event
+
+import (
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// MaxEvents is how many events Meta takes in one request.
+// Source: Meta, "Using the API", Conversions API (2026).
+const MaxEvents = 1000
+
+// Event is one server event.
+type Event struct {
+	// Raw is the event's JSON object, byte for byte as it arrived.
+	Raw []byte
+	// Name is event_name.
+	Name string
+	// ID is event_id, or "" when the producer gave none.
+	ID string
+	// Time is event_time: when the conversion happened, to the second.
+	Time time.Time
+	// ActionSource is action_source: where the conversion happened.
+	ActionSource ActionSource
+	// Channel is messaging_channel, set on business messaging events only.
+	Channel Channel
+	// Assets are the accounts the event names.
+	Assets Assets
+	// Faults is everything that Meta would refuse about the event whatever
+	// the time of day. An event with faults must not enter a batch.
+	Faults []Fault
+}
+
+// Assets are the ids of the accounts an event belongs to, as the event spells
+// them in user_data. Each may be empty.
+type Assets struct {
+	Page      string // page_id
+	WhatsApp  string // whatsapp_business_account_id
+	Instagram string // ig_account_id, else instagram_business_account_id
+}
+
+// ActionSource says where a conversion happened.
+type ActionSource string
+
+// The action sources that Meta knows (server event parameters, 2026).
+const (
+	Email             ActionSource = "email"
+	Website           ActionSource = "website"
+	App               ActionSource = "app"
+	PhoneCall         ActionSource = "phone_call"
+	Chat              ActionSource = "chat"
+	PhysicalStore     ActionSource = "physical_store"
+	SystemGenerated   ActionSource = "system_generated"
+	BusinessMessaging ActionSource = "business_messaging"
+	Other             ActionSource = "other"
+)
+
+// ActionSources lists every action source, in the order Meta documents them.
+func ActionSources() []ActionSource {
+	return []ActionSource{
+		Email, Website, App, PhoneCall, Chat,
+		PhysicalStore, SystemGenerated, BusinessMessaging, Other,
+	}
+}
+
+// Channel is the chat a business messaging event happened in.
+type Channel string
+
+// The messaging channels that Meta knows (business messaging guide, 2026).
+const (
+	Messenger Channel = "messenger"
+	WhatsApp  Channel = "whatsapp"
+	Instagram Channel = "instagram"
+)
+
+// Channels lists every messaging channel.
+func Channels() []Channel { return []Channel{Messenger, WhatsApp, Instagram} }
+
+// Envelope is what a request body says beside its events.
+type Envelope struct {
+	// TestEventCode routes the request to the Test Events tool.
+	TestEventCode string
+	// PartnerAgent names the partner that sends.
+	PartnerAgent string
+	// Extra holds every other top-level member, as one compact JSON object
+	// ("" when there is none), to be sent along untouched.
+	Extra string
+}
+
+// Request is what one message asks to be sent.
+type Request struct {
+	Envelope Envelope
+	Events   []Event
+}
+
+// ContentKey returns bytes that are equal for two events with the same
+// content: white space and the order of members do not matter, while numbers
+// and strings are compared as they are spelled, so that two long ids never
+// become one by rounding.
+func (e *Event) ContentKey() []byte {
+	value := jsontext.Value(e.Raw).Clone()
+	// The event was decoded from valid JSON, so this cannot fail; if it
+	// did, the bytes as they are would still be a sound key.
+	_ = value.Format(
+		jsontext.ReorderRawObjects(true),
+		jsontext.CanonicalizeRawInts(false),
+		jsontext.CanonicalizeRawFloats(false),
+		jsontext.PreserveRawStrings(true),
+		jsontext.SpaceAfterComma(false),
+		jsontext.SpaceAfterColon(false),
+		jsontext.Multiline(false),
+	)
+	return value
+}
+
+// joinQuoted renders a closed list for a sentence: "a", "b" or "c".
+func joinQuoted[S ~string](values []S) string {
+	quoted := make([]string, len(values))
+	for i, v := range values {
+		quoted[i] = `"` + string(v) + `"`
+	}
+	if len(quoted) == 1 {
+		return quoted[0]
+	}
+	last := len(quoted) - 1
+	return strings.Join(quoted[:last], ", ") + " or " + quoted[last]
+}

@@ -1,0 +1,39 @@
+package event
+
+import "encoding/json"
+
+// Code names a kind of fault. Codes are stable: dashboards and scripts may
+// rely on them, while the sentences beside them may be reworded.
+type Code string
+
+// The codes of the faults that this package finds.
+const (
+	Missing       Code = "missing"         // a required member is absent
+	Empty         Code = "empty"           // a required member is there but empty
+	WrongType     Code = "wrong_type"      // another JSON type was expected
+	UnknownValue  Code = "unknown_value"   // the value is not in a closed list
+	TooOld        Code = "too_old"         // Meta no longer accepts the event
+	InFuture      Code = "in_future"       // event_time has not come yet
+	NotSeconds    Code = "not_seconds"     // event_time looks like milliseconds
+	TooManyEvents Code = "too_many_events" // a request body holds over MaxEvents
+)
+
+// Fault is one reason why Meta would refuse an event.
+type Fault struct {
+	// Pointer is a JSON pointer (RFC 6901) from the event to the culprit.
+	Pointer string `json:"pointer"`
+	// Code names the kind of fault.
+	Code Code `json:"code"`
+	// Message says to a person what is wrong and what was expected. It
+	// never quotes personal data.
+	Message string `json:"message"`
+}
+
+// MarshalFaults renders faults as one line of JSON, for a header or a log.
+func MarshalFaults(faults []Fault) string {
+	line, err := json.Marshal(faults)
+	if err != nil { // unreachable: a Fault is three strings
+		return "[]"
+	}
+	return string(line)
+}
