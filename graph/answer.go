@@ -1,0 +1,236 @@
+package graph
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Answer is what became of one request.
+type Answer struct {
+	Verdict Verdict
+	// Status is the HTTP status, 0 where no answer came.
+	Status int
+	// Received is Meta's events_received.
+	Received int
+	// Messages are Meta's remarks on an accepted request.
+	Messages []string
+	// TraceID is fbtrace_id, Meta's own name for the request.
+	TraceID string
+	// Error is what Graph says was wrong, nil if it said nothing usable.
+	Error *Error
+	// Cause is why there is no usable answer: a transport fault, or a
+	// sentence about what came instead. It never holds a token.
+	Cause error
+	// RetryAfter is how long Meta, or a proxy before it, wants us to wait.
+	RetryAfter time.Duration
+	// Unreachable says that no connection came about at all.
+	Unreachable bool
+	// PerAsset says that the error is about the page or account that some
+	// event names, not about the dataset as a whole (see [Meaning]).
+	PerAsset bool
+	// Usage is how near Meta's rate limits we are.
+	Usage Usage
+	// Version is the API version that served the request, "" if not told.
+	Version string
+	// Took is the time from the first byte sent to the verdict.
+	Took time.Duration
+}
+
+// Reason is the answer in a short sentence, for logs, traces and dead letters.
+func (a *Answer) Reason() string {
+	switch {
+	case a.Error != nil:
+		return a.Error.Error()
+	case a.Cause != nil:
+		return a.Cause.Error()
+	default:
+		return a.Verdict.String()
+	}
+}
+
+// Error is the error object of a Graph answer.
+// Source: Meta, "Handling Errors" (2026).
+type Error struct {
+	Code        int
+	Subcode     int
+	Type        string
+	Message     string
+	UserTitle   string
+	UserMessage string
+	Transient   bool
+	// Event is the index of the culprit, where Graph names one, else -1.
+	Event int
+}
+
+func (e *Error) Error() string {
+	text := e.Message
+	if e.UserTitle != "" {
+		text = e.UserTitle
+	}
+	if e.Subcode != 0 {
+		return fmt.Sprintf("graph error %d/%d: %s", e.Code, e.Subcode, text)
+	}
+	return fmt.Sprintf("graph error %d: %s", e.Code, text)
+}
+
+// wireAnswer is either kind of answer as Graph writes it.
+type wireAnswer struct {
+	EventsReceived *int       `json:"events_received"`
+	Messages       []string   `json:"messages"`
+	TraceID        string     `json:"fbtrace_id"`
+	Error          *wireError `json:"error"`
+}
+
+type wireError struct {
+	Message     string          `json:"message"`
+	Type        string          `json:"type"`
+	Code        int             `json:"code"`
+	Subcode     int             `json:"error_subcode"`
+	Transient   bool            `json:"is_transient"`
+	UserTitle   string          `json:"error_user_title"`
+	UserMessage string          `json:"error_user_msg"`
+	TraceID     string          `json:"fbtrace_id"`
+	Data        json.RawMessage `json:"error_data"`
+}
+
+// Judge reads an answer of Graph's to a request with so many events. It knows
+// of the exchange only what came back, so it can be fed with anything.
+func Judge(status int, header http.Header, body []byte, events int) Answer {
+	answer := Answer{
+		Status:     status,
+		RetryAfter: retryAfter(header, time.Now()),
+		Usage:      readUsage(header),
+		Version:    header.Get("Facebook-Api-Version"),
+	}
+	var wire wireAnswer
+	isJSON := json.Unmarshal(body, &wire) == nil
+	switch {
+	case isJSON && wire.Error != nil:
+		answer.judgeError(wire.Error)
+	case status >= 200 && status < 300:
+		answer.judgeSuccess(wire, isJSON, body, events)
+	default:
+		answer.judgeStatus(body)
+	}
+	return answer
+}
+
+// judgeSuccess holds what Meta says it received against what was sent: 200
+// alone is not a receipt.
+func (a *Answer) judgeSuccess(wire wireAnswer, isJSON bool, body []byte, events int) {
+	a.TraceID, a.Messages = wire.TraceID, wire.Messages
+	switch {
+	case !isJSON || wire.EventsReceived == nil:
+		a.Cause = fmt.Errorf("HTTP %d without events_received: %s", a.Status, describe(body))
+	case *wire.EventsReceived < events:
+		a.Received = *wire.EventsReceived
+		a.Cause = fmt.Errorf("events_received is %d of %d sent", a.Received, events)
+	default:
+		a.Received, a.Verdict = *wire.EventsReceived, Accepted
+	}
+}
+
+// judgeError judges by code, then subcode, then what the error says of
+// itself, and by the HTTP status last: Graph sends dead tokens as 400 and 401.
+func (a *Answer) judgeError(wire *wireError) {
+	a.TraceID = wire.TraceID
+	a.Error = &Error{
+		Code: wire.Code, Subcode: wire.Subcode, Type: wire.Type, Transient: wire.Transient,
+		Message: wire.Message, UserTitle: wire.UserTitle, UserMessage: wire.UserMessage,
+		Event: eventIndex(wire.Data),
+	}
+	meaning, known := Explain(wire.Code, wire.Subcode)
+	switch {
+	case isProofError(wire):
+		a.Verdict = Paused
+	case known && meaning.Verdict != Refused:
+		a.Verdict, a.PerAsset = meaning.Verdict, meaning.PerAsset
+	case wire.Transient:
+		a.Verdict = Retry
+	case known:
+		a.Verdict = meaning.Verdict
+	case a.Status == http.StatusTooManyRequests:
+		a.Verdict = Throttled
+	case a.Status >= 500:
+		a.Verdict = Retry
+	case a.Status == http.StatusUnauthorized || a.Status == http.StatusForbidden:
+		a.Verdict = Paused
+	default:
+		a.Verdict = Refused
+	}
+}
+
+// isProofError recognises a missing or wrong appsecret_proof: Graph gives it
+// the code of an invalid parameter, and no subcode. The parameter's own name
+// is not translated, so it is safe to look for.
+func isProofError(wire *wireError) bool {
+	return wire.Code == 100 && wire.Subcode == 0 && strings.Contains(wire.Message, "appsecret_proof")
+}
+
+// judgeStatus judges an answer that is not Graph's own: a proxy's or a load
+// balancer's page, nothing, or JSON of another kind. Such an answer says
+// nothing of the events, so it never refuses them, but for their size.
+func (a *Answer) judgeStatus(body []byte) {
+	a.Cause = fmt.Errorf("HTTP %d without a Graph error: %s", a.Status, describe(body))
+	switch a.Status {
+	case http.StatusTooManyRequests:
+		a.Verdict = Throttled
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusServiceUnavailable:
+		a.Verdict = Retry
+	case http.StatusRequestEntityTooLarge:
+		a.Verdict = Refused
+	default:
+		if a.Status >= 300 && a.Status < 500 {
+			a.Verdict = Paused
+		}
+	}
+}
+
+// describe names a body without quoting it: it may echo what was sent.
+func describe(body []byte) string {
+	trimmed := bytes.TrimSpace(body)
+	switch {
+	case len(trimmed) == 0:
+		return "the body is empty"
+	case trimmed[0] == '<':
+		return "the body is HTML"
+	case trimmed[0] == '{' && !json.Valid(trimmed):
+		return fmt.Sprintf("the body is cut off after %d bytes", len(body))
+	default:
+		return fmt.Sprintf("the body is %d bytes of something else", len(body))
+	}
+}
+
+// eventIndex looks for an event's index in error_data, which is an object, or
+// a string with an object in it.
+func eventIndex(data json.RawMessage) int {
+	var text string
+	if json.Unmarshal(data, &text) == nil {
+		data = json.RawMessage(text)
+	}
+	var named struct {
+		Index *int `json:"event_index"`
+	}
+	if json.Unmarshal(data, &named) != nil || named.Index == nil || *named.Index < 0 {
+		return -1
+	}
+	return *named.Index
+}
+
+// retryAfter reads Retry-After in both its forms; a time gone by is no delay.
+func retryAfter(header http.Header, now time.Time) time.Duration {
+	value := header.Get("Retry-After")
+	if seconds, err := strconv.Atoi(value); err == nil {
+		const most = int(24 * time.Hour / time.Second)
+		return time.Duration(min(max(seconds, 0), most)) * time.Second
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return min(max(at.Sub(now), 0), 24*time.Hour)
+	}
+	return 0
+}

@@ -1,0 +1,148 @@
+package graphtest
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Config says how a simulated API behaves where Meta leaves it open.
+type Config struct {
+	// AnyDataset makes every numeric dataset id exist and takes any token
+	// for it.
+	AnyDataset bool
+	// Latency is how long every answer takes.
+	Latency time.Duration
+	// KeepEvents makes the ledger keep the bytes of each accepted event.
+	KeepEvents bool
+	// Now is the API's clock, time.Now by default.
+	Now func() time.Time
+}
+
+// API is a simulated Graph API. It is an [http.Handler], and safe for
+// concurrent use.
+type API struct {
+	cfg    Config
+	mux    *http.ServeMux
+	ledger *Ledger
+	traces atomic.Uint64
+
+	mu       sync.Mutex
+	datasets map[string]*dataset
+}
+
+// dataset is what the API knows of one dataset.
+type dataset struct {
+	tokens  []string
+	assets  []string // linked accounts; empty: any account will do
+	script  []Fault
+	always  *Fault
+	created bool // by AddDataset, not by a fault set ahead
+}
+
+// New returns an API without datasets.
+func New(cfg Config) *API {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	a := &API{cfg: cfg, ledger: newLedger(cfg.KeepEvents), datasets: make(map[string]*dataset)}
+	a.mux = http.NewServeMux()
+	a.mux.HandleFunc("POST /{version}/{dataset}/events", a.postEvents)
+	a.control()
+	a.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		a.fail(w, unknownPath(r.URL.Path))
+	})
+	return a
+}
+
+// ServeHTTP answers like graph.facebook.com, and under /_control like nothing
+// of Meta's:
+//
+//	PUT    /_control/datasets/{id}          {"tokens":["…"]}: create or change a dataset
+//	POST   /_control/datasets/{id}/faults   a [Fault] or an array of them: script the next requests
+//	PUT    /_control/datasets/{id}/fault    a [Fault]: for every request from now on
+//	DELETE /_control/datasets/{id}/fault    no more faults, scripted ones included
+//	GET    /_control/ledger                 totals, and each event with how often it was accepted
+//	DELETE /_control/ledger                 forget everything accepted
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTTP(w, r) }
+
+// AddDataset makes a dataset exist, with the tokens that may write to it, or
+// replaces its tokens.
+func (a *API) AddDataset(id string, tokens ...string) {
+	a.with(id, func(d *dataset) { d.created, d.tokens = true, slices.Clone(tokens) })
+}
+
+// LinkAssets makes a dataset refuse events of any page, WhatsApp Business
+// Account or Instagram account but these.
+func (a *API) LinkAssets(id string, assets ...string) {
+	a.with(id, func(d *dataset) { d.assets = slices.Clone(assets) })
+}
+
+// Script makes the next requests to a dataset run into these faults, one each.
+// A zero Fault lets its request through.
+func (a *API) Script(id string, faults ...Fault) {
+	a.with(id, func(d *dataset) { d.script = append(d.script, faults...) })
+}
+
+// Always makes every request to a dataset run into this fault, once its script
+// is through.
+func (a *API) Always(id string, fault Fault) {
+	a.with(id, func(d *dataset) { d.always = &fault })
+}
+
+// Clear ends all faults of a dataset.
+func (a *API) Clear(id string) {
+	a.with(id, func(d *dataset) { d.script, d.always = nil, nil })
+}
+
+// Ledger returns the record of what was accepted.
+func (a *API) Ledger() *Ledger { return a.ledger }
+
+func (a *API) with(id string, change func(*dataset)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	d := a.datasets[id]
+	if d == nil {
+		d = &dataset{}
+		a.datasets[id] = d
+	}
+	change(d)
+}
+
+// nextFault takes the fault that the next request to a dataset runs into.
+func (a *API) nextFault(id string) (fault Fault) {
+	a.with(id, func(d *dataset) {
+		switch {
+		case len(d.script) > 0:
+			fault, d.script = d.script[0], d.script[1:]
+		case d.always != nil:
+			fault = *d.always
+		}
+	})
+	return fault
+}
+
+// admit checks that the dataset exists and the token may write to it, and
+// returns its linked accounts.
+func (a *API) admit(id, token string) (assets []string, refusal *Error) {
+	if token == "" {
+		return nil, tokenMissing()
+	}
+	a.with(id, func(d *dataset) {
+		switch {
+		case a.cfg.AnyDataset && !d.created:
+		case !d.created:
+			refusal = unknownObject(id)
+		case !slices.Contains(d.tokens, token):
+			refusal = badToken()
+		}
+		assets = d.assets
+	})
+	return assets, refusal
+}
+
+// traceID makes a name for an answer in the style of fbtrace_id.
+func (a *API) traceID() string { return fmt.Sprintf("Asim%018x", a.traces.Add(1)) }

@@ -1,0 +1,155 @@
+package graph
+
+// Meaning is what one of Graph's error codes says, and what follows from it.
+type Meaning struct {
+	Verdict Verdict
+	// Title is what went wrong, in a few words.
+	Title string
+	// Advice is what a person should do.
+	Advice string
+	// PerAsset marks errors about the page or account that an event names:
+	// some events of a request may be fine, and the others are not to blame
+	// either, so they are set apart and wait.
+	PerAsset bool
+}
+
+// code is a Graph error code with an optional subcode.
+type code struct{ code, subcode int }
+
+// Explain returns what a Graph error code and subcode mean. Either may be one
+// that nobody has written down; ok is false then.
+//
+// Sources: Meta, "Handling Errors" and "Rate Limiting" (2026), and answers
+// that users of the live API have published.
+func Explain(errorCode, subcode int) (meaning Meaning, ok bool) {
+	for _, key := range []code{{errorCode, subcode}, {errorCode, 0}} {
+		if m, ok := meanings()[key]; ok {
+			return m, true
+		}
+	}
+	switch {
+	case errorCode >= 200 && errorCode <= 299:
+		return permission(), true
+	case errorCode >= 80000 && errorCode <= 80014:
+		return throttle("too many calls for this business use case"), true
+	default:
+		return Meaning{}, false
+	}
+}
+
+func permission() Meaning {
+	return Meaning{
+		Verdict: Paused, Title: "permission missing",
+		Advice: "give the app or system user the permission for this dataset; sending resumes by itself",
+	}
+}
+
+func throttle(title string) Meaning {
+	return Meaning{
+		Verdict: Throttled, Title: title,
+		Advice: "nothing; the dispatcher waits and slows this dataset down. If it lasts, fewer senders or larger batches help",
+	}
+}
+
+func deadToken(title string) Meaning {
+	return Meaning{
+		Verdict: Paused, Title: title,
+		Advice: "put a valid access token into the dataset's token file; sending resumes by itself",
+	}
+}
+
+func temporary(title string) Meaning {
+	return Meaning{Verdict: Retry, Title: title, Advice: "nothing; the dispatcher tries again"}
+}
+
+func badEvent(title, advice string) Meaning {
+	return Meaning{Verdict: Refused, Title: title, Advice: advice}
+}
+
+func badLink(title, advice string) Meaning {
+	return Meaning{Verdict: Paused, Title: title, Advice: advice, PerAsset: true}
+}
+
+// meanings is the table. It is a function so that nobody can change it.
+func meanings() map[code]Meaning {
+	return map[code]Meaning{
+		{1, 0}:     temporary("unknown error on Meta's side, possibly temporary"),
+		{2, 0}:     temporary("service temporarily unavailable"),
+		{3, 0}:     permission(),
+		{4, 0}:     throttle("too many calls by the app"),
+		{10, 0}:    permission(),
+		{17, 0}:    throttle("too many calls by the user or for the ad account"),
+		{32, 0}:    throttle("too many calls for the page"),
+		{33, 0}:    unreachableDataset(),
+		{100, 0}:   badEvent("invalid parameter", "see Meta's message; correct the event and replay it"),
+		{100, 33}:  unreachableDataset(),
+		{102, 0}:   deadToken("session expired or invalid"),
+		{104, 0}:   deadToken("an access token is required"),
+		{190, 0}:   deadToken("access token expired, revoked or invalid"),
+		{190, 452}: deadToken("session mismatch"),
+		{190, 456}: deadToken("access token malformed"),
+		{190, 457}: deadToken("access token used from the wrong origin"),
+		{190, 458}: deadToken("the user has removed the app"),
+		{190, 459}: deadToken("the user has to log in at facebook.com first (checkpoint)"),
+		{190, 460}: deadToken("the user's password has changed"),
+		{190, 461}: deadToken("the app was installed anew"),
+		{190, 462}: deadToken("access token of an old version"),
+		{190, 463}: deadToken("access token expired"),
+		{190, 464}: deadToken("the user is not confirmed"),
+		{190, 465}: deadToken("invalid user, or a system user of another business"),
+		{190, 466}: deadToken("access token invalidated"),
+		{190, 467}: deadToken("access token invalid, or logged out"),
+		{190, 468}: deadToken("the app was unused for too long"),
+		{190, 492}: deadToken("invalid session: the role on the page was lost"),
+		{341, 0}:   throttle("temporary limit of the application"),
+		{368, 0}: {
+			Verdict: Paused, Title: "temporarily blocked for a policy violation",
+			Advice: "see the app's and the business's support inbox; sending resumes by itself once Meta lifts the block",
+		},
+		{613, 0}:  throttle("custom rate limit reached"),
+		{803, 0}:  unreachableDataset(),
+		{960, 0}:  temporary("batch timed out on Meta's side"),
+		{2500, 0}: unreachableDataset(),
+		{2635, 0}: {
+			Verdict: Paused, Title: "this version of the Graph API is switched off",
+			Advice: "set graph.version to a current one",
+		},
+		{5000, 0}:  temporary("unknown error on Meta's side"),
+		{21009, 0}: temporary("the data set upload is temporarily not ready"),
+
+		{100, 2804003}: badEvent("event timestamp too old", "events are accepted for 7 days; send them sooner"),
+		{100, 2804004}: badEvent("event timestamp in the future", "check the producer's clock, and that event_time is in seconds"),
+		{100, 2804008}: badEvent("contents is not a list of objects", "correct custom_data.contents"),
+		{100, 2804009}: badEvent("purchase without a value", "set custom_data.value"),
+		{100, 2804010}: badEvent("purchase without currency or value", "set custom_data.currency and custom_data.value"),
+		{100, 2804011}: badEvent("currency not accepted for purchases", "use a currency that Meta's ads support"),
+		{100, 2804016}: badEvent("invalid field in custom_data", "see Meta's message"),
+		{100, 2804019}: badEvent("a required field is missing", "see Meta's message"),
+		{100, 2804030}: badEvent("limited data use selection required", "set data_processing_options"),
+		{100, 2804036}: badEvent("invalid lead_id", "correct user_data.lead_id: 15 to 17 digits"),
+		{100, 2804043}: badEvent("app event without an OS version", "fill slot 4 of app_data.extinfo"),
+		{100, 2804050}: badEvent("not enough customer information", "send more of user_data"),
+		{100, 2804063}: badEvent("messaging_channel missing", "set messaging_channel"),
+		{100, 2804064}: badEvent("argument not allowed on a messaging event", "leave out client_ip_address, client_user_agent and the like"),
+		{100, 2804066}: badEvent("event name not allowed on a messaging event", "use one of the business messaging event names, such as LeadSubmitted"),
+		{100, 2804069}: badEvent("page_id missing", "set user_data.page_id"),
+		{100, 2804071}: badEvent("ctwa_clid missing", "set user_data.ctwa_clid, from the referral of the first message"),
+		{100, 2804072}: badEvent("page_id is not the page whose ad was clicked", "send the page whose ad produced this ctwa_clid, or the WhatsApp Business Account"),
+		{100, 2804075}: badEvent("ig_sid missing", "set user_data.ig_sid"),
+		{100, 2804079}: badEvent("ig_account_id missing", "set user_data.ig_account_id"),
+		{100, 2804081}: badEvent("currency missing", "set custom_data.currency"),
+		{100, 2804087}: badEvent("ctwa_clid is not of a real click", "send the ctwa_clid exactly as the webhook gave it"),
+		{100, 2804116}: badEvent("page_id or whatsapp_business_account_id missing", "set one of the two in user_data"),
+
+		{100, 2804131}: badLink("no page linked to this dataset", "link the page to the dataset, or send the id of the account that is linked; the events wait"),
+		{100, 2804132}: badLink("no WhatsApp Business Account linked to this dataset", "link the account: POST /{waba-id}/dataset; the events wait"),
+		{100, 2804133}: badLink("no Instagram account linked to this dataset", "link the account, inside one Business Manager; the events wait"),
+	}
+}
+
+func unreachableDataset() Meaning {
+	return Meaning{
+		Verdict: Paused, Title: "dataset unknown, or the token has no access to it",
+		Advice: "check the dataset id, and that the token's app or system user is assigned to the dataset; sending resumes by itself",
+	}
+}

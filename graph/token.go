@@ -1,0 +1,157 @@
+package graph
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+// ErrNoToken says that there is no token file for a dataset and no default.
+var ErrNoToken = errors.New("no access token")
+
+// Secret is a text that is never printed.
+type Secret string
+
+// String hides the secret from every kind of printing.
+func (Secret) String() string { return "[redacted]" }
+
+// GoString hides the secret from %#v.
+func (Secret) GoString() string { return "[redacted]" }
+
+// MarshalText hides the secret from encoders.
+func (Secret) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
+
+// defaultToken is the file for datasets without one of their own.
+const defaultToken = "default"
+
+// recheck is how long a token is used before its file is looked at again.
+const recheck = time.Second
+
+// Tokens are the access tokens in a directory: a file per dataset id, and
+// "default" for the rest. A changed file is used from the next second on;
+// Kubernetes' way of swapping a mounted Secret counts as a change. Tokens is
+// safe for concurrent use.
+type Tokens struct {
+	dir string
+
+	mu    sync.Mutex
+	known map[string]*tokenFile
+}
+
+// tokenFile is what is known of one file.
+type tokenFile struct {
+	token   Secret
+	err     error
+	stamp   stamp
+	checked time.Time
+}
+
+// stamp tells one version of a file from another.
+type stamp struct {
+	modified time.Time
+	size     int64
+}
+
+// NewTokens returns the tokens in a directory.
+func NewTokens(dir string) *Tokens {
+	return &Tokens{dir: dir, known: make(map[string]*tokenFile)}
+}
+
+// For returns the access token of a dataset. The error wraps [ErrNoToken] and
+// names the files that were looked for.
+func (t *Tokens) For(dataset string) (Secret, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	own := t.file(dataset)
+	if own.err == nil {
+		return own.token, nil
+	}
+	if !errors.Is(own.err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%w for dataset %s: %w", ErrNoToken, dataset, own.err)
+	}
+	if fallback := t.file(defaultToken); fallback.err == nil {
+		return fallback.token, nil
+	} else if !errors.Is(fallback.err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%w for dataset %s: %w", ErrNoToken, dataset, fallback.err)
+	}
+	return "", fmt.Errorf("%w for dataset %s: put one into %s, or into %s for all datasets", ErrNoToken,
+		dataset, filepath.Join(t.dir, dataset), filepath.Join(t.dir, defaultToken))
+}
+
+// Fingerprint tells one token of a dataset from another without giving it
+// away; it is "" where there is none. Whoever waits for a token to be replaced
+// can compare fingerprints.
+func (t *Tokens) Fingerprint(dataset string) string {
+	token, err := t.For(dataset)
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256([]byte("fingerprint:" + token))
+	return hex.EncodeToString(sum[:6])
+}
+
+// file returns what a file holds now, or held less than a recheck ago. Absent
+// files are not remembered: anybody can name a dataset that does not exist.
+func (t *Tokens) file(name string) *tokenFile {
+	f := t.known[name]
+	if f == nil {
+		f = &tokenFile{}
+		t.known[name] = f
+	}
+	if now := time.Now(); now.Sub(f.checked) >= recheck {
+		f.checked = now
+		f.refresh(filepath.Join(t.dir, name))
+	}
+	if f.err != nil && errors.Is(f.err, fs.ErrNotExist) {
+		delete(t.known, name)
+	}
+	return f
+}
+
+// refresh reads the file again if it has changed.
+func (f *tokenFile) refresh(path string) {
+	info, err := os.Stat(path)
+	if err != nil {
+		*f = tokenFile{err: err, checked: f.checked}
+		return
+	}
+	now := stamp{modified: info.ModTime(), size: info.Size()}
+	if now == f.stamp && f.err == nil {
+		return
+	}
+	f.stamp = now
+	f.token, f.err = readSecret(path)
+}
+
+// readSecret reads a file with one secret in it.
+func readSecret(path string) (Secret, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	secret := strings.TrimSpace(string(text))
+	switch {
+	case secret == "":
+		return "", fmt.Errorf("%s is empty", path)
+	case strings.ContainsFunc(secret, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return "", fmt.Errorf("%s holds more than one word of plain ASCII", path)
+	default:
+		return Secret(secret), nil
+	}
+}
+
+// proof is appsecret_proof: what shows Meta that a token is used by its app.
+// Source: Meta, "Securing Graph API Calls".
+func proof(appSecret, token Secret) string {
+	mac := hmac.New(sha256.New, []byte(appSecret))
+	mac.Write([]byte(token))
+	return hex.EncodeToString(mac.Sum(nil))
+}
