@@ -65,7 +65,7 @@ type Options[K comparable, T any] struct {
 
 // Batcher is a set of lanes. Its methods are safe for concurrent use.
 type Batcher[K comparable, T any] struct {
-	in      chan arrival[K, T]
+	in      chan []Item[K, T]
 	signals chan signal[K, T]
 	drain   chan struct{}
 	drained chan struct{}
@@ -75,7 +75,7 @@ type Batcher[K comparable, T any] struct {
 // New starts a batcher. It runs until [Batcher.Drain].
 func New[K comparable, T any](opts Options[K, T]) *Batcher[K, T] {
 	b := &Batcher[K, T]{
-		in:      make(chan arrival[K, T], 256),
+		in:      make(chan []Item[K, T], 256),
 		signals: make(chan signal[K, T]),
 		drain:   make(chan struct{}),
 		drained: make(chan struct{}),
@@ -85,11 +85,18 @@ func New[K comparable, T any](opts Options[K, T]) *Batcher[K, T] {
 	return b
 }
 
-// Add puts an item of that many bytes into a lane. It may be called from
-// within Send and Overflow, but not once [Batcher.Drain] has returned.
-func (b *Batcher[K, T]) Add(lane K, item T, size int) {
-	b.in <- arrival[K, T]{lane: lane, item: item, size: size}
+// Item is something to be sent in a batch of its lane.
+type Item[K comparable, T any] struct {
+	Lane  K
+	Value T
+	// Size is what it adds to a batch, in bytes.
+	Size int
 }
+
+// Add puts items into their lanes, together: none is sent before all have
+// arrived. It may be called from within Send and Overflow, but not once
+// [Batcher.Drain] has returned.
+func (b *Batcher[K, T]) Add(items ...Item[K, T]) { b.in <- items }
 
 // Stats is a look at a batcher in passing.
 type Stats struct {

@@ -66,11 +66,13 @@ func (b *bench) note(where *[]string, lane string, items []string) {
 	*where = append(*where, lane+":"+strings.Join(items, ","))
 }
 
-// add puts one-byte items into a lane, all before the batcher gets a look.
+// add puts one-byte items into a lane, together.
 func (b *bench) add(lane string, items ...string) {
-	for _, item := range items {
-		b.Add(lane, item, 1)
+	together := make([]batcher.Item[string, string], len(items))
+	for i, item := range items {
+		together[i] = batcher.Item[string, string]{Lane: lane, Value: item, Size: 1}
 	}
+	b.Add(together...)
 }
 
 // got waits until everything is quiet and returns what was sent since the
@@ -96,6 +98,16 @@ func TestAnIdleLanesFirstItemGoesAtOnce(t *testing.T) {
 		b.add("a", "2")
 		require.Equal(t, []string{"a:2"}, b.got())
 		require.Zero(t, time.Since(start), "nobody lingered")
+		b.Drain()
+	})
+}
+
+func TestItemsAddedTogetherGoTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t, nil)
+		b.add("a", "1", "2", "3")
+		require.Equal(t, []string{"a:1,2,3"}, b.got())
 		b.Drain()
 	})
 }
@@ -135,7 +147,7 @@ func TestAFullBatchGoesAtOnce(t *testing.T) {
 				b.add("a", "first")
 				require.Equal(t, []string{"a:first"}, b.got())
 				for i, size := range tc.sizes {
-					b.Add("a", string(rune('a'+i)), size)
+					b.Add(batcher.Item[string, string]{Lane: "a", Value: string(rune('a' + i)), Size: size})
 				}
 				require.Equal(t, tc.want, b.got())
 				b.release("a")

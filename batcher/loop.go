@@ -5,13 +5,6 @@ import (
 	"time"
 )
 
-// arrival is an item on its way into its lane.
-type arrival[K comparable, T any] struct {
-	lane K
-	item T
-	size int
-}
-
 // signal tells the loop what has become of a batch.
 type signal[K comparable, T any] struct {
 	kind signalKind
@@ -64,9 +57,8 @@ func (l *loop[K, T]) run() {
 	drain := l.drain
 	for !l.draining || !l.idle() {
 		select {
-		case a := <-l.in:
-			l.arrive(a)
-			l.arriveAll()
+		case items := <-l.in:
+			l.arriveAll(items)
 		case s := <-l.signals:
 			l.handle(s)
 		case <-l.timer.C:
@@ -88,22 +80,25 @@ func (l *loop[K, T]) idle() bool {
 	return len(l.in) == 0 && l.waiting == 0 && l.inFlight == 0 && l.overflowing == 0
 }
 
-func (l *loop[K, T]) arrive(a arrival[K, T]) {
-	at := l.lanes[a.lane]
-	if at == nil {
-		at = &lane[K, T]{key: a.lane, overhead: l.opts.Overhead(a.lane)}
-		l.lanes[a.lane] = at
-	}
-	at.add(a.item, a.size, time.Now())
-	l.waiting++
-	l.enqueue(at)
-}
-
-// arriveAll takes in what else is at the door before anything is cut, so that
-// a burst into an idle lane becomes one batch rather than one item and a rest.
-func (l *loop[K, T]) arriveAll() {
+// arriveAll takes in what is at the door before anything is cut, so that a
+// burst into an idle lane becomes one batch rather than one item and a rest.
+func (l *loop[K, T]) arriveAll(items []Item[K, T]) {
+	l.arrive(items)
 	for range len(l.in) {
 		l.arrive(<-l.in)
+	}
+}
+
+func (l *loop[K, T]) arrive(items []Item[K, T]) {
+	for _, item := range items {
+		at := l.lanes[item.Lane]
+		if at == nil {
+			at = &lane[K, T]{key: item.Lane, overhead: l.opts.Overhead(item.Lane)}
+			l.lanes[item.Lane] = at
+		}
+		at.add(item.Value, item.Size, time.Now())
+		l.waiting++
+		l.enqueue(at)
 	}
 }
 

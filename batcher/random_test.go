@@ -82,7 +82,7 @@ func driveAtRandom(t *testing.T, random *rand.Rand) {
 	b := batcher.New(opts)
 	for id := range items {
 		size := 1 + random.IntN(60)
-		b.Add(random.IntN(6), item{id: id, size: size}, size)
+		b.Add(batcher.Item[int, item]{Lane: random.IntN(6), Value: item{id: id, size: size}, Size: size})
 		if random.IntN(10) == 0 {
 			time.Sleep(time.Duration(random.IntN(100)) * time.Millisecond)
 		}
@@ -109,7 +109,7 @@ func BenchmarkAdd(b *testing.B) {
 	b.ReportAllocs()
 	i := 0
 	for b.Loop() {
-		under.Add(i%20, item{id: i}, 700)
+		under.Add(batcher.Item[int, item]{Lane: i % 20, Value: item{id: i}, Size: 700})
 		i++
 	}
 	under.Drain()

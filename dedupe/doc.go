@@ -5,10 +5,10 @@
 //
 // Every identity (see [NewKey]) has at most one key:
 //
-//	          SET key owner NX GET PX window
-//	 (none) ───────────────────────────────► owner ── Confirm: SET key 1 ──► sent
-//	    ▲                                      │
-//	    └───── Release: compare and delete ────┘
+//	         SET key owner NX GET PX window
+//	(none) ───────────────────────────────► owner ── Confirm: SET key 1 ──► sent
+//	   ▲                                      │
+//	   └───── Release: compare and delete ────┘
 //
 // The owner is the message that carries the event, not the worker that happens
 // to hold it (see [NewOwner]). When a worker dies, the redelivered message

@@ -1,0 +1,114 @@
+package dispatcher
+
+import (
+	"errors"
+	"time"
+
+	"github.com/capi-dispatcher/capi-dispatcher/batcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
+	"github.com/capi-dispatcher/capi-dispatcher/graph"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+)
+
+// maxSkew is how far ahead a producer's clock may be. An event from so near a
+// future waits until its time has come; one from further ahead is a mistake.
+const maxSkew = 10 * time.Minute
+
+// admit decodes a message and sends each of its events on its way: into a
+// batch, after another event with the same identity, or out.
+func (d *Dispatcher) admit(m *message, decoder *event.Decoder) {
+	request, err := d.decode(m, decoder)
+	if err != nil {
+		d.admitUnreadable(m, err)
+		return
+	}
+	m.expect(len(request.Events))
+	items := make([]batcher.Item[lane, *entry], 0, len(request.Events))
+	for i := range request.Events {
+		e := d.newEntry(m, i, request)
+		d.meters.received(e)
+		switch {
+		case e.reason != "":
+			d.exits.Add(e.exit(exitDead))
+		case !e.until.IsZero():
+			d.exits.Add(e.exit(exitParked))
+		case d.identities.join(e):
+			items = append(items, e.item())
+		}
+	}
+	if len(items) > 0 {
+		d.batches.Add(items...)
+	}
+}
+
+// decode reads a message. What we have parked is one event, with what its
+// request body said beside it in a header.
+func (d *Dispatcher) decode(m *message, decoder *event.Decoder) (event.Request, error) {
+	request, err := decoder.Decode(m.Data())
+	if err != nil || !m.source.parked {
+		return request, err
+	}
+	request.Envelope, err = event.ParseEnvelope(m.Headers().Get(header.Envelope))
+	return request, err
+}
+
+// newEntry takes an event in hand and finds out where it has to go.
+func (d *Dispatcher) newEntry(m *message, index int, request event.Request) *entry {
+	e := &entry{message: m, index: index, event: request.Events[index], history: newHistory(m, index)}
+	dataset, fault := d.route(m, &e.event)
+	e.lane = lane{dataset: dataset, envelope: d.envelope(m, request.Envelope, dataset)}
+	d.startSpan(e)
+	if fault != nil {
+		e.dead(deadletter.NoDataset, append(e.event.Faults, *fault)...)
+	} else if len(e.event.Faults) > 0 {
+		e.dead(deadletter.Invalid, e.event.Faults...)
+	} else {
+		d.checkSize(e)
+		d.checkFuture(e, time.Now())
+	}
+	if e.reason == "" {
+		e.key = d.identify(dataset, &e.event, e.history)
+	}
+	return e
+}
+
+// admitUnreadable takes a message in hand whose events can't be told apart. It
+// is dead-lettered as a whole.
+func (d *Dispatcher) admitUnreadable(m *message, err error) {
+	m.expect(1)
+	e := &entry{message: m, event: event.Event{Raw: m.Data()}, history: newHistory(m, 0)}
+	if word := d.subjectWord(m); validDataset(word) {
+		e.lane.dataset = word
+	}
+	d.startSpan(e)
+	var unusable *event.FaultError
+	if errors.As(err, &unusable) {
+		e.dead(deadletter.Invalid, unusable.Faults...)
+	} else {
+		e.dead(deadletter.Malformed, event.Fault{Code: "malformed", Message: err.Error()})
+	}
+	d.meters.received(e)
+	d.exits.Add(e.exit(exitDead))
+}
+
+// checkSize turns an event away that does not fit a request even alone.
+func (d *Dispatcher) checkSize(e *entry) {
+	if size := graph.Overhead(e.lane.envelope) + len(e.event.Raw); size > d.maxBody {
+		e.dead(deadletter.TooLarge, event.Fault{Code: "too_large", Message: "the event alone is larger than batch.max_bytes"})
+	}
+}
+
+// checkFuture keeps events back whose time has not come. Those that are too old
+// are found later, right before sending: they may be copies of events that were
+// sent in time.
+func (d *Dispatcher) checkFuture(e *entry, now time.Time) {
+	fault := e.event.CheckTime(now)
+	switch {
+	case e.reason != "" || fault == nil || fault.Code != event.InFuture:
+	case e.event.Time.Sub(now) <= maxSkew:
+		e.until = e.event.Time.Add(time.Second)
+	default:
+		e.dead(deadletter.Invalid, *fault)
+	}
+}

@@ -1,0 +1,338 @@
+package dispatcher_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest"
+
+	"github.com/capi-dispatcher/capi-dispatcher/batcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
+	"github.com/capi-dispatcher/capi-dispatcher/graph"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	dataset = "1234567890"
+	other   = "2222222222"
+	token   = "EAAB-secret-token"
+)
+
+// options is what a test may change before the dispatcher starts.
+type options struct {
+	cfg    dispatcher.Config
+	batch  batcher.Config
+	dedupe dedupe.Config
+	graph  graph.Config
+	redis  redis.UniversalClient
+	nats   *natstest.Server
+}
+
+// bench is a dispatcher between a real NATS server, a Redis and a simulated
+// Graph API.
+type bench struct {
+	*graphtest.API
+
+	t       *testing.T
+	options options
+	js      jetstream.JetStream
+	graph   *httptest.Server
+	metrics *metric.ManualReader
+	meters  *metric.MeterProvider
+	spans   *tracetest.InMemoryExporter
+	running *worker
+}
+
+// worker is one running dispatcher.
+type worker struct {
+	*dispatcher.Dispatcher
+
+	stop context.CancelFunc
+	done chan error
+}
+
+func setup(t *testing.T, change ...func(*options)) *bench {
+	t.Helper()
+	b := &bench{t: t, API: graphtest.New(graphtest.Config{KeepEvents: true}), metrics: metric.NewManualReader(), spans: tracetest.NewInMemoryExporter()}
+	b.meters = metric.NewMeterProvider(metric.WithReader(b.metrics))
+	b.AddDataset(dataset, token)
+	b.AddDataset(other, token)
+	b.graph = httptest.NewServer(b.API)
+	t.Cleanup(b.graph.Close)
+	b.options = b.defaults()
+	for _, c := range change {
+		c(&b.options)
+	}
+	if b.options.nats == nil {
+		b.options.nats = natstest.Start(t)
+	}
+	if b.options.redis == nil {
+		b.options.redis = redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr(), MaxRetries: -1})
+		t.Cleanup(func() { _ = b.options.redis.Close() })
+	}
+	b.js = b.options.nats.JetStream()
+	b.running = b.start()
+	return b
+}
+
+func (b *bench) defaults() options {
+	o := options{
+		cfg: dispatcher.Config{
+			Streams: dispatcher.DefaultStreams(), Delivery: dispatcher.DefaultDelivery(), Identity: dispatcher.ByEvent,
+		},
+		batch:  batcher.Config{MaxEvents: 1000, MaxBytes: 900_000, Linger: 50 * time.Millisecond},
+		dedupe: dedupe.DefaultConfig(), graph: graph.DefaultConfig(),
+	}
+	o.graph.URL, o.graph.TokenDir, o.graph.Timeout = b.graph.URL, b.t.TempDir(), 2*time.Second
+	o.cfg.Streams.AckWait = 5 * time.Second
+	o.cfg.Delivery.Retry = dispatcher.Retry{
+		Backoff: dispatcher.Backoff{Initial: 10 * time.Millisecond, Max: 50 * time.Millisecond}, Budget: 300 * time.Millisecond,
+	}
+	o.cfg.Delivery.Park = dispatcher.Backoff{Initial: time.Second, Max: 2 * time.Second}
+	o.cfg.Delivery.DrainTimeout = 5 * time.Second
+	b.writeToken("default", token, o.graph)
+	return o
+}
+
+func (b *bench) writeToken(name, text string, cfg graph.Config) {
+	b.t.Helper()
+	require.NoError(b.t, os.WriteFile(filepath.Join(cfg.TokenDir, name), []byte(text), 0o600))
+}
+
+// start runs a dispatcher until the test ends, or until it is stopped, and
+// waits until it is ready.
+func (b *bench) start() *worker {
+	b.t.Helper()
+	w := b.launch()
+	b.await("the dispatcher is ready", w.ready)
+	return w
+}
+
+// launch runs a dispatcher.
+func (b *bench) launch() *worker {
+	b.t.Helper()
+	o := b.options
+	o.cfg.RequestTimeout = o.graph.Timeout
+	require.NoError(b.t, errors.Join(o.cfg.Validate(), o.cfg.Streams.Validate(), o.cfg.Delivery.Validate(), o.graph.Validate()))
+	transport := graph.NewTransport(o.cfg.Delivery.Senders)
+	b.t.Cleanup(transport.CloseIdleConnections)
+	client, err := graph.New(o.graph, transport)
+	require.NoError(b.t, err)
+	provider := trace.NewTracerProvider(trace.WithSyncer(b.spans))
+	d, err := dispatcher.New(o.cfg, o.batch, dispatcher.Deps{
+		JetStream: o.nats.JetStream(),
+		Claims:    dedupe.New(o.dedupe, o.redis),
+		Graph:     client, Tokens: client.Tokens(),
+		Log:    zaptest.NewLogger(b.t, zaptest.Level(zap.WarnLevel)),
+		Tracer: provider.Tracer("test"),
+		Meter:  b.meters.Meter("test"),
+	})
+	require.NoError(b.t, err)
+	ctx, stop := context.WithCancel(context.WithoutCancel(b.t.Context()))
+	w := &worker{Dispatcher: d, stop: stop, done: make(chan error, 1)}
+	go func() { w.done <- d.Run(ctx) }()
+	b.t.Cleanup(func() { b.stop(w) })
+	return w
+}
+
+func (w *worker) ready() bool {
+	for _, c := range w.Conditions() {
+		if !c.OK {
+			return false
+		}
+	}
+	return true
+}
+
+func (b *bench) stop(w *worker) {
+	b.t.Helper()
+	if w.stop == nil {
+		return
+	}
+	w.stop()
+	w.stop = nil
+	select {
+	case err := <-w.done:
+		require.NoError(b.t, err)
+	case <-time.After(30 * time.Second):
+		b.t.Fatal("the dispatcher does not stop")
+	}
+}
+
+func (b *bench) await(what string, condition func() bool) {
+	b.t.Helper()
+	require.Eventually(b.t, condition, 30*time.Second, 5*time.Millisecond, what)
+}
+
+// event is a sound event of a given id.
+func event(id string) string { return eventAt(id, time.Now()) }
+
+func eventAt(id string, at time.Time) string {
+	return fmt.Sprintf(`{"event_name":"LeadSubmitted","event_id":%q,"event_time":%d,"action_source":"business_messaging",`+
+		`"messaging_channel":"whatsapp","user_data":{"whatsapp_business_account_id":"102","ctwa_clid":"clid"}}`, id, at.Unix())
+}
+
+// poison is an event that only Meta finds fault with.
+func poison(id string) string { return strings.Replace(event(id), `"clid"`, `"invalid"`, 1) }
+
+func events(n int) []string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = event(fmt.Sprintf("e%d", i))
+	}
+	return list
+}
+
+func body(events ...string) string { return `{"data":[` + strings.Join(events, ",") + `]}` }
+
+// publish puts messages on a dataset's subject.
+func (b *bench) publish(to string, messages ...string) {
+	b.t.Helper()
+	for _, message := range messages {
+		b.publishMsg(&nats.Msg{Subject: "capi.events." + to, Data: []byte(message)})
+	}
+}
+
+func (b *bench) publishMsg(msg *nats.Msg) {
+	b.t.Helper()
+	_, err := b.js.PublishMsg(b.t.Context(), msg)
+	require.NoError(b.t, err)
+}
+
+// awaitAccepted waits until so many different events have been accepted.
+func (b *bench) awaitAccepted(n int) {
+	b.t.Helper()
+	b.await(fmt.Sprintf("%d events are accepted", n), func() bool {
+		distinct, _ := b.Ledger().Distinct()
+		return distinct >= n
+	})
+}
+
+// awaitQuiet waits until nothing is left to do: no message is unprocessed, none
+// is parked, nothing is in hand.
+func (b *bench) awaitQuiet() {
+	b.t.Helper()
+	b.await("nothing is left to do", func() bool {
+		for _, stream := range []string{"CAPI", "CAPI_PARKED"} {
+			consumer, err := b.js.Consumer(b.t.Context(), stream, "capi-dispatcher")
+			if err != nil {
+				return false
+			}
+			info := consumer.CachedInfo()
+			if info.NumPending > 0 || info.NumAckPending > 0 {
+				return false
+			}
+		}
+		return b.streamSize("CAPI_PARKED") == 0
+	})
+}
+
+func (b *bench) streamSize(name string) uint64 {
+	b.t.Helper()
+	stream, err := b.js.Stream(b.t.Context(), name)
+	require.NoError(b.t, err)
+	return stream.CachedInfo().State.Msgs
+}
+
+// letters returns all dead letters.
+func (b *bench) letters() []deadletter.Letter {
+	b.t.Helper()
+	var letters []deadletter.Letter
+	for sequence := uint64(1); sequence <= b.lastSequence("CAPI_DLQ"); sequence++ {
+		stream, err := b.js.Stream(b.t.Context(), "CAPI_DLQ")
+		require.NoError(b.t, err)
+		msg, err := stream.GetMsg(b.t.Context(), sequence)
+		require.NoError(b.t, err)
+		letter, err := deadletter.Parse(sequence, msg.Data, msg.Header)
+		require.NoError(b.t, err)
+		require.Equal(b.t, letter.Subject("capi.dead"), msg.Subject)
+		letters = append(letters, letter)
+	}
+	return letters
+}
+
+func (b *bench) lastSequence(name string) uint64 {
+	b.t.Helper()
+	stream, err := b.js.Stream(b.t.Context(), name)
+	require.NoError(b.t, err)
+	return stream.CachedInfo().State.LastSeq
+}
+
+func (b *bench) awaitLetters(n int) []deadletter.Letter {
+	b.t.Helper()
+	b.await(fmt.Sprintf("%d events are dead-lettered", n), func() bool { return b.streamSize("CAPI_DLQ") >= uint64(n) })
+	letters := b.letters()
+	require.Len(b.t, letters, n)
+	return letters
+}
+
+// requireOnce asserts that exactly these events were accepted, once each.
+func (b *bench) requireOnce(ids ...string) {
+	b.t.Helper()
+	want := make(map[graphtest.Event]int)
+	for _, id := range ids {
+		want[graphtest.Event{Dataset: dataset, Name: "LeadSubmitted", ID: id}] = 1
+	}
+	require.Equal(b.t, want, b.Ledger().Counts())
+}
+
+// books reads a counter: the sum of all its points with these attributes.
+func (b *bench) books(name string, with ...attribute.KeyValue) int64 {
+	b.t.Helper()
+	var all metricdata.ResourceMetrics
+	require.NoError(b.t, b.metrics.Collect(b.t.Context(), &all))
+	var sum int64
+	for _, scope := range all.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			if data, ok := m.Data.(metricdata.Sum[int64]); ok && m.Name == name {
+				for _, point := range data.DataPoints {
+					if contains(point.Attributes, with) {
+						sum += point.Value
+					}
+				}
+			}
+		}
+	}
+	return sum
+}
+
+func contains(set attribute.Set, with []attribute.KeyValue) bool {
+	for _, kv := range with {
+		if value, ok := set.Value(kv.Key); !ok || value != kv.Value {
+			return false
+		}
+	}
+	return true
+}
+
+// requireBalance asserts that every event taken in hand has come to an end.
+func (b *bench) requireBalance() {
+	b.t.Helper()
+	b.await("the books balance", func() bool {
+		return b.books("capi.events.received") == b.books("capi.events.settled") && b.books("capi.events.in_hand") == 0
+	})
+}

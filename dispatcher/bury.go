@@ -1,0 +1,60 @@
+package dispatcher
+
+import (
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
+	"github.com/capi-dispatcher/capi-dispatcher/graph"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+)
+
+// bury puts events into the dead-letter stream, for the reasons they carry.
+func (d *Dispatcher) bury(entries []*entry) {
+	now := time.Now()
+	publications := make([]publication, len(entries))
+	for i, e := range entries {
+		publications[i] = publication{
+			entry: e, msg: newLetter(e, now).Message(d.cfg.Streams.DeadLetterSubject),
+			opts: []jetstream.PublishOpt{jetstream.WithMsgID("dead-" + e.id())},
+		}
+	}
+	d.move(publications, deadLettered)
+}
+
+// dead decides that an event goes to the dead letters, and why.
+func (e *entry) dead(reason deadletter.Reason, faults ...event.Fault) {
+	e.reason, e.faults = reason, faults
+}
+
+func newLetter(e *entry, now time.Time) *deadletter.Letter {
+	h := &e.history
+	letter := &deadletter.Letter{
+		Event: e.event.Raw, Dataset: e.lane.dataset,
+		Reason: e.reason, Faults: e.faults, Graph: graphError(e.answer),
+		Envelope: e.lane.envelope.Marshal(), DedupeID: h.dedupeID,
+		Attempts: h.attempts, MaybeSent: h.maybeSent,
+		FirstSeen: h.firstSeen, DeadLetteredAt: now,
+		OriginSubject: h.originSubject, OriginSequence: h.originSequence,
+		Trace: nats.Header{},
+	}
+	injectTrace(e, letter.Trace)
+	return letter
+}
+
+// graphError keeps of an answer what helps a person.
+func graphError(answer *graph.Answer) *deadletter.GraphError {
+	if answer == nil {
+		return nil
+	}
+	kept := &deadletter.GraphError{Message: answer.Reason(), TraceID: answer.TraceID}
+	if e := answer.Error; e != nil {
+		kept.Code, kept.Subcode = e.Code, e.Subcode
+		if e.UserMessage != "" {
+			kept.Message += ": " + e.UserMessage
+		}
+	}
+	return kept
+}

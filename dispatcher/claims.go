@@ -1,0 +1,187 @@
+package dispatcher
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
+)
+
+// redisTimeout bounds one exchange with Redis.
+const redisTimeout = 3 * time.Second
+
+// redisContext is for one exchange with Redis. It outlives the drain deadline:
+// what has been sent is to be remembered even then.
+func (d *Dispatcher) redisContext() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(d.working), redisTimeout)
+}
+
+// redisFailed shuts the gate that lets events in. Without claims nothing may
+// be sent, so nothing is taken either.
+func (d *Dispatcher) redisFailed(err error) {
+	if d.health.redis.shut(err.Error()) {
+		d.log.Error("Redis does not answer; no events are taken, so that none is sent twice", zap.Error(err))
+	}
+}
+
+// watchRedis opens the gate again when Redis answers again.
+func (d *Dispatcher) watchRedis(ctx context.Context) {
+	for d.health.redis.await(ctx, false) == nil {
+		var pace pace
+		for !d.tryRedis() && ctx.Err() == nil {
+			pace.slowDown(ctx)
+		}
+		if ctx.Err() == nil && d.health.redis.open() {
+			d.log.Info("Redis answers again")
+		}
+	}
+}
+
+func (d *Dispatcher) tryRedis() bool {
+	ctx, cancel := d.redisContext()
+	defer cancel()
+	return d.deps.Claims.Check(ctx) == nil
+}
+
+// release gives up the claims of events that this message will not send. It
+// leaves the claims of messages that are not ours any more alone, for they are
+// somebody else's. If Redis does not answer, it waits until it does, unless the
+// dispatcher is stopping: such a claim is taken over in the end.
+func (d *Dispatcher) release(entries []*entry) {
+	claims := releasable(entries)
+	for len(claims) > 0 {
+		ctx, cancel := d.redisContext()
+		left, err := d.deps.Claims.Release(ctx, claims)
+		cancel()
+		if err == nil {
+			return
+		}
+		d.redisFailed(err)
+		if d.health.redis.await(d.taking, true) != nil {
+			d.log.Warn("claims could not be released; copies of these events are held for a while", zap.Int("events", len(left)))
+			return
+		}
+		claims = left
+	}
+}
+
+// releaseUnsent gives up the claims of events that go back to the server. The
+// claim of an event that may have been sent stays: it is how the next delivery
+// knows.
+func (d *Dispatcher) releaseUnsent(entries []*entry) {
+	var unsent []*entry
+	for _, e := range entries {
+		if e.history.maybeSent == 0 {
+			unsent = append(unsent, e)
+		}
+	}
+	d.release(unsent)
+}
+
+func releasable(entries []*entry) (claims []dedupe.Claim) {
+	now := time.Now()
+	for _, e := range entries {
+		if e.claimed && !e.message.lapsed(now) {
+			e.claimed = false
+			claims = append(claims, e.claim())
+		}
+	}
+	return claims
+}
+
+// confirm remembers events as sent. If Redis does not answer for a while, it is
+// left for later: an event that was sent and is not acknowledged would be far
+// more likely to be sent again than a second copy is to arrive.
+func (d *Dispatcher) confirm(entries []*entry) {
+	left := claimsOf(entries)
+	ctx, cancel := context.WithTimeout(d.taking, d.cfg.Streams.AckWait/3)
+	defer cancel()
+	for len(left) > 0 {
+		var err error
+		if left, err = d.tryConfirm(left); err == nil {
+			return
+		}
+		if d.health.redis.await(ctx, true) != nil {
+			d.confirms.add(left)
+			return
+		}
+	}
+}
+
+func (d *Dispatcher) tryConfirm(claims []dedupe.Claim) (left []dedupe.Claim, err error) {
+	ctx, cancel := d.redisContext()
+	defer cancel()
+	left, err = d.deps.Claims.Confirm(ctx, claims)
+	if err != nil {
+		d.redisFailed(err)
+	}
+	return left, err
+}
+
+// confirms are events that were sent and could not be confirmed. While there
+// are any, Redis does not answer and nothing is taken, so that they cannot
+// become more than what was in hand.
+type confirms struct {
+	added chan struct{}
+
+	mu     sync.Mutex
+	claims []dedupe.Claim
+}
+
+func newConfirms() *confirms { return &confirms{added: make(chan struct{}, 1)} }
+
+func (c *confirms) add(claims []dedupe.Claim) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.claims = append(c.claims, claims...)
+	select {
+	case c.added <- struct{}{}:
+	default:
+	}
+}
+
+func (c *confirms) takeAll() []dedupe.Claim {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	claims := c.claims
+	c.claims = nil
+	return claims
+}
+
+func (c *confirms) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.claims)
+}
+
+// confirmLater catches up when Redis answers again.
+func (d *Dispatcher) confirmLater(ctx context.Context) {
+	for {
+		select {
+		case <-d.confirms.added:
+		case <-ctx.Done():
+			return
+		}
+		if d.health.redis.await(ctx, true) != nil {
+			return
+		}
+		d.flushConfirms()
+	}
+}
+
+// flushConfirms confirms what could not be confirmed before.
+func (d *Dispatcher) flushConfirms() {
+	claims := d.confirms.takeAll()
+	if len(claims) == 0 {
+		return
+	}
+	left, err := d.tryConfirm(claims)
+	if err != nil {
+		d.confirms.add(left)
+		d.log.Error("events were sent and could not be remembered as sent; a second copy of one would be sent again",
+			zap.Int("events", len(left)), zap.Error(err))
+	}
+}

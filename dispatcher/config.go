@@ -1,0 +1,244 @@
+package dispatcher
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Streams says where events come from and go to in NATS.
+type Streams struct {
+	// Stream holds the events, on Subject.<dataset id> and Subject.auto.
+	Stream  string
+	Subject string
+	// Consumer is the durable consumer's name, on the events and on the
+	// parked events. Workers with the same name share the work.
+	Consumer string
+	// ParkedStream holds events that wait, on ParkedSubject.>.
+	ParkedStream  string
+	ParkedSubject string
+	// DeadLetterStream holds events that Meta will not take, on
+	// DeadLetterSubject.<dataset id>.<reason>.
+	DeadLetterStream  string
+	DeadLetterSubject string
+	// Manage creates missing streams and keeps the consumers up to date. If
+	// false, they are only verified.
+	Manage bool
+	// Replicas is for streams that are created.
+	Replicas int
+	// AckWait is how long the server waits for a worker's sign of life
+	// before it gives a message to another worker.
+	AckWait time.Duration
+	// MaxAckPending is how many messages all workers together may have in
+	// hand.
+	MaxAckPending int
+}
+
+// OnUnknown says what to do with events that Meta may have received or not.
+type OnUnknown string
+
+// The policies for unknown outcomes.
+const (
+	Resend     OnUnknown = "resend"
+	DeadLetter OnUnknown = "dead_letter"
+)
+
+// Backoff grows from Initial to Max, doubling, with half of it at random.
+type Backoff struct {
+	Initial time.Duration
+	Max     time.Duration
+}
+
+// Retry is the backoff between attempts in process.
+type Retry struct {
+	Backoff
+
+	// Budget is how long a batch is tried in process before it is parked.
+	Budget time.Duration
+}
+
+// Delivery says how events are sent.
+type Delivery struct {
+	// Senders bounds the requests in flight.
+	Senders int
+	// SendersPerDataset bounds the requests in flight for one dataset and
+	// one envelope.
+	SendersPerDataset int
+	// OnUnknown decides about events of unknown outcome.
+	OnUnknown OnUnknown
+	// MaxUnknown is after how many unknown outcomes an event is not sent
+	// again but dead-lettered, even if OnUnknown is Resend.
+	MaxUnknown int
+	Retry      Retry
+	// Park is how long parked events wait, the first time and at the most.
+	Park Backoff
+	// MaxInHand and MaxInHandBytes bound the messages in this process.
+	MaxInHand      int
+	MaxInHandBytes int
+	// MaxWait is how long a dataset's events may wait for a sender, when
+	// much is in hand, before they are parked to make room for others.
+	MaxWait time.Duration
+	// DrainTimeout is how long a stopping worker goes on with what it has.
+	DrainTimeout time.Duration
+}
+
+// IdentityKind says what tells one event from another.
+type IdentityKind string
+
+// What tells events apart, beside the dataset.
+const (
+	ByEvent   IdentityKind = "event"    // event_name and event_id, as Meta does
+	ByEventID IdentityKind = "event_id" // event_id alone
+)
+
+// Dataset is what differs for one dataset.
+type Dataset struct {
+	PartnerAgent  string
+	TestEventCode string
+}
+
+// Asset is a page or account and the dataset that its events go to.
+type Asset struct{ Dataset string }
+
+// Assets maps account ids to datasets, for events on Subject.auto.
+type Assets struct {
+	Pages            map[string]Asset
+	WhatsAppAccounts map[string]Asset
+	Instagram        map[string]Asset
+}
+
+// Config is everything a dispatcher can be told.
+type Config struct {
+	Streams  Streams
+	Delivery Delivery
+	Identity IdentityKind
+	Datasets map[string]Dataset
+	Assets   Assets
+	// PartnerAgent is for datasets that name none.
+	PartnerAgent string
+	// RequestTimeout is the graph client's bound on one request.
+	RequestTimeout time.Duration
+}
+
+// DefaultStreams returns the settings a careful operator would leave alone.
+func DefaultStreams() Streams {
+	return Streams{
+		Stream: "CAPI", Subject: "capi.events",
+		Consumer:     "capi-dispatcher",
+		ParkedStream: "CAPI_PARKED", ParkedSubject: "capi.parked",
+		DeadLetterStream: "CAPI_DLQ", DeadLetterSubject: "capi.dead",
+		Manage: true, Replicas: 1,
+		AckWait: 30 * time.Second, MaxAckPending: 20_000,
+	}
+}
+
+// DefaultDelivery returns the settings a careful operator would leave alone.
+func DefaultDelivery() Delivery {
+	return Delivery{
+		Senders: 32, SendersPerDataset: 2,
+		OnUnknown: Resend, MaxUnknown: 5,
+		Retry:     Retry{Backoff: Backoff{Initial: 500 * time.Millisecond, Max: 30 * time.Second}, Budget: 45 * time.Second},
+		Park:      Backoff{Initial: time.Minute, Max: 15 * time.Minute},
+		MaxInHand: 10_000, MaxInHandBytes: 32_000_000,
+		MaxWait: 15 * time.Second, DrainTimeout: 25 * time.Second,
+	}
+}
+
+// Validate reports every setting that cannot work, joined.
+func (s Streams) Validate() error {
+	var faults faults
+	for key, name := range map[string]string{
+		"stream": s.Stream, "consumer": s.Consumer, "parked_stream": s.ParkedStream, "dead_letter_stream": s.DeadLetterStream,
+	} {
+		faults.check(validName.MatchString(name), key, "%q is not a name for JetStream: letters, digits, - and _", name)
+	}
+	subjects := map[string]string{
+		"subject": s.Subject, "parked_subject": s.ParkedSubject, "dead_letter_subject": s.DeadLetterSubject,
+	}
+	for key, subject := range subjects {
+		faults.check(validSubject.MatchString(subject), key, "%q is not a subject of words joined by dots, without wildcards", subject)
+		for other, prefix := range subjects {
+			faults.check(key == other || !strings.HasPrefix(subject+".", prefix+"."), key, "%q lies within %s %q", subject, other, prefix)
+		}
+	}
+	faults.check(s.Replicas >= 1 && s.Replicas <= 5, "replicas", "%d is not between 1 and 5", s.Replicas)
+	faults.check(s.AckWait >= time.Second && s.AckWait <= time.Hour, "ack_wait", "%s is not between 1s and 1h", s.AckWait)
+	faults.check(s.MaxAckPending >= 1 && s.MaxAckPending <= 100_000, "max_ack_pending", "%d is not between 1 and 100000", s.MaxAckPending)
+	return faults.join()
+}
+
+// Validate reports every setting that cannot work, joined.
+func (d Delivery) Validate() error {
+	var faults faults
+	faults.check(d.Senders >= 1 && d.Senders <= 1000, "senders", "%d is not between 1 and 1000", d.Senders)
+	faults.check(d.SendersPerDataset >= 1 && d.SendersPerDataset <= d.Senders, "senders_per_dataset",
+		"%d is not between 1 and senders (%d)", d.SendersPerDataset, d.Senders)
+	faults.check(d.OnUnknown == Resend || d.OnUnknown == DeadLetter, "on_unknown", "%q is neither %q nor %q", d.OnUnknown, Resend, DeadLetter)
+	faults.check(d.MaxUnknown >= 1, "max_unknown", "%d is less than 1", d.MaxUnknown)
+	faults.backoff("retry", d.Retry.Backoff)
+	faults.check(d.Retry.Budget >= 0 && d.Retry.Budget <= 10*time.Minute, "retry.budget", "%s is not between 0s and 10m", d.Retry.Budget)
+	faults.backoff("park", d.Park)
+	faults.check(d.Park.Initial >= time.Second, "park.initial", "%s is less than the second that scheduling resolves", d.Park.Initial)
+	faults.check(d.MaxInHand >= 1, "max_in_hand", "%d is less than 1", d.MaxInHand)
+	faults.check(d.MaxInHandBytes >= 10_000_000, "max_in_hand_bytes", "%d is less than 10MB, too little for a few large messages", d.MaxInHandBytes)
+	faults.check(d.MaxWait >= time.Second, "max_wait", "%s is less than 1s", d.MaxWait)
+	faults.check(d.DrainTimeout >= 0, "drain_timeout", "%s is negative", d.DrainTimeout)
+	return faults.join()
+}
+
+// Validate reports what is wrong between the parts of the configuration; each
+// part validates itself.
+func (c Config) Validate() error {
+	var faults faults
+	faults.check(c.Identity == ByEvent || c.Identity == ByEventID, "dedupe.key", "%q is neither %q nor %q", c.Identity, ByEvent, ByEventID)
+	faults.check(c.Streams.AckWait >= 2*c.RequestTimeout, "nats.ack_wait",
+		"%s is less than twice graph.timeout (%s): a message could go to another worker while it is being sent", c.Streams.AckWait, c.RequestTimeout)
+	for id := range c.Datasets {
+		faults.check(validDataset(id), "datasets."+id, "is not a dataset id: digits only")
+	}
+	for kind, assets := range map[string]map[string]Asset{
+		"pages": c.Assets.Pages, "whatsapp_business_accounts": c.Assets.WhatsAppAccounts, "instagram_accounts": c.Assets.Instagram,
+	} {
+		for id, asset := range assets {
+			faults.check(validDataset(asset.Dataset), "assets."+kind+"."+id+".dataset", "%q is not a dataset id: digits only", asset.Dataset)
+		}
+	}
+	return faults.join()
+}
+
+var (
+	validName    = regexp.MustCompile(`^[A-Za-z0-9_-]{1,200}$`)
+	validSubject = regexp.MustCompile(`^[^\s.*>]+(\.[^\s.*>]+)*$`)
+)
+
+// validDataset tells whether an id can be one of Meta's: it goes into a URL and
+// into a subject, so nothing but digits may pass.
+func validDataset(id string) bool {
+	if id == "" || len(id) > 32 {
+		return false
+	}
+	for _, c := range []byte(id) {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+// faults gathers what is wrong with a configuration.
+type faults []error
+
+func (f *faults) check(ok bool, key, format string, args ...any) {
+	if !ok {
+		*f = append(*f, fmt.Errorf("%s: "+format, append([]any{key}, args...)...))
+	}
+}
+
+func (f *faults) backoff(key string, b Backoff) {
+	f.check(b.Initial > 0, key+".initial", "%s is not positive", b.Initial)
+	f.check(b.Max >= b.Initial, key+".max", "%s is less than %s.initial (%s)", b.Max, key, b.Initial)
+}
+
+func (f faults) join() error { return errors.Join(f...) }

@@ -1,0 +1,64 @@
+package dispatcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// consumer creates, updates or verifies one of the two consumers.
+func (s *StreamSet) consumer(ctx context.Context, stream jetstream.Stream, parked bool) (jetstream.Consumer, error) {
+	want, name := s.consumerConfig(parked), stream.CachedInfo().Config.Name
+	if s.cfg.Manage {
+		consumer, err := stream.CreateOrUpdateConsumer(ctx, want)
+		return consumer, wrapSetup(err, "consumer %s on stream %s cannot be created", want.Durable, name)
+	}
+	consumer, err := stream.Consumer(ctx, want.Durable)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return nil, setupError("consumer %s does not exist on stream %s; create it, or set nats.manage to true", want.Durable, name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("consumer %s on stream %s: %w", want.Durable, name, err)
+	}
+	return consumer, s.checkConsumer(consumer.CachedInfo())
+}
+
+// consumerConfig is what the protocol needs. There is no limit on deliveries,
+// which would strand messages for good, and no server-side backoff, which would
+// stretch our own delays.
+func (s *StreamSet) consumerConfig(parked bool) jetstream.ConsumerConfig {
+	filter := s.cfg.Subject + ".>"
+	if parked {
+		filter = s.cfg.ParkedSubject + ".due.>"
+	}
+	return jetstream.ConsumerConfig{
+		Durable: s.cfg.Consumer, Description: "workers of capi-dispatcher",
+		FilterSubject: filter,
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       s.cfg.AckWait,
+		MaxDeliver:    -1,
+		MaxAckPending: s.cfg.MaxAckPending,
+	}
+}
+
+// checkConsumer verifies a consumer that somebody else has made.
+func (s *StreamSet) checkConsumer(info *jetstream.ConsumerInfo) error {
+	have, where := info.Config, fmt.Sprintf("consumer %s on stream %s", info.Name, info.Stream)
+	switch {
+	case have.AckPolicy != jetstream.AckExplicitPolicy:
+		return setupError("%s does not ask for explicit acknowledgements", where)
+	case have.AckWait != s.cfg.AckWait:
+		return setupError("%s has an AckWait of %s; set nats.ack_wait to the same (it is %s)", where, have.AckWait, s.cfg.AckWait)
+	case have.DeliverSubject != "":
+		return setupError("%s is a push consumer; a pull consumer is needed", where)
+	}
+	if have.MaxDeliver > 0 {
+		s.warn(fmt.Sprintf("%s gives up after %d deliveries: messages are then stranded in the stream; set max deliver to -1", where, have.MaxDeliver))
+	}
+	if len(have.BackOff) > 0 {
+		s.warn(where + " has a backoff of its own, which stretches the dispatcher's delays; remove it")
+	}
+	return nil
+}

@@ -1,0 +1,189 @@
+package deadletter
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+)
+
+// Reason says why an event is a dead letter. The same words are used in
+// subjects, headers and metrics.
+type Reason string
+
+// The reasons.
+const (
+	Malformed      Reason = "malformed"       // no JSON
+	Invalid        Reason = "invalid"         // Meta would refuse it; see the faults
+	NoDataset      Reason = "no_dataset"      // nobody knows which dataset it belongs to
+	TooLarge       Reason = "too_large"       // does not fit a request
+	Expired        Reason = "expired"         // older than Meta accepts
+	Refused        Reason = "refused"         // Meta has refused it, alone
+	UnknownOutcome Reason = "unknown_outcome" // it may have been accepted, and is not sent again
+)
+
+// Reasons lists every reason.
+func Reasons() []Reason {
+	return []Reason{Malformed, Invalid, NoDataset, TooLarge, Expired, Refused, UnknownOutcome}
+}
+
+// noDatasetWord stands in a subject for a dataset that is not known.
+const noDatasetWord = "unknown"
+
+// Letter is a dead letter.
+type Letter struct {
+	// Sequence is its number in the dead-letter stream; 0 before that.
+	Sequence uint64 `json:"sequence,omitempty"`
+	// Event is what was published: one event, or all of a message that could
+	// not be read.
+	Event json.RawMessage `json:"event"`
+
+	Dataset string        `json:"dataset,omitempty"`
+	Reason  Reason        `json:"reason"`
+	Faults  []event.Fault `json:"faults,omitempty"`
+	Graph   *GraphError   `json:"graph,omitempty"`
+	// Envelope is what the event's request body said beside it.
+	Envelope string `json:"envelope,omitempty"`
+	// DedupeID stands in for a missing event_id.
+	DedupeID string `json:"dedupe_id,omitempty"`
+	// Attempts is how many requests to Meta the event was in; MaybeSent, how
+	// many of them have an unknown outcome.
+	Attempts       int         `json:"attempts"`
+	MaybeSent      int         `json:"maybe_sent,omitempty"`
+	FirstSeen      time.Time   `json:"first_seen"`
+	DeadLetteredAt time.Time   `json:"dead_lettered_at"`
+	OriginSubject  string      `json:"origin_subject"`
+	OriginSequence uint64      `json:"origin_sequence"`
+	Trace          nats.Header `json:"trace,omitempty"`
+}
+
+// GraphError is what Meta said last about the event.
+type GraphError struct {
+	Code    int    `json:"code,omitempty"`
+	Subcode int    `json:"subcode,omitempty"`
+	Message string `json:"message"`
+	TraceID string `json:"fbtrace_id,omitempty"`
+}
+
+// Subject is where the letter belongs below root.
+func (l *Letter) Subject(root string) string {
+	return root + "." + firstOf(l.Dataset, noDatasetWord) + "." + string(l.Reason)
+}
+
+// Message renders the letter for the stream.
+func (l *Letter) Message(root string) *nats.Msg {
+	msg := nats.NewMsg(l.Subject(root))
+	msg.Data = l.Event
+	set := func(name, value string) {
+		if value != "" {
+			msg.Header.Set(name, value)
+		}
+	}
+	for name, values := range l.Trace {
+		msg.Header[name] = values
+	}
+	set(header.Reason, string(l.Reason))
+	if len(l.Faults) > 0 {
+		set(header.Detail, event.MarshalFaults(l.Faults))
+	}
+	if g := l.Graph; g != nil {
+		set(header.GraphCode, number(uint64(g.Code)))
+		set(header.GraphSubcode, number(uint64(g.Subcode)))
+		set(header.GraphMessage, oneLine(g.Message))
+		set(header.TraceID, oneLine(g.TraceID))
+	}
+	set(header.Dataset, l.Dataset)
+	set(header.Envelope, l.Envelope)
+	set(header.DedupeID, l.DedupeID)
+	msg.Header.Set(header.Attempts, strconv.Itoa(l.Attempts))
+	set(header.MaybeSent, number(uint64(l.MaybeSent)))
+	set(header.FirstSeen, l.FirstSeen.UTC().Format(time.RFC3339Nano))
+	set(header.DeadLetteredAt, l.DeadLetteredAt.UTC().Format(time.RFC3339Nano))
+	set(header.OriginSubject, l.OriginSubject)
+	set(header.OriginSequence, number(l.OriginSequence))
+	return msg
+}
+
+// errNotALetter says that a message of the stream was not written by
+// [Letter.Message].
+var errNotALetter = errors.New("not a dead letter of this program")
+
+// Parse reads a message of the dead-letter stream.
+func Parse(sequence uint64, data []byte, headers nats.Header) (Letter, error) {
+	l := Letter{
+		Sequence: sequence, Event: data,
+		Reason: Reason(headers.Get(header.Reason)), Dataset: headers.Get(header.Dataset),
+		Envelope: headers.Get(header.Envelope), DedupeID: headers.Get(header.DedupeID),
+		OriginSubject: headers.Get(header.OriginSubject),
+		Trace:         traceOf(headers),
+	}
+	if l.Reason == "" {
+		return Letter{}, fmt.Errorf("message %d: %w: it has no %s header", sequence, errNotALetter, header.Reason)
+	}
+	var err error
+	read := func(name string, parse func(string) error) {
+		if text := headers.Get(name); text != "" && err == nil {
+			if parseErr := parse(text); parseErr != nil {
+				err = fmt.Errorf("message %d: header %s: %w", sequence, name, parseErr)
+			}
+		}
+	}
+	read(header.Detail, func(s string) error { return json.Unmarshal([]byte(s), &l.Faults) })
+	read(header.Attempts, func(s string) (err error) { l.Attempts, err = strconv.Atoi(s); return err })
+	read(header.MaybeSent, func(s string) (err error) { l.MaybeSent, err = strconv.Atoi(s); return err })
+	read(header.FirstSeen, func(s string) (err error) { l.FirstSeen, err = time.Parse(time.RFC3339Nano, s); return err })
+	read(header.DeadLetteredAt, func(s string) (err error) { l.DeadLetteredAt, err = time.Parse(time.RFC3339Nano, s); return err })
+	read(header.OriginSequence, func(s string) (err error) { l.OriginSequence, err = strconv.ParseUint(s, 10, 64); return err })
+	if message := headers.Get(header.GraphMessage); message != "" {
+		l.Graph = &GraphError{Message: message, TraceID: headers.Get(header.TraceID)}
+		read(header.GraphCode, func(s string) (err error) { l.Graph.Code, err = strconv.Atoi(s); return err })
+		read(header.GraphSubcode, func(s string) (err error) { l.Graph.Subcode, err = strconv.Atoi(s); return err })
+	}
+	return l, err
+}
+
+// traceOf picks the headers of W3C trace context.
+func traceOf(headers nats.Header) nats.Header {
+	trace := nats.Header{}
+	for _, name := range []string{header.TraceParent, header.TraceState, header.Baggage} {
+		if value := headers.Get(name); value != "" {
+			trace.Set(name, value)
+		}
+	}
+	if len(trace) == 0 {
+		return nil
+	}
+	return trace
+}
+
+func number(n uint64) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatUint(n, 10)
+}
+
+// oneLine makes a text fit a header: no line breaks, and no longer than needed.
+func oneLine(text string) string {
+	const most = 1000
+	line := []rune(text)
+	for i, r := range line {
+		if r < ' ' {
+			line[i] = ' '
+		}
+	}
+	return string(line[:min(len(line), most)])
+}
+
+func firstOf(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}

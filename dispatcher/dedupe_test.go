@@ -1,0 +1,177 @@
+package dispatcher_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/attribute"
+
+	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
+	"github.com/capi-dispatcher/capi-dispatcher/dedupe/dedupetest"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
+)
+
+func TestCopiesAreDropped(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.publish(dataset, event("a"), event("a"), body(event("a"), event("b"), event("b")))
+	b.awaitQuiet()
+	b.publish(dataset, event("a"), event("b"))
+	b.awaitQuiet()
+	b.requireOnce("a", "b")
+	b.requireBalance()
+	require.EqualValues(t, 5, b.books("capi.events.settled", attribute.String("outcome", "duplicate")))
+}
+
+func TestDatasetsMayShareIDs(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.publish(dataset, event("a"))
+	b.publish(other, event("a"))
+	b.awaitAccepted(2)
+}
+
+func TestIdentity(t *testing.T) {
+	t.Parallel()
+	rename := func(e string) string { return strings.Replace(e, "LeadSubmitted", "AddToCart", 1) }
+	withoutID := func(mark string) string {
+		return strings.Replace(event("x"), `"event_id":"x"`, `"mark":"`+mark+`"`, 1)
+	}
+	for name, tc := range map[string]struct {
+		kind     dispatcher.IdentityKind
+		first    string
+		second   string
+		msgIDs   [2]string
+		accepted int
+	}{
+		"by name and id":                 {dispatcher.ByEvent, event("a"), rename(event("a")), [2]string{}, 2},
+		"by id alone":                    {dispatcher.ByEventID, event("a"), rename(event("a")), [2]string{}, 1},
+		"no id: by Nats-Msg-Id":          {dispatcher.ByEvent, withoutID("1"), withoutID("2"), [2]string{"m", "m"}, 1},
+		"no id: by another Nats-Msg-Id":  {dispatcher.ByEvent, withoutID("1"), withoutID("1"), [2]string{"m1", "m2"}, 2},
+		"no id: by content":              {dispatcher.ByEvent, withoutID("1"), " " + withoutID("1"), [2]string{}, 1},
+		"no id: by other content":        {dispatcher.ByEvent, withoutID("1"), withoutID("2"), [2]string{}, 2},
+		"the id beats the Nats-Msg-Id":   {dispatcher.ByEvent, event("a"), event("a"), [2]string{"m1", "m2"}, 1},
+		"ids that differ by their type":  {dispatcher.ByEvent, strings.Replace(event("7"), `"7"`, `7`, 1), event("7"), [2]string{}, 1},
+		"two events without id together": {dispatcher.ByEvent, body(withoutID("1"), withoutID("2")), body(withoutID("1"), withoutID("2")), [2]string{"m", "m2"}, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, func(o *options) { o.cfg.Identity = tc.kind })
+			for i, data := range []string{tc.first, tc.second} {
+				// Through a stream that does not deduplicate by itself.
+				msg := &nats.Msg{Subject: "capi.events." + dataset, Data: []byte(data), Header: nats.Header{}}
+				if tc.msgIDs[i] != "" {
+					msg.Header.Set(nats.MsgIdHdr, tc.msgIDs[i])
+				}
+				b.republish(msg)
+				b.awaitQuiet()
+			}
+			require.Equal(t, tc.accepted, b.Ledger().Sum().Events)
+		})
+	}
+}
+
+// republish puts a message on the stream even if the stream has seen its
+// Nats-Msg-Id: the broker's own memory is not what is tested here.
+func (b *bench) republish(msg *nats.Msg) {
+	b.t.Helper()
+	stream, err := b.js.Stream(b.t.Context(), "CAPI")
+	require.NoError(b.t, err)
+	cfg := stream.CachedInfo().Config
+	cfg.Duplicates = 100 * time.Millisecond
+	_, err = b.js.UpdateStream(b.t.Context(), cfg)
+	require.NoError(b.t, err)
+	b.await("the broker has forgotten the message id", func() bool {
+		ack, err := b.js.PublishMsg(b.t.Context(), msg)
+		require.NoError(b.t, err)
+		return !ack.Duplicate
+	})
+}
+
+// claimOf is the claim that another message would have on an event.
+func claimOf(id string, sequence uint64) []dedupe.Claim {
+	return []dedupe.Claim{{
+		Key:   dedupe.NewKey("capi-dispatcher", dataset, "event", "LeadSubmitted", id),
+		Owner: dedupe.NewOwner(7, sequence),
+	}}
+}
+
+func TestACopyWaitsForTheMessageThatHasTheClaim(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	elsewhere := dedupe.New(b.options.dedupe, b.options.redis)
+	require.Equal(t, dedupe.Fresh, elsewhere.Claim(t.Context(), claimOf("a", 9))[0].State)
+	b.publish(dataset, event("a"), event("b"))
+	b.awaitAccepted(1)
+	b.requireOnce("b")
+	_, err := elsewhere.Confirm(t.Context(), claimOf("a", 9)) // the other worker has sent it
+	require.NoError(t, err)
+	b.awaitQuiet()
+	b.requireOnce("b")
+	require.EqualValues(t, 1, b.books("capi.events.settled", attribute.String("outcome", "duplicate")))
+	require.Positive(t, b.books("capi.events.settled", attribute.String("outcome", "returned")))
+	b.requireBalance()
+}
+
+func TestACopyGoesOnWhereTheFirstMessageGaveUp(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	elsewhere := dedupe.New(b.options.dedupe, b.options.redis)
+	elsewhere.Claim(t.Context(), claimOf("a", 9))
+	b.publish(dataset, event("a"))
+	b.await("the copy is held", func() bool {
+		return b.books("capi.events.settled", attribute.String("outcome", "returned")) > 0
+	})
+	_, err := elsewhere.Release(t.Context(), claimOf("a", 9))
+	require.NoError(t, err)
+	b.awaitAccepted(1)
+	require.Zero(t, b.books("capi.events.maybe_sent"))
+}
+
+func TestTheClaimOfAVanishedMessageIsTakenOver(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(o *options) {
+		o.dedupe.Takeover = 3 * time.Second
+		o.redis = dedupetest.Start(t).Client() // where time passes
+	})
+	elsewhere := dedupe.New(b.options.dedupe, b.options.redis)
+	elsewhere.Claim(t.Context(), claimOf("a", 9))
+	b.publish(dataset, event("a"))
+	b.awaitQuiet()
+	b.requireOnce("a")
+	require.EqualValues(t, 1, b.books("capi.events.maybe_sent"), "the vanished message may have been sent")
+}
+
+// A worker that died between POST and confirmation leaves its claim. The
+// redelivered message finds it, and the policy decides.
+func TestARedeliveryFindsItsOwnClaim(t *testing.T) {
+	t.Parallel()
+	for policy, want := range map[dispatcher.OnUnknown]graphtest.Totals{
+		dispatcher.Resend:     {Requests: 1, Batches: 1, Events: 1, Largest: 1},
+		dispatcher.DeadLetter: {},
+	} {
+		t.Run(string(policy), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, func(o *options) { o.cfg.Delivery.OnUnknown = policy })
+			b.stop(b.running)
+			b.publish(dataset, event("a"))
+			stream, err := b.js.Stream(t.Context(), "CAPI")
+			require.NoError(t, err)
+			claim := claimOf("a", 1)
+			claim[0].Owner = dedupe.NewOwner(dedupe.NewEpoch("CAPI", stream.CachedInfo().Created.UnixNano()), 1)
+			dedupe.New(b.options.dedupe, b.options.redis).Claim(t.Context(), claim)
+			b.start()
+			b.awaitQuiet()
+			require.Equal(t, want, b.Ledger().Sum())
+			if policy == dispatcher.DeadLetter {
+				letter := b.awaitLetters(1)[0]
+				require.EqualValues(t, "unknown_outcome", letter.Reason)
+				require.Equal(t, 1, letter.MaybeSent)
+			}
+		})
+	}
+}

@@ -1,0 +1,178 @@
+package dispatcher
+
+import (
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"go.uber.org/zap"
+
+	"github.com/capi-dispatcher/capi-dispatcher/batcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
+	"github.com/capi-dispatcher/capi-dispatcher/graph"
+)
+
+// deliver carries one batch to its end: when it returns, every event in it is
+// settled. Batches are delivered concurrently.
+func (d *Dispatcher) deliver(batch *batcher.Batch[lane, *entry]) {
+	s := d.newShipment(batch)
+	entries := d.stillOurs(batch.Items)
+	entries, late := inTime(entries, time.Now())
+	d.expire(d.claim(late))
+	entries = s.enter(entries)
+	defer func() { s.pass.leave() }()
+	s.send(d.claim(entries))
+}
+
+// shipment is the delivery of one batch.
+type shipment struct {
+	*Dispatcher
+
+	batch   *batcher.Batch[lane, *entry]
+	lane    lane
+	pass    *pass
+	backoff *backoff.ExponentialBackOff
+	// cautious sends the next event alone, to find out with the least harm
+	// whether requests are answered again.
+	cautious bool
+	// trouble is what keeps the rest of the batch from being sent.
+	trouble *graph.Answer
+}
+
+func (d *Dispatcher) newShipment(batch *batcher.Batch[lane, *entry]) *shipment {
+	retry := d.cfg.Delivery.Retry
+	return &shipment{Dispatcher: d, batch: batch, lane: batch.Lane, pass: &pass{}, backoff: backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(retry.Initial),
+		backoff.WithMaxInterval(retry.Max),
+		backoff.WithMultiplier(2),
+		// 0 would mean no bound at all.
+		backoff.WithMaxElapsedTime(max(retry.Budget, 1)),
+	)}
+}
+
+// stillOurs lets go of events whose message may be somebody else's by now.
+func (d *Dispatcher) stillOurs(entries []*entry) []*entry {
+	ours, lost := d.leases.ensure(d.working, entries, d.cfg.RequestTimeout+d.leases.margin())
+	d.drop(lost)
+	return ours
+}
+
+// inTime splits events by whether Meta would still take them: one event too
+// old would sink the whole request.
+func inTime(entries []*entry, now time.Time) (fresh, late []*entry) {
+	for _, e := range entries {
+		if now.After(e.event.ExpiresAt()) {
+			late = append(late, e)
+		} else {
+			fresh = append(fresh, e)
+		}
+	}
+	return fresh, late
+}
+
+// expire dead-letters events for their age. They have been claimed, so they
+// are no copies of events that were sent in time.
+func (d *Dispatcher) expire(entries []*entry) {
+	now := time.Now()
+	for _, e := range entries {
+		if fault := e.event.CheckTime(now); fault != nil {
+			e.dead(deadletter.Expired, *fault)
+		}
+	}
+	d.bury(entries)
+}
+
+// claim asks Redis for the right to send the events, and settles those that
+// may not be sent. Without an answer from Redis nothing is sent: it waits.
+func (d *Dispatcher) claim(entries []*entry) (ours []*entry) {
+	for len(entries) > 0 {
+		answers := newClaimAnswers(d.askForClaims(entries), entries)
+		d.settleAll(answers.sent, duplicate)
+		d.returnLater(answers.held, heldDelay)
+		ours = append(ours, d.sendAgain(answers.maybeSent)...)
+		ours = append(ours, answers.fresh...)
+		if answers.err == nil {
+			return ours
+		}
+		d.redisFailed(answers.err)
+		if d.health.redis.await(d.taking, true) != nil {
+			d.giveBack(answers.unknown)
+			return ours
+		}
+		entries = d.stillOurs(answers.unknown)
+	}
+	return ours
+}
+
+// heldDelay is how long a message waits whose event another message has
+// claimed. The claim's owner needs about a request's time.
+const heldDelay = 2 * time.Second
+
+func (d *Dispatcher) askForClaims(entries []*entry) []dedupe.Result {
+	ctx, cancel := d.redisContext()
+	defer cancel()
+	return d.deps.Claims.Claim(ctx, claimsOf(entries))
+}
+
+// claimAnswers sorts entries by what Redis says of them.
+type claimAnswers struct {
+	fresh, maybeSent, held, sent, unknown []*entry
+
+	err error
+}
+
+func newClaimAnswers(results []dedupe.Result, entries []*entry) (a claimAnswers) {
+	for i, e := range entries {
+		switch state := results[i].State; {
+		case state == dedupe.Fresh, state == dedupe.Own && e.claimTried && !e.message.redelivered:
+			// An own claim is fresh if it is the one that got no answer.
+			e.claimed = true
+			a.fresh = append(a.fresh, e)
+		case state == dedupe.Own, state == dedupe.Taken:
+			e.claimed = true
+			a.maybeSent = append(a.maybeSent, e)
+		case state == dedupe.Held:
+			a.held = append(a.held, e)
+		case state == dedupe.Sent:
+			a.sent = append(a.sent, e)
+		default:
+			e.claimTried = true
+			a.unknown = append(a.unknown, e)
+			a.err = results[i].Err
+		}
+	}
+	return a
+}
+
+// sendAgain decides about events that a worker of before may have sent, and
+// returns those that are to be sent.
+func (d *Dispatcher) sendAgain(entries []*entry) []*entry {
+	for _, e := range entries {
+		e.history.maybeSent++
+	}
+	d.meters.maybeSent(entries)
+	again, buried := d.byUnknownPolicy(entries)
+	d.bury(buried)
+	return again
+}
+
+// byUnknownPolicy splits events of unknown outcome: those to be sent again, and
+// those for which that is ruled out.
+func (d *Dispatcher) byUnknownPolicy(entries []*entry) (again, buried []*entry) {
+	for _, e := range entries {
+		if d.cfg.Delivery.OnUnknown == Resend && e.history.maybeSent < d.cfg.Delivery.MaxUnknown {
+			again = append(again, e)
+			continue
+		}
+		e.dead(deadletter.UnknownOutcome)
+		buried = append(buried, e)
+	}
+	return again, buried
+}
+
+// overflow parks what waited in a lane that does not keep up.
+func (d *Dispatcher) overflow(lane lane, entries []*entry) {
+	d.log.Warn("events of a slow dataset are parked to make room for others",
+		zap.String("dataset", lane.dataset), zap.Int("events", len(entries)))
+	d.park(d.stillOurs(entries), "congested")
+}

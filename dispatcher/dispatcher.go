@@ -1,0 +1,183 @@
+package dispatcher
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+	"go.uber.org/zap"
+
+	"github.com/capi-dispatcher/capi-dispatcher/batcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
+	"github.com/capi-dispatcher/capi-dispatcher/graph"
+)
+
+// Sender posts one request to Meta, once.
+type Sender interface {
+	Send(ctx context.Context, request graph.Request) graph.Answer
+}
+
+// Claims keeps who may send an event and what has been sent.
+type Claims interface {
+	Claim(ctx context.Context, claims []dedupe.Claim) []dedupe.Result
+	Confirm(ctx context.Context, claims []dedupe.Claim) (left []dedupe.Claim, err error)
+	Release(ctx context.Context, claims []dedupe.Claim) (left []dedupe.Claim, err error)
+	Check(ctx context.Context) error
+}
+
+// Tokens tells when a dataset's access token is replaced.
+type Tokens interface {
+	Fingerprint(dataset string) string
+}
+
+// Deps are the things a dispatcher works with.
+type Deps struct {
+	JetStream jetstream.JetStream
+	Claims    Claims
+	Graph     Sender
+	Tokens    Tokens
+	Log       *zap.Logger
+	Tracer    trace.Tracer
+	Meter     metric.Meter
+}
+
+// Dispatcher carries events from a stream to Meta. Create it with [New], run
+// it once with [Dispatcher.Run].
+type Dispatcher struct {
+	cfg  Config
+	deps Deps
+	log  *zap.Logger
+
+	room       *room
+	leases     *leases
+	identities *identities
+	breaker    *breaker
+	health     *health
+	meters     *meters
+	confirms   *confirms
+	maxBody    int          // bytes of a request
+	unreached  atomic.Int64 // connections in a row that did not come about
+	deadline   atomic.Int64 // of the drain, in Unix nanoseconds
+
+	batches *batcher.Batcher[lane, *entry] // on their way to Meta
+	exits   *batcher.Batcher[exit, *entry] // on their way out, from admit
+
+	// taking ends when the dispatcher is to stop: from then on nothing new is
+	// begun and nobody waits for better times. working ends when what is in
+	// hand has to be let go as well.
+	taking  context.Context
+	working context.Context
+}
+
+// New returns a dispatcher with a valid configuration.
+func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
+	meters, err := newMeters(deps.Meter)
+	if err != nil {
+		return nil, err
+	}
+	d := &Dispatcher{
+		cfg: cfg, deps: deps, log: deps.Log.With(zap.String("component", "dispatcher")),
+		room:       newRoom(cfg.Delivery.MaxInHand, cfg.Delivery.MaxInHandBytes),
+		leases:     newLeases(deps.JetStream.Conn(), cfg.Streams.AckWait),
+		identities: newIdentities(),
+		breaker:    newBreaker(cfg.Delivery.Park, deps.Tokens),
+		health:     newHealth(),
+		meters:     meters,
+		confirms:   newConfirms(),
+		maxBody:    batch.MaxBytes,
+	}
+	d.startBatchers(batch)
+	if err := d.observe(deps.Meter); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *Dispatcher) startBatchers(cfg batcher.Config) {
+	delivery := d.cfg.Delivery
+	d.batches = batcher.New(batcher.Options[lane, *entry]{
+		Config:  cfg,
+		Senders: delivery.Senders, SendersPerLane: delivery.SendersPerDataset,
+		// With half of what may be in hand waiting, half-filled batches would
+		// soon hold all of it and wait for each other.
+		MaxWaiting: max(1, delivery.MaxInHand/2),
+		MaxWait:    delivery.MaxWait,
+		Overhead:   func(l lane) int { return graph.Overhead(l.envelope) },
+		Send:       d.deliver,
+		Overflow:   d.overflow,
+	})
+	d.exits = batcher.New(batcher.Options[exit, *entry]{
+		Config:  batcher.Config{MaxEvents: 1000, MaxBytes: 8 << 20},
+		Senders: 4, SendersPerLane: 2,
+		MaxWaiting: 1 << 30, MaxWait: time.Hour,
+		Overhead: func(exit) int { return 0 },
+		Send:     d.leave,
+		Overflow: func(exit, []*entry) {},
+	})
+}
+
+// Run dispatches until ctx ends. Then it stops taking events, sends what it has
+// within the drain timeout, gives the rest back, and returns nil. It returns an
+// error when the streams are not as they have to be.
+func (d *Dispatcher) Run(ctx context.Context) error {
+	working, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	d.taking, d.working = ctx, working
+	sources, err := d.openStreams(ctx)
+	if err != nil {
+		d.batches.Drain()
+		d.exits.Drain()
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	var background, intakes sync.WaitGroup
+	background.Go(func() { d.leases.run(working) })
+	background.Go(func() { d.watchRedis(working) })
+	background.Go(func() { d.confirmLater(working) })
+	for _, source := range sources {
+		intakes.Go(func() { d.take(source) })
+	}
+	d.health.events.open()
+	<-ctx.Done()
+	d.log.Info("stopping: no new events are taken")
+	d.deadline.Store(time.Now().Add(d.cfg.Delivery.DrainTimeout).UnixNano())
+	grace := time.AfterFunc(d.cfg.Delivery.DrainTimeout, stop)
+	defer grace.Stop()
+	intakes.Wait()
+	d.drain()
+	stop()
+	background.Wait()
+	return nil
+}
+
+// drain lets everything in hand come to its end. Whoever could wait sees that
+// taking has ended and gives back instead.
+func (d *Dispatcher) drain() {
+	d.batches.Drain()
+	d.exits.Drain()
+	d.flushConfirms()
+	if err := d.deps.JetStream.Conn().FlushTimeout(5 * time.Second); err != nil {
+		d.log.Warn("the last acknowledgements may not have reached NATS; what was sent is remembered in Redis", zap.Error(err))
+	}
+	d.log.Info("stopped", zap.Int("left_in_hand", d.room.taken()))
+}
+
+// stopping tells that nothing new may be begun.
+func (d *Dispatcher) stopping() bool { return d.taking.Err() != nil }
+
+// timeLeft tells how long a stopping dispatcher may still go on.
+func (d *Dispatcher) timeLeft() time.Duration {
+	if at := d.deadline.Load(); at != 0 {
+		return time.Until(time.Unix(0, at))
+	}
+	return d.cfg.Delivery.DrainTimeout // it begins to stop this very moment
+}
+
+// pastDeadline tells that requests in flight have been cut off.
+func (d *Dispatcher) pastDeadline() bool { return d.working.Err() != nil }

@@ -1,0 +1,136 @@
+package dispatcher
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/capi-dispatcher/capi-dispatcher/batcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
+	"github.com/capi-dispatcher/capi-dispatcher/graph"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+)
+
+// lane is what a request has in common: one lane, one batch at a time and
+// more.
+type lane struct {
+	dataset  string
+	envelope event.Envelope
+}
+
+// entry is one event in hand.
+type entry struct {
+	message *message
+	index   int // in the message
+	event   event.Event
+	lane    lane
+	key     dedupe.Key
+	history history
+	span    trace.Span
+
+	// claimed: we have the claim in Redis, and nobody else may send.
+	claimed bool
+	// claimTried: a claim of ours got no answer, so finding it made is no
+	// sign of an earlier life.
+	claimTried bool
+	// followers are events in hand with the same identity, waiting for this
+	// one's outcome. The identities guard them.
+	followers []*entry
+
+	// Why and how the event leaves, where it does not leave for Meta.
+	reason deadletter.Reason
+	faults []event.Fault
+	answer *graph.Answer
+	until  time.Time // earliest end of being parked
+}
+
+// history is what happened to an event before this delivery, and since.
+type history struct {
+	firstSeen      time.Time
+	attempts       int // requests it was in
+	maybeSent      int // of these, how many of unknown outcome
+	parked         int // times
+	originSubject  string
+	originSequence uint64
+	dedupeID       string // stands in for a missing event_id
+}
+
+// newHistory reads what we wrote on the event when we parked it, or begins
+// anew.
+func newHistory(m *message, index int) history {
+	h := history{
+		firstSeen:      m.published,
+		originSubject:  m.Subject(),
+		originSequence: m.sequence,
+	}
+	headers := m.Headers()
+	if id := headers.Get(nats.MsgIdHdr); id != "" {
+		h.dedupeID = id + "/" + strconv.Itoa(index)
+	}
+	if !m.source.parked {
+		return h
+	}
+	if at, err := time.Parse(time.RFC3339Nano, headers.Get(header.FirstSeen)); err == nil {
+		h.firstSeen = at
+	}
+	h.attempts = atoi(headers.Get(header.Attempts))
+	h.maybeSent = atoi(headers.Get(header.MaybeSent))
+	h.parked = atoi(headers.Get(header.Parked))
+	h.originSubject = headers.Get(header.OriginSubject)
+	h.originSequence, _ = strconv.ParseUint(headers.Get(header.OriginSequence), 10, 64)
+	h.dedupeID = headers.Get(header.DedupeID)
+	return h
+}
+
+// atoi reads a count that we wrote ourselves; anything else counts as none.
+func atoi(text string) int {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
+}
+
+// item is the entry on its way into a batch.
+func (e *entry) item() batcher.Item[lane, *entry] {
+	const comma = 1
+	return batcher.Item[lane, *entry]{Lane: e.lane, Value: e, Size: len(e.event.Raw) + comma}
+}
+
+// claim is what is asked of Redis for this event.
+func (e *entry) claim() dedupe.Claim {
+	return dedupe.Claim{Key: e.key, Owner: e.message.owner(), Remember: e.event.MaxAge() - event.MaxAge}
+}
+
+func claimsOf(entries []*entry) []dedupe.Claim {
+	claims := make([]dedupe.Claim, len(entries))
+	for i, e := range entries {
+		claims[i] = e.claim()
+	}
+	return claims
+}
+
+// outcome is how an event's time in hand ends. The order is the order in which
+// a message with several events takes its own fate from theirs.
+type outcome uint8
+
+const (
+	accepted     outcome = iota
+	duplicate            // accepted before
+	deadLettered         // in the dead-letter stream
+	parked               // in the parked stream
+	returned             // given back to the server, for another try
+	dropped              // let go: it is not ours any more
+)
+
+func outcomes() []outcome {
+	return []outcome{accepted, duplicate, deadLettered, parked, returned, dropped}
+}
+
+func (o outcome) String() string {
+	return [...]string{"accepted", "duplicate", "dead_lettered", "parked", "returned", "dropped"}[o]
+}

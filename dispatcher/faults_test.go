@@ -1,0 +1,224 @@
+package dispatcher_test
+
+import (
+	"fmt"
+	"net"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/attribute"
+
+	"github.com/capi-dispatcher/capi-dispatcher/dedupe/dedupetest"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
+)
+
+// condition returns one condition of the running dispatcher.
+func (b *bench) condition(name string) dispatcher.Condition {
+	b.t.Helper()
+	for _, c := range b.running.Conditions() {
+		if c.Name == name {
+			return c
+		}
+	}
+	b.t.Fatalf("there is no condition %q", name)
+	return dispatcher.Condition{}
+}
+
+func (b *bench) awaitCondition(name string, ok bool) {
+	b.t.Helper()
+	b.await(fmt.Sprintf("condition %s is %v", name, ok), func() bool { return b.condition(name).OK == ok })
+}
+
+func TestWithoutRedisNothingIsTakenAndNothingIsSent(t *testing.T) {
+	t.Parallel()
+	server := dedupetest.Start(t)
+	b := setup(t, func(o *options) { o.redis = server.Client() })
+	b.publish(dataset, event("before"))
+	b.awaitAccepted(1)
+	server.Kill()
+	b.publish(dataset, events(100)...)
+	b.awaitCondition("redis", false)
+	require.NotEmpty(t, b.condition("redis").Reason)
+	require.Equal(t, 1, b.Ledger().Sum().Requests, "nothing is sent unclaimed")
+	server.Restart()
+	b.awaitCondition("redis", true)
+	b.awaitAccepted(101)
+	b.awaitQuiet()
+	_, again := b.Ledger().Distinct()
+	require.Zero(t, again)
+	b.requireBalance()
+}
+
+// Redis dies while a request is in flight. What was sent is remembered when
+// Redis is back, and copies are dropped.
+func TestWhatWasSentIsConfirmedLater(t *testing.T) {
+	t.Parallel()
+	server := dedupetest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
+	b := setup(t, func(o *options) { o.redis = server.Client() })
+	b.Script(dataset, graphtest.Fault{Accept: true, AnswerDelay: 500 * time.Millisecond})
+	b.publish(dataset, event("a"))
+	b.awaitAccepted(1)
+	server.Kill()
+	b.awaitCondition("redis", false)
+	b.await("the message is acknowledged all the same", func() bool {
+		return b.books("capi.events.settled", attribute.String("outcome", "accepted")) == 1
+	})
+	server.Restart()
+	b.awaitCondition("redis", true)
+	b.publish(dataset, event("a"))
+	b.await("the copy is recognised", func() bool {
+		return b.books("capi.events.settled", attribute.String("outcome", "duplicate")) == 1
+	})
+	b.awaitQuiet()
+	b.requireOnce("a")
+}
+
+func TestNATSRestarts(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.Always(dataset, graphtest.Fault{Delay: 20 * time.Millisecond})
+	b.publish(dataset, events(500)...)
+	b.awaitAccepted(1)
+	b.options.nats.Stop()
+	b.awaitCondition("nats", false)
+	b.options.nats.Restart()
+	b.await("it is ready again by itself", b.running.ready)
+	b.awaitAccepted(500)
+	b.awaitQuiet()
+	_, again := b.Ledger().Distinct()
+	require.Zero(t, again)
+}
+
+func TestMetaOutOfReach(t *testing.T) {
+	t.Parallel()
+	var address string
+	b := setup(t, func(o *options) {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		address = listener.Addr().String()
+		require.NoError(t, listener.Close())
+		o.graph.URL = "http://" + address
+		o.cfg.Delivery.MaxInHand = 50
+	})
+	b.publish(dataset, events(300)...)
+	b.awaitCondition("graph", false)
+	require.Contains(t, b.condition("graph").Reason, "refused")
+	b.await("what was in hand is parked", func() bool { return b.books("capi.messages.in_hand") == 0 })
+	require.NotZero(t, b.pending("CAPI"), "the stream is the queue")
+	b.listen(address)
+	b.awaitAccepted(300)
+	b.awaitQuiet()
+	b.awaitCondition("graph", true)
+	_, again := b.Ledger().Distinct()
+	require.Zero(t, again)
+}
+
+func (b *bench) pending(stream string) uint64 {
+	b.t.Helper()
+	consumer, err := b.js.Consumer(b.t.Context(), stream, "capi-dispatcher")
+	require.NoError(b.t, err)
+	return consumer.CachedInfo().NumPending
+}
+
+// listen puts the simulated API at an address.
+func (b *bench) listen(address string) {
+	b.t.Helper()
+	listener, err := net.Listen("tcp", address)
+	require.NoError(b.t, err)
+	server := httptest.NewUnstartedServer(b.API)
+	_ = server.Listener.Close()
+	server.Listener = listener
+	server.Start()
+	b.t.Cleanup(server.Close)
+}
+
+// A message may be in hand for longer than AckWait, while it is retried. The
+// server is told, and gives it to nobody else.
+func TestLongRetriesKeepTheMessage(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(o *options) {
+		o.cfg.Streams.AckWait, o.graph.Timeout = time.Second, 500*time.Millisecond
+		o.cfg.Delivery.Retry = dispatcher.Retry{Backoff: dispatcher.Backoff{Initial: 300 * time.Millisecond, Max: 300 * time.Millisecond}, Budget: time.Minute}
+	})
+	b.start() // somebody who would get it
+	b.Always(dataset, graphtest.Fault{Status: 500})
+	b.publish(dataset, event("a"))
+	b.await("it is retried for well over AckWait", func() bool { return b.Ledger().Sum().Requests >= 12 })
+	b.Clear(dataset)
+	b.awaitAccepted(1)
+	b.awaitQuiet()
+	require.EqualValues(t, 1, b.books("capi.events.received"), "delivered once")
+	require.Zero(t, b.books("capi.events.settled", attribute.String("outcome", "dropped")))
+}
+
+func TestDeadLettersThatCannotBePublishedAreNotLost(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	require.NoError(t, b.js.DeleteStream(t.Context(), "CAPI_DLQ"))
+	b.publish(dataset, body(event("good"), poison("bad")), `{`)
+	b.awaitAccepted(1)
+	b.awaitCondition("exits", false)
+	require.Contains(t, b.condition("exits").Reason, "capi.dead."+dataset)
+	b.await("the messages stay unacknowledged", func() bool {
+		consumer, err := b.js.Consumer(t.Context(), "CAPI", "capi-dispatcher")
+		return err == nil && consumer.CachedInfo().NumAckPending == 2
+	})
+	_, err := b.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "CAPI_DLQ", Subjects: []string{"capi.dead.>"}})
+	require.NoError(t, err)
+	b.awaitLetters(2)
+	b.awaitQuiet()
+	b.requireOnce("good")
+	b.awaitCondition("exits", true)
+}
+
+func TestAFullParkedStreamLosesNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	require.NoError(t, b.js.DeleteStream(t.Context(), "CAPI_PARKED"))
+	b.Always(dataset, graphtest.Fault{Status: 500})
+	b.publish(dataset, events(10)...)
+	b.awaitCondition("exits", false)
+	b.Clear(dataset)
+	b.awaitAccepted(10)
+	_, again := b.Ledger().Distinct()
+	require.Zero(t, again)
+	b.await("everything is acknowledged", func() bool {
+		consumer, err := b.js.Consumer(t.Context(), "CAPI", "capi-dispatcher")
+		return err == nil && consumer.CachedInfo().NumAckPending == 0 && consumer.CachedInfo().NumPending == 0
+	})
+}
+
+func TestADeletedConsumerIsMadeAnew(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.publish(dataset, event("a"))
+	b.awaitAccepted(1)
+	b.awaitQuiet()
+	stream, err := b.js.Stream(t.Context(), "CAPI")
+	require.NoError(t, err)
+	require.NoError(t, stream.DeleteConsumer(t.Context(), "capi-dispatcher"))
+	b.publish(dataset, event("b"))
+	b.awaitAccepted(2)
+	b.awaitQuiet()
+	b.requireOnce("a", "b")
+	require.EqualValues(t, 1, b.books("capi.events.settled", attribute.String("outcome", "duplicate")), "the new consumer began at the beginning")
+}
+
+func TestItWaitsForNATSToBeThere(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.stop(b.running)
+	b.options.nats.Stop()
+	b.running = b.launch()
+	b.awaitCondition("nats", false)
+	b.options.nats.Restart()
+	b.await("it is ready by itself", b.running.ready)
+	b.await("we are connected as well", b.js.Conn().IsConnected)
+	b.publish(dataset, event("a"))
+	b.awaitAccepted(1)
+	b.awaitQuiet()
+}

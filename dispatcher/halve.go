@@ -1,0 +1,59 @@
+package dispatcher
+
+import (
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
+	"github.com/capi-dispatcher/capi-dispatcher/graph"
+)
+
+// halve finds the culprits in a group that was refused as a whole, for Meta
+// does not say which they are. Alone, an event is dead-lettered, or parked if
+// only its account is to blame; its neighbours are delivered.
+//
+// One culprit among n costs at most 2·log2(n) requests: where the first half
+// is accepted, the culprit is in the second, and nobody has to ask.
+func (s *shipment) halve(group []*entry, refusal graph.Answer) {
+	if len(group) == 1 {
+		s.refuse(group[0], refusal)
+		return
+	}
+	first, second := s.split(group, refusal)
+	sent, answer := s.try(first)
+	switch {
+	case answer.Verdict == graph.Accepted:
+		s.accept(sent)
+		if len(sent) == len(first) && len(second) > 1 {
+			s.halve(second, refusal)
+			return
+		}
+	case len(sent) > 0 && blamesEvents(answer):
+		s.halve(sent, answer)
+	case len(sent) > 0 && answer.Verdict == graph.Unknown:
+		second = append(s.doubt(sent, answer), second...)
+	case len(sent) > 0:
+		s.hold(sent, answer) // and the second half with it: halving would teach us nothing
+	}
+	s.send(second)
+}
+
+// split cuts a group in two: at the event that Meta names, if it does, else in
+// the middle.
+func (s *shipment) split(group []*entry, refusal graph.Answer) (first, second []*entry) {
+	if refusal.Error != nil && refusal.Error.Event >= 0 && refusal.Error.Event < len(group) {
+		at := refusal.Error.Event
+		second = append(append(make([]*entry, 0, len(group)-1), group[:at]...), group[at+1:]...)
+		return group[at : at+1 : at+1], second
+	}
+	half := len(group) / 2
+	return group[:half:half], group[half:]
+}
+
+// refuse settles the one event that Meta would not take.
+func (s *shipment) refuse(e *entry, refusal graph.Answer) {
+	e.answer = &refusal
+	if refusal.PerAsset {
+		s.parkUntil([]*entry{e}, "unlinked", s.breaker.failedAsset(e, refusal))
+		return
+	}
+	e.dead(deadletter.Refused)
+	s.bury([]*entry{e})
+}

@@ -1,0 +1,44 @@
+// Package header names the headers of messages that carry events. They are
+// part of the interface: producers and consumers of dead letters rely on them.
+package header
+
+// Headers that producers may set, beside Nats-Msg-Id and those of W3C trace
+// context.
+const (
+	Dataset       = "Capi-Dataset-Id"      // for events published to .auto
+	TestEventCode = "Capi-Test-Event-Code" // for events without a request body
+)
+
+// Headers on parked events and dead letters.
+const (
+	FirstSeen      = "Capi-First-Seen"      // RFC 3339
+	Attempts       = "Capi-Attempts"        // requests to Meta the event was in
+	MaybeSent      = "Capi-Maybe-Sent"      // of these, how many of unknown outcome
+	Reason         = "Capi-Reason"          // why it is here
+	Envelope       = "Capi-Envelope"        // what its request body said beside data, as JSON
+	DedupeID       = "Capi-Dedupe-Id"       // what identifies an event without event_id
+	OriginSubject  = "Capi-Origin-Subject"  // where it was published first
+	OriginSequence = "Capi-Origin-Sequence" // and its number in that stream
+)
+
+// Headers on parked events only.
+const (
+	Parked = "Capi-Parked" // how often the event has been parked
+)
+
+// Headers on dead letters only. They carry [Dataset] as well.
+const (
+	Detail         = "Capi-Detail"        // all faults, as JSON
+	GraphCode      = "Capi-Graph-Code"    // Meta's error code
+	GraphSubcode   = "Capi-Graph-Subcode" // and subcode
+	GraphMessage   = "Capi-Graph-Message" // and text
+	TraceID        = "Capi-Fbtrace-Id"    // Meta's name for the request
+	DeadLetteredAt = "Capi-Dead-Lettered-At"
+)
+
+// Headers of W3C trace context.
+const (
+	TraceParent = "traceparent"
+	TraceState  = "tracestate"
+	Baggage     = "baggage"
+)

@@ -1,0 +1,150 @@
+package dispatcher
+
+import (
+	"context"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+)
+
+const (
+	// pullSize is how many messages one pull asks for at the most. More would
+	// wait in the client, where they use up their lease.
+	pullSize = 1000
+	// pullWait is how long a pull waits for messages. It is also how long a
+	// stopping worker waits for its last pull to end: cutting it short would
+	// leave what is under way to AckWait.
+	pullWait = time.Second
+	// messageOverhead is what a message in hand weighs beside its bytes.
+	messageOverhead = 1 << 10
+)
+
+// take pulls from a source until the dispatcher is to stop.
+func (d *Dispatcher) take(s *source) {
+	var decoder event.Decoder
+	var pace pace
+	for !d.stopping() {
+		most, err := d.mayTake()
+		if err != nil {
+			return
+		}
+		messages, bytes, err := d.room.reserve(d.taking, most, d.largestMessage())
+		if err != nil {
+			return
+		}
+		if err := d.pull(s, messages, bytes, &decoder); err != nil {
+			pace.slowDown(d.taking)
+			s = d.reopen(s, err)
+			continue
+		}
+		pace.reset()
+		if s.gate.open() {
+			d.log.Info("events are pulled again", zap.String("stream", s.stream))
+		}
+	}
+}
+
+// mayTake waits until events can go anywhere, and tells how many may be
+// pulled at once. While Meta cannot be reached, the stream is the queue, and a
+// few events now and then are the probe.
+func (d *Dispatcher) mayTake() (most int, err error) {
+	if err := d.health.redis.await(d.taking, true); err != nil {
+		return 0, err
+	}
+	if d.health.graph.isOpen() {
+		return pullSize, nil
+	}
+	const probeSize, probeEvery = 8, 5 * time.Second
+	ctx, cancel := context.WithTimeout(d.taking, probeEvery)
+	defer cancel()
+	if d.health.graph.await(ctx, true) == nil {
+		return pullSize, nil
+	}
+	return probeSize, d.taking.Err()
+}
+
+// largestMessage is what the server lets anybody publish, headers and all.
+func (d *Dispatcher) largestMessage() int {
+	return int(d.deps.JetStream.Conn().MaxPayload()) + messageOverhead
+}
+
+// pull asks for messages and admits them as they come. It returns the room it
+// did not need.
+func (d *Dispatcher) pull(s *source, messages, bytes int, decoder *event.Decoder) error {
+	defer func() { d.room.free(messages, bytes) }()
+	asked := time.Now()
+	batch, err := s.consumer.Fetch(messages,
+		jetstream.FetchMaxBytes(bytes), jetstream.FetchMaxWait(pullWait))
+	if err != nil {
+		return err
+	}
+	for msg := range batch.Messages() {
+		m, err := newMessage(s, msg)
+		if err != nil {
+			return err
+		}
+		messages--
+		bytes -= m.bytes
+		d.leases.begin(m, asked)
+		if d.stopping() {
+			d.giveBackWhole(m)
+			continue
+		}
+		d.admit(m, decoder)
+	}
+	return batch.Error()
+}
+
+func newMessage(s *source, msg jetstream.Msg) (*message, error) {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return nil, err
+	}
+	return &message{
+		Msg: msg, source: s,
+		sequence: meta.Sequence.Stream, published: meta.Timestamp,
+		redelivered: meta.NumDelivered > 1,
+		bytes:       len(msg.Data()) + messageOverhead,
+	}, nil
+}
+
+// reopen says what went wrong with a source, and finds its stream and consumer
+// again: somebody may have deleted them, or a server may have lost them.
+func (d *Dispatcher) reopen(s *source, cause error) *source {
+	if d.stopping() {
+		return s
+	}
+	if s.gate.shut("events cannot be pulled from stream " + s.stream + ": " + cause.Error()) {
+		d.log.Warn("events cannot be pulled", zap.String("stream", s.stream), zap.Error(cause))
+	}
+	if !d.deps.JetStream.Conn().IsConnected() {
+		return s // it may all be there when the connection is back
+	}
+	ctx, cancel := context.WithTimeout(d.taking, 10*time.Second)
+	defer cancel()
+	fresh, err := d.openSource(ctx, s.parked)
+	if err != nil {
+		d.log.Warn("the stream or its consumer is not usable", zap.String("stream", s.stream), zap.Error(err))
+		return s
+	}
+	return fresh
+}
+
+// pace makes a loop that fails go slower and slower.
+type pace struct{ wait time.Duration }
+
+func (p *pace) reset() { p.wait = 0 }
+
+// slowDown waits, from a tenth of a second to five seconds, or until ctx ends.
+func (p *pace) slowDown(ctx context.Context) {
+	p.wait = min(max(2*p.wait, 100*time.Millisecond), 5*time.Second)
+	timer := time.NewTimer(p.wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

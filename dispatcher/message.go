@@ -1,0 +1,53 @@
+package dispatcher
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
+)
+
+// source is a consumer that events are pulled from.
+type source struct {
+	stream   string
+	consumer jetstream.Consumer
+	epoch    dedupe.Epoch
+	gate     *gate // open while pulling works
+	parked   bool  // its messages are events that we parked
+}
+
+// message is one delivery of a JetStream message, in hand until all its events
+// are settled.
+type message struct {
+	jetstream.Msg
+
+	source      *source
+	sequence    uint64
+	published   time.Time
+	redelivered bool
+	bytes       int
+
+	// lease is until when, in Unix nanoseconds, the server will not give the
+	// message to anybody else.
+	lease atomic.Int64
+
+	events int // it carries
+
+	mu    sync.Mutex
+	open  int           // events not yet settled
+	worst outcome       // of the events settled so far
+	delay time.Duration // for a nak
+}
+
+// owner names the message in claims.
+func (m *message) owner() dedupe.Owner { return dedupe.NewOwner(m.source.epoch, m.sequence) }
+
+func (m *message) leaseLeft(now time.Time) time.Duration {
+	return time.Duration(m.lease.Load() - now.UnixNano())
+}
+
+// lapsed tells that the server may have given the message to somebody else.
+func (m *message) lapsed(now time.Time) bool { return m.leaseLeft(now) <= 0 }

@@ -1,0 +1,79 @@
+// Package natstest runs real NATS servers with JetStream inside a test.
+package natstest
+
+import (
+	"net"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+)
+
+// Server is a NATS server in this process, with its streams on disk. It ends
+// with the test.
+type Server struct {
+	t       testing.TB
+	options *server.Options
+	running *server.Server
+	url     string
+}
+
+// Start runs a server on a free port.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	return StartWith(t, &server.Options{})
+}
+
+// StartWith runs a server with options of the caller's, for TLS or accounts.
+// Address, JetStream and its directory are set here.
+func StartWith(t testing.TB, options *server.Options) *Server {
+	t.Helper()
+	options.Host, options.Port = "127.0.0.1", server.RANDOM_PORT
+	options.JetStream, options.StoreDir = true, t.TempDir()
+	options.NoSigs, options.NoLog = true, true
+	s := &Server{t: t, options: options}
+	s.Restart()
+	// A restart has to be found on the same port.
+	s.options.Port = s.running.Addr().(*net.TCPAddr).Port
+	t.Cleanup(s.Stop)
+	return s
+}
+
+// Restart starts a stopped server again, on its port and directory.
+func (s *Server) Restart() {
+	s.t.Helper()
+	running, err := server.NewServer(s.options.Clone())
+	require.NoError(s.t, err)
+	running.Start()
+	require.True(s.t, running.ReadyForConnections(30*time.Second), "NATS does not start")
+	s.running, s.url = running, running.ClientURL()
+}
+
+// Stop ends the server.
+func (s *Server) Stop() {
+	if s.running != nil {
+		s.running.Shutdown()
+		s.running.WaitForShutdown()
+		s.running = nil
+	}
+}
+
+// URL is the server's address, running or not.
+func (s *Server) URL() string { return s.url }
+
+// JetStream connects to the server the way the program does.
+func (s *Server) JetStream(options ...nats.Option) jetstream.JetStream {
+	s.t.Helper()
+	options = append([]nats.Option{
+		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond), nats.ReconnectBufSize(-1),
+	}, options...)
+	conn, err := nats.Connect(s.URL(), options...)
+	require.NoError(s.t, err)
+	s.t.Cleanup(conn.Close)
+	js, err := jetstream.New(conn)
+	require.NoError(s.t, err)
+	return js
+}

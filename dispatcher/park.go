@@ -1,0 +1,95 @@
+package dispatcher
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
+)
+
+// Parked events are messages of a stream of their own, with a schedule: when
+// their time has come, the server itself moves them from <parked>.wait.… to
+// <parked>.due.<dataset>, where a consumer finds them. Until then they hold no
+// memory here and no place in a consumer. (NATS 2.12, ADR-51.)
+
+// waitSubject is where one event waits. Schedules are told apart by subject.
+func (d *Dispatcher) waitSubject(e *entry) string {
+	return fmt.Sprintf("%s.wait.%s.%s", d.cfg.Streams.ParkedSubject, e.lane.dataset, e.id())
+}
+
+// dueSubject is where a dataset's events come back.
+func (d *Dispatcher) dueSubject(dataset string) string {
+	return d.cfg.Streams.ParkedSubject + ".due." + dataset
+}
+
+// id names an event in hand for good: the same delivery again has the same id.
+func (e *entry) id() string {
+	return fmt.Sprintf("%x-%x-%x", e.message.source.epoch, e.message.sequence, e.index)
+}
+
+// parkUntil parks events that may not be sent before a given time.
+func (d *Dispatcher) parkUntil(entries []*entry, reason string, until time.Time) {
+	for _, e := range entries {
+		e.until = later(e.until, until)
+	}
+	d.park(entries, reason)
+}
+
+// park puts events into the parked stream: each until its own time, or for
+// longer each time it is parked.
+func (d *Dispatcher) park(entries []*entry, reason string) {
+	now := time.Now()
+	publications := make([]publication, len(entries))
+	for i, e := range entries {
+		publications[i] = d.parkedMessage(e, reason, d.wakeTime(e, now))
+	}
+	d.move(publications, parked)
+}
+
+// wakeTime is when a parked event comes back: not long after Meta would stop
+// taking it, though, because then it has to be dead-lettered.
+func (d *Dispatcher) wakeTime(e *entry, now time.Time) time.Time {
+	at := now.Add(d.cfg.Delivery.Park.delay(e.history.parked))
+	if !e.until.IsZero() {
+		// Those that wait for the same moment do not all come at once.
+		spread := max(e.until.Sub(now)/8, 0)
+		at = e.until.Add(rand.N(spread + 1))
+	}
+	if expiry := e.event.ExpiresAt().Add(time.Second); at.After(expiry) {
+		at = expiry
+	}
+	// The schedule is in whole seconds.
+	return at.Truncate(time.Second).Add(time.Second)
+}
+
+func (d *Dispatcher) parkedMessage(e *entry, reason string, at time.Time) publication {
+	msg := nats.NewMsg(d.waitSubject(e))
+	msg.Data = e.event.Raw
+	injectTrace(e, msg.Header)
+	h := &e.history
+	msg.Header.Set(header.Reason, reason)
+	msg.Header.Set(header.FirstSeen, h.firstSeen.UTC().Format(time.RFC3339Nano))
+	msg.Header.Set(header.Attempts, strconv.Itoa(h.attempts))
+	msg.Header.Set(header.Parked, strconv.Itoa(h.parked+1))
+	msg.Header.Set(header.OriginSubject, h.originSubject)
+	msg.Header.Set(header.OriginSequence, strconv.FormatUint(h.originSequence, 10))
+	if h.maybeSent > 0 {
+		msg.Header.Set(header.MaybeSent, strconv.Itoa(h.maybeSent))
+	}
+	if h.dedupeID != "" {
+		msg.Header.Set(header.DedupeID, h.dedupeID)
+	}
+	if envelope := e.lane.envelope.Marshal(); envelope != "" {
+		msg.Header.Set(header.Envelope, envelope)
+	}
+	return publication{entry: e, msg: msg, opts: []jetstream.PublishOpt{
+		jetstream.WithScheduleAt(at),
+		jetstream.WithScheduleTarget(d.dueSubject(e.lane.dataset)),
+		jetstream.WithMsgID("park-" + e.id()),
+	}}
+}

@@ -1,0 +1,69 @@
+package dispatcher
+
+import (
+	"go.opentelemetry.io/otel/trace"
+	"go.uber.org/zap"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph"
+)
+
+// post makes one attempt, and one wide line in the log.
+func (s *shipment) post(entries []*entry) graph.Answer {
+	ctx, span := s.startPost(s.working, s.lane, entries)
+	request := graph.Request{Dataset: s.lane.dataset, Envelope: s.lane.envelope, Events: make([][]byte, len(entries))}
+	for i, e := range entries {
+		request.Events[i] = e.event.Raw
+		e.history.attempts++
+	}
+	answer := s.deps.Graph.Send(ctx, request)
+	endPost(span, &answer)
+	s.meters.posted(ctx, s.lane.dataset, len(entries), &answer)
+	s.logPost(span, entries, &answer)
+	s.noteReach(&answer)
+	return answer
+}
+
+func (s *shipment) logPost(span trace.Span, entries []*entry, answer *graph.Answer) {
+	fields := []zap.Field{
+		zap.String("dataset", s.lane.dataset),
+		zap.Int("events", len(entries)),
+		zap.Stringer("verdict", answer.Verdict),
+		zap.Int("status", answer.Status),
+		zap.Duration("took", answer.Took),
+		zap.String("fbtrace_id", answer.TraceID),
+	}
+	if id := span.SpanContext().TraceID(); id.IsValid() {
+		fields = append(fields, zap.Stringer("trace_id", id))
+	}
+	if answer.Verdict == graph.Accepted {
+		if len(answer.Messages) > 0 {
+			fields = append(fields, zap.Strings("messages", answer.Messages))
+		}
+		s.log.Info("events sent", fields...)
+		return
+	}
+	if e := answer.Error; e != nil {
+		fields = append(fields, zap.Int("code", e.Code), zap.Int("subcode", e.Subcode))
+	}
+	s.log.Warn("events not accepted", append(fields, zap.String("reason", answer.Reason()))...)
+}
+
+// unreachableAfter is how many connections in a row have to fail before Meta
+// counts as out of reach for everybody.
+const unreachableAfter = 3
+
+// noteReach keeps track of whether connections to Meta come about at all.
+// Without any, no dataset's events can go anywhere, and none are pulled.
+func (d *Dispatcher) noteReach(answer *graph.Answer) {
+	switch {
+	case answer.Unreachable:
+		if d.unreached.Add(1) >= unreachableAfter && d.health.graph.shut(answer.Reason()) {
+			d.log.Warn("Meta cannot be reached; events wait in the stream", zap.String("reason", answer.Reason()))
+		}
+	case answer.Status != 0 || answer.Verdict == graph.Unknown:
+		d.unreached.Store(0)
+		if d.health.graph.open() {
+			d.log.Info("Meta can be reached again")
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package dispatcher
+
+import (
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+)
+
+// publication is a message on its way into a stream, on behalf of an entry.
+type publication struct {
+	entry  *entry
+	msg    *nats.Msg
+	opts   []jetstream.PublishOpt
+	future jetstream.PubAckFuture
+	err    error
+}
+
+// publishAtOnce is how many messages may be under way without an answer. It is
+// well below the limit at which the client would stall.
+const publishAtOnce = 256
+
+// publishTimeout is how long the answer to a publish may take.
+const publishTimeout = 5 * time.Second
+
+// move publishes events to another stream and settles them. The claim is given
+// up once the event is safe there: a parked event, being another message, may
+// then be sent when it comes back, and a corrected copy of a dead one may pass.
+// An event that could not be published stays where it is.
+func (d *Dispatcher) move(publications []publication, o outcome) {
+	stored, failed := d.publishAll(publications)
+	d.release(stored)
+	d.settleAll(stored, o)
+	d.releaseUnsent(failed)
+	d.returnLater(failed, d.cfg.Delivery.Park.delay(0))
+}
+
+// publishAll publishes messages and waits until the server has stored each. It
+// returns the entries whose message is stored, and those whose is not.
+func (d *Dispatcher) publishAll(publications []publication) (stored, failed []*entry) {
+	for len(publications) > 0 {
+		n := min(len(publications), publishAtOnce)
+		part := publications[:n]
+		publications = publications[n:]
+		for i := range part {
+			part[i].future, part[i].err = d.deps.JetStream.PublishMsgAsync(part[i].msg, part[i].opts...)
+		}
+		for i := range part {
+			if err := part[i].await(); err != nil {
+				d.exitFailed(part[i].msg.Subject, err)
+				failed = append(failed, part[i].entry)
+				continue
+			}
+			stored = append(stored, part[i].entry)
+		}
+	}
+	if len(failed) == 0 && len(stored) > 0 && d.health.exits.open() {
+		d.log.Info("events can be parked and dead-lettered again")
+	}
+	return stored, failed
+}
+
+func (p *publication) await() error {
+	if p.err != nil {
+		return p.err
+	}
+	timer := time.NewTimer(publishTimeout)
+	defer timer.Stop()
+	select {
+	case <-p.future.Ok():
+		return nil
+	case err := <-p.future.Err():
+		return err
+	case <-timer.C:
+		return errors.New("no acknowledgement from JetStream")
+	}
+}
+
+// exitFailed says that an event could not be parked or dead-lettered. Nothing
+// is lost by it: the event stays where it is.
+func (d *Dispatcher) exitFailed(subject string, err error) {
+	reason := "cannot publish to " + subject + ": " + err.Error()
+	if d.health.exits.shut(reason) {
+		d.log.Error("events can be neither parked nor dead-lettered; they stay in their stream", zap.String("reason", reason))
+	}
+}

@@ -1,0 +1,86 @@
+package dispatcher
+
+import (
+	"strings"
+
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+)
+
+// auto is the subject's last word where the dataset is to be found out.
+const auto = "auto"
+
+// route finds the dataset of an event: named by the subject, else by a header,
+// else by the account that the event belongs to. If there is none, the fault
+// says what was looked for.
+func (d *Dispatcher) route(m *message, e *event.Event) (dataset string, fault *event.Fault) {
+	word := d.subjectWord(m)
+	if validDataset(word) {
+		return word, nil
+	}
+	if word != auto {
+		return "", noDataset("", "the subject does not end in a dataset id or in "+auto)
+	}
+	if named := m.Headers().Get(header.Dataset); named != "" {
+		if !validDataset(named) {
+			return "", noDataset("", "the header "+header.Dataset+" does not hold a dataset id")
+		}
+		return named, nil
+	}
+	return d.routeByAsset(e)
+}
+
+// subjectWord is what follows the common part of the subject.
+func (d *Dispatcher) subjectWord(m *message) string {
+	root := d.cfg.Streams.Subject + "."
+	if m.source.parked {
+		root = d.dueSubject("")
+	}
+	return strings.TrimPrefix(m.Subject(), root)
+}
+
+func (d *Dispatcher) routeByAsset(e *event.Event) (string, *event.Fault) {
+	assets, known := &e.Assets, &d.cfg.Assets
+	for _, at := range []struct {
+		id      string
+		known   map[string]Asset
+		pointer string
+	}{
+		{assets.WhatsApp, known.WhatsAppAccounts, "/user_data/whatsapp_business_account_id"},
+		{assets.Instagram, known.Instagram, "/user_data/ig_account_id"},
+		{assets.Page, known.Pages, "/user_data/page_id"},
+	} {
+		if asset, ok := at.known[at.id]; ok && at.id != "" {
+			return asset.Dataset, nil
+		}
+		if at.id != "" && e.Channel != event.WhatsApp {
+			return "", noDataset(at.pointer, "no dataset is configured for this account")
+		}
+	}
+	return "", noDataset("/user_data", "the event names no account that a dataset is configured for")
+}
+
+func noDataset(pointer, message string) *event.Fault {
+	return &event.Fault{Pointer: pointer, Code: "no_dataset", Message: message}
+}
+
+// envelope completes what a message says beside its events: with its header,
+// then with what is configured for the dataset, then for all.
+func (d *Dispatcher) envelope(m *message, asked event.Envelope, dataset string) event.Envelope {
+	if m.source.parked {
+		return asked // it was completed when the event first came
+	}
+	configured := d.cfg.Datasets[dataset]
+	asked.TestEventCode = firstOf(asked.TestEventCode, m.Headers().Get(header.TestEventCode), configured.TestEventCode)
+	asked.PartnerAgent = firstOf(asked.PartnerAgent, configured.PartnerAgent, d.cfg.PartnerAgent)
+	return asked
+}
+
+func firstOf(texts ...string) string {
+	for _, text := range texts {
+		if text != "" {
+			return text
+		}
+	}
+	return ""
+}

@@ -1,0 +1,253 @@
+package dispatcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+)
+
+// openStreams creates or verifies all streams and consumers. While the server
+// does not answer it waits; what a person has to mend is an error.
+func (d *Dispatcher) openStreams(ctx context.Context) ([]*source, error) {
+	var pace pace
+	for {
+		sources, err := d.tryOpenStreams(ctx)
+		var setup *SetupError
+		if err == nil || errors.As(err, &setup) || ctx.Err() != nil {
+			return sources, err
+		}
+		d.health.events.shut(err.Error())
+		d.log.Warn("the streams cannot be looked at yet", zap.Error(err))
+		pace.slowDown(ctx)
+	}
+}
+
+func (d *Dispatcher) tryOpenStreams(ctx context.Context) ([]*source, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	streams := StreamSet{cfg: d.cfg.Streams, js: d.deps.JetStream, warn: func(text string) { d.log.Warn(text) }}
+	if err := streams.Ensure(ctx); err != nil {
+		return nil, err
+	}
+	events, err := d.openSource(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	parked, err := d.openSource(ctx, true)
+	if err != nil {
+		return nil, err
+	}
+	return []*source{events, parked}, nil
+}
+
+// openSource opens one of the two consumers, made anew if need be.
+func (d *Dispatcher) openSource(ctx context.Context, parked bool) (*source, error) {
+	streams := StreamSet{cfg: d.cfg.Streams, js: d.deps.JetStream, warn: func(text string) { d.log.Warn(text) }}
+	name, gate := d.cfg.Streams.Stream, d.health.events
+	if parked {
+		name, gate = d.cfg.Streams.ParkedStream, d.health.parked
+	}
+	stream, err := d.deps.JetStream.Stream(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", name, err)
+	}
+	consumer, err := streams.consumer(ctx, stream, parked)
+	if err != nil {
+		return nil, err
+	}
+	return &source{
+		stream: name, consumer: consumer, parked: parked, gate: gate,
+		epoch: dedupe.NewEpoch(name, stream.CachedInfo().Created.UnixNano()),
+	}, nil
+}
+
+// SetupError says what in NATS is not as it has to be, and what to do.
+type SetupError struct{ Problem string }
+
+func (e *SetupError) Error() string { return e.Problem }
+
+func setupError(format string, args ...any) error {
+	return &SetupError{Problem: fmt.Sprintf(format, args...)}
+}
+
+// StreamSet is the streams and consumers that a dispatcher works with.
+type StreamSet struct {
+	cfg  Streams
+	js   jetstream.JetStream
+	warn func(text string)
+}
+
+// NewStreamSet returns the streams and consumers of a configuration. warn is
+// told what works but may lose events.
+func NewStreamSet(cfg Streams, js jetstream.JetStream, warn func(text string)) *StreamSet {
+	return &StreamSet{cfg: cfg, js: js, warn: warn}
+}
+
+// Ensure creates what is missing, or only verifies that all is there, as
+// configured. A [SetupError] says what has to be mended.
+func (s *StreamSet) Ensure(ctx context.Context) error {
+	if err := s.checkServer(); err != nil {
+		return err
+	}
+	for _, want := range s.streams() {
+		if err := s.ensureStream(ctx, want); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// EnsureConsumers creates or verifies the consumers, as configured.
+func (s *StreamSet) EnsureConsumers(ctx context.Context) error {
+	for name, parked := range map[string]bool{s.cfg.Stream: false, s.cfg.ParkedStream: true} {
+		stream, err := s.js.Stream(ctx, name)
+		if err != nil {
+			return fmt.Errorf("stream %s: %w", name, err)
+		}
+		if _, err := s.consumer(ctx, stream, parked); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkServer asks for the first server that schedules messages.
+func (s *StreamSet) checkServer() error {
+	version := s.js.Conn().ConnectedServerVersion()
+	major, minor, ok := parseVersion(version)
+	if ok && (major < 2 || major == 2 && minor < 12) {
+		return setupError("the NATS server is %s; 2.12 or newer is needed, because parked events are messages that the server schedules", version)
+	}
+	return nil
+}
+
+func parseVersion(version string) (major, minor int, ok bool) {
+	parts := strings.SplitN(strings.TrimPrefix(version, "v"), ".", 3)
+	if len(parts) < 2 {
+		return 0, 0, false
+	}
+	major, errMajor := strconv.Atoi(parts[0])
+	minor, errMinor := strconv.Atoi(parts[1])
+	return major, minor, errMajor == nil && errMinor == nil
+}
+
+// eventsKept is how long events are kept in a stream that we create: as long
+// as Meta takes them, and a day more.
+const eventsKept = event.MaxAge + 24*time.Hour
+
+// lettersKept is how long dead letters are kept in a stream that we create.
+const lettersKept = 90 * 24 * time.Hour
+
+// streams lists the streams as we would create them.
+func (s *StreamSet) streams() []jetstream.StreamConfig {
+	return []jetstream.StreamConfig{
+		{
+			Name: s.cfg.Stream, Subjects: []string{s.cfg.Subject + ".>"}, Replicas: s.cfg.Replicas,
+			Description: "conversion events for Meta",
+			Retention:   jetstream.LimitsPolicy, MaxAge: eventsKept, Discard: jetstream.DiscardNew,
+			Duplicates: 2 * time.Minute, AllowDirect: true,
+		},
+		{
+			Name: s.cfg.ParkedStream, Subjects: []string{s.cfg.ParkedSubject + ".>"}, Replicas: s.cfg.Replicas,
+			Description: "conversion events that wait for their time",
+			// Schedules and discard new exclude each other (NATS 2.15). Without
+			// limits nothing is ever discarded.
+			Retention:  jetstream.WorkQueuePolicy,
+			Duplicates: 2 * time.Minute, AllowDirect: true, AllowMsgSchedules: true,
+		},
+		{
+			Name: s.cfg.DeadLetterStream, Subjects: []string{s.cfg.DeadLetterSubject + ".>"}, Replicas: s.cfg.Replicas,
+			Description: "conversion events that Meta will not take, and why",
+			Retention:   jetstream.LimitsPolicy, MaxAge: lettersKept, Discard: jetstream.DiscardNew,
+			Duplicates: time.Hour, AllowDirect: true,
+		},
+	}
+}
+
+// ensureStream creates a stream that is missing. One that exists is used as it
+// is, if it can be.
+func (s *StreamSet) ensureStream(ctx context.Context, want jetstream.StreamConfig) error {
+	stream, err := s.js.Stream(ctx, want.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		if !s.cfg.Manage {
+			return setupError("stream %s does not exist; create it, or set nats.manage to true", want.Name)
+		}
+		if _, err = s.js.CreateStream(ctx, want); errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			return s.ensureStream(ctx, want) // somebody else was faster
+		}
+		return wrapSetup(err, "stream %s cannot be created", want.Name)
+	}
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", want.Name, err)
+	}
+	return s.checkStream(want, stream.CachedInfo().Config)
+}
+
+func (s *StreamSet) checkStream(want, have jetstream.StreamConfig) error {
+	if !coversAll(have.Subjects, want.Subjects[0]) {
+		return setupError("stream %s has the subjects %q, which do not include %q", want.Name, have.Subjects, want.Subjects[0])
+	}
+	if want.AllowMsgSchedules && !have.AllowMsgSchedules {
+		return setupError("stream %s does not allow message schedules; run: nats stream edit %s --allow-schedules", want.Name, want.Name)
+	}
+	if have.Storage == jetstream.MemoryStorage {
+		s.warn(fmt.Sprintf("stream %s is kept in memory: a restart of NATS loses what is in it", want.Name))
+	}
+	if have.MaxAge != 0 && have.MaxAge < event.MaxAge {
+		s.warn(fmt.Sprintf("stream %s keeps messages for %s only: Meta takes events for 7 days, and older ones vanish before they are sent", want.Name, have.MaxAge))
+	}
+	limited := have.MaxMsgs > 0 || have.MaxBytes > 0 || have.MaxMsgsPerSubject > 0
+	if have.Discard == jetstream.DiscardOld && limited {
+		s.warn(fmt.Sprintf("stream %s discards its oldest messages when it is full: a backlog loses events; use discard new", want.Name))
+	}
+	return nil
+}
+
+// wrapSetup makes an error of the server's a [SetupError] if the server did
+// answer: trying again would not help.
+func wrapSetup(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	var answered jetstream.JetStreamError
+	text := fmt.Sprintf(format, args...)
+	if errors.As(err, &answered) && answered.APIError() != nil && answered.APIError().Code != http.StatusServiceUnavailable {
+		return setupError("%s: %v", text, err)
+	}
+	return fmt.Errorf("%s: %w", text, err)
+}
+
+// coversAll tells whether one of the subjects includes every subject that the
+// wanted one, which ends in >, does.
+func coversAll(subjects []string, wanted string) bool {
+	for _, subject := range subjects {
+		if covers(strings.Split(subject, "."), strings.Split(wanted, ".")) {
+			return true
+		}
+	}
+	return false
+}
+
+func covers(subject, wanted []string) bool {
+	for i, word := range wanted {
+		switch {
+		case i >= len(subject):
+			return false
+		case subject[i] == ">":
+			return true
+		case word == ">" || subject[i] != "*" && subject[i] != word:
+			return false
+		}
+	}
+	return len(subject) == len(wanted)
+}

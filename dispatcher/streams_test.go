@@ -1,0 +1,161 @@
+package dispatcher_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
+)
+
+func TestStreamsAreCreatedOnce(t *testing.T) {
+	t.Parallel()
+	js := natstest.Start(t).JetStream()
+	set := dispatcher.NewStreamSet(dispatcher.DefaultStreams(), js, func(text string) { t.Error(text) })
+	for range 2 {
+		require.NoError(t, set.Ensure(t.Context()))
+		require.NoError(t, set.EnsureConsumers(t.Context()))
+	}
+	events, err := js.Stream(t.Context(), "CAPI")
+	require.NoError(t, err)
+	require.Equal(t, jetstream.DiscardNew, events.CachedInfo().Config.Discard, "a full stream refuses and does not forget")
+	require.Equal(t, jetstream.FileStorage, events.CachedInfo().Config.Storage)
+	consumer, err := js.Consumer(t.Context(), "CAPI", "capi-dispatcher")
+	require.NoError(t, err)
+	require.Equal(t, -1, consumer.CachedInfo().Config.MaxDeliver)
+}
+
+func TestWhatDoesNotFitIsSaid(t *testing.T) {
+	t.Parallel()
+	type streamConfig = jetstream.StreamConfig
+	type consumerConfig = jetstream.ConsumerConfig
+	for name, tc := range map[string]struct {
+		manage   bool
+		stream   *streamConfig
+		parked   *streamConfig
+		consumer *consumerConfig
+		problem  string
+		warning  string
+		ackWait  time.Duration
+	}{
+		"missing stream":    {problem: "stream CAPI does not exist; create it, or set nats.manage to true"},
+		"missing consumer":  {stream: &streamConfig{}, parked: &streamConfig{}, problem: "consumer capi-dispatcher does not exist on stream"},
+		"other subjects":    {manage: true, stream: &streamConfig{Subjects: []string{"capi.events.*"}}, problem: "which do not include \"capi.events.>\""},
+		"no schedules":      {manage: true, stream: &streamConfig{}, parked: &streamConfig{Subjects: []string{"capi.parked.>"}}, problem: "does not allow message schedules"},
+		"in memory":         {manage: true, stream: &streamConfig{Storage: jetstream.MemoryStorage}, warning: "kept in memory"},
+		"short memory":      {manage: true, stream: &streamConfig{MaxAge: time.Hour}, warning: "keeps messages for 1h0m0s only"},
+		"forgets":           {manage: true, stream: &streamConfig{MaxBytes: 1 << 20}, warning: "discards its oldest messages"},
+		"wider subjects":    {manage: true, stream: &streamConfig{Subjects: []string{"capi.events.>", "else"}}},
+		"work queue":        {manage: true, stream: &streamConfig{Retention: jetstream.WorkQueuePolicy}},
+		"interest":          {manage: true, stream: &streamConfig{Retention: jetstream.InterestPolicy}},
+		"another ack wait":  {stream: &streamConfig{}, parked: &streamConfig{}, consumer: &consumerConfig{AckWait: time.Minute}, problem: "has an AckWait of 1m0s; set nats.ack_wait"},
+		"no acks":           {stream: &streamConfig{}, parked: &streamConfig{}, consumer: &consumerConfig{AckPolicy: jetstream.AckNonePolicy}, problem: "does not ask for explicit acknowledgements"},
+		"limited delivery":  {stream: &streamConfig{}, parked: &streamConfig{}, consumer: &consumerConfig{MaxDeliver: 5}, warning: "gives up after 5 deliveries"},
+		"server's own wait": {stream: &streamConfig{}, parked: &streamConfig{}, consumer: &consumerConfig{MaxDeliver: -1, BackOff: []time.Duration{time.Second}}, ackWait: time.Second, warning: "has a backoff of its own"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			js := natstest.Start(t).JetStream()
+			cfg := dispatcher.DefaultStreams()
+			cfg.Manage = tc.manage
+			if tc.ackWait > 0 {
+				cfg.AckWait = tc.ackWait
+			}
+			makeStreams(t, js, tc.stream, tc.parked)
+			if tc.consumer != nil {
+				for _, stream := range []string{"CAPI", "CAPI_PARKED"} {
+					consumer := *tc.consumer
+					consumer.Durable = "capi-dispatcher"
+					if consumer.AckWait == 0 && len(consumer.BackOff) == 0 {
+						consumer.AckWait = cfg.AckWait
+					}
+					if stream == "CAPI_PARKED" {
+						consumer.AckPolicy = jetstream.AckExplicitPolicy
+					}
+					_, err := js.CreateConsumer(t.Context(), stream, consumer)
+					require.NoError(t, err)
+				}
+			}
+			var warnings []string
+			set := dispatcher.NewStreamSet(cfg, js, func(text string) { warnings = append(warnings, text) })
+			err := set.Ensure(t.Context())
+			if err == nil {
+				err = set.EnsureConsumers(t.Context())
+			}
+			if tc.problem != "" {
+				var setup *dispatcher.SetupError
+				require.ErrorAs(t, err, &setup)
+				require.ErrorContains(t, err, tc.problem)
+				return
+			}
+			require.NoError(t, err)
+			if tc.warning == "" {
+				require.Empty(t, warnings)
+				return
+			}
+			require.NotEmpty(t, warnings)
+			require.Contains(t, warnings[0], tc.warning)
+		})
+	}
+}
+
+func makeStreams(t *testing.T, js jetstream.JetStream, events, parked *jetstream.StreamConfig) {
+	t.Helper()
+	if events != nil {
+		cfg := *events
+		cfg.Name = "CAPI"
+		if cfg.Subjects == nil {
+			cfg.Subjects = []string{"capi.events.>"}
+		}
+		_, err := js.CreateStream(t.Context(), cfg)
+		require.NoError(t, err)
+	}
+	if parked != nil {
+		cfg := *parked
+		cfg.Name, cfg.Retention = "CAPI_PARKED", jetstream.WorkQueuePolicy
+		if cfg.Subjects == nil {
+			cfg.Subjects, cfg.AllowMsgSchedules = []string{"capi.parked.>"}, true
+		}
+		_, err := js.CreateStream(t.Context(), cfg)
+		require.NoError(t, err)
+	}
+	if events != nil && parked != nil {
+		_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "CAPI_DLQ", Subjects: []string{"capi.dead.>"}})
+		require.NoError(t, err)
+	}
+}
+
+// Whatever the retention of the events' stream, the path is the same.
+func TestEveryRetentionWorks(t *testing.T) {
+	t.Parallel()
+	for _, retention := range []jetstream.RetentionPolicy{jetstream.LimitsPolicy, jetstream.InterestPolicy, jetstream.WorkQueuePolicy} {
+		t.Run(retention.String(), func(t *testing.T) {
+			t.Parallel()
+			server := natstest.Start(t)
+			makeStreams(t, server.JetStream(), &jetstream.StreamConfig{Retention: retention}, nil)
+			b := setup(t, func(o *options) { o.nats = server })
+			b.publish(dataset, event("a"), event("a"), poison("bad"), event("b"))
+			b.awaitAccepted(2)
+			b.awaitLetters(1)
+			b.awaitQuiet()
+			b.requireOnce("a", "b")
+		})
+	}
+}
+
+func TestWhatAPersonHasToMendEndsTheRun(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.stop(b.running)
+	for _, stream := range []string{"CAPI", "CAPI_PARKED"} {
+		require.NoError(t, b.js.DeleteStream(t.Context(), stream))
+	}
+	b.options.cfg.Streams.Manage = false
+	w := b.launch()
+	var setup *dispatcher.SetupError
+	require.ErrorAs(t, <-w.done, &setup)
+	w.stop = nil
+}
