@@ -11,12 +11,12 @@ import (
 // Config says when a batch is full.
 type Config struct {
 	// MaxEvents is how many items a batch holds at the most.
-	MaxEvents int
+	MaxEvents int `yaml:"max_events"`
 	// MaxBytes is how large a batch may become, overhead included.
-	MaxBytes int
+	MaxBytes int `yaml:"max_bytes"`
 	// Linger is how long an item may wait for others while an earlier batch
 	// of its lane is in flight. It is checked eight times over its length.
-	Linger time.Duration
+	Linger time.Duration `yaml:"linger"`
 }
 
 // DefaultConfig returns the settings a careful operator would leave alone.

@@ -13,11 +13,11 @@ const minWindow = 7 * 24 * time.Hour
 // Config says how long things are remembered.
 type Config struct {
 	// Window is how long an event is remembered, sent or claimed.
-	Window time.Duration
+	Window time.Duration `yaml:"window"`
 	// Takeover is the age at which a claim whose message has not settled it
 	// is given to the next copy. It must be longer than any message may hold
 	// a claim: the whole time of retrying in process and of a redelivery.
-	Takeover time.Duration
+	Takeover time.Duration `yaml:"takeover"`
 }
 
 // DefaultConfig returns the settings a careful operator would leave alone.

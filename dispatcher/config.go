@@ -11,29 +11,29 @@ import (
 // Streams says where events come from and go to in NATS.
 type Streams struct {
 	// Stream holds the events, on Subject.<dataset id> and Subject.auto.
-	Stream  string
-	Subject string
+	Stream  string `yaml:"stream"`
+	Subject string `yaml:"subject"`
 	// Consumer is the durable consumer's name, on the events and on the
 	// parked events. Workers with the same name share the work.
-	Consumer string
+	Consumer string `yaml:"consumer"`
 	// ParkedStream holds events that wait, on ParkedSubject.>.
-	ParkedStream  string
-	ParkedSubject string
+	ParkedStream  string `yaml:"parked_stream"`
+	ParkedSubject string `yaml:"parked_subject"`
 	// DeadLetterStream holds events that Meta will not take, on
 	// DeadLetterSubject.<dataset id>.<reason>.
-	DeadLetterStream  string
-	DeadLetterSubject string
+	DeadLetterStream  string `yaml:"dead_letter_stream"`
+	DeadLetterSubject string `yaml:"dead_letter_subject"`
 	// Manage creates missing streams and keeps the consumers up to date. If
 	// false, they are only verified.
-	Manage bool
+	Manage bool `yaml:"manage"`
 	// Replicas is for streams that are created.
-	Replicas int
+	Replicas int `yaml:"replicas"`
 	// AckWait is how long the server waits for a worker's sign of life
 	// before it gives a message to another worker.
-	AckWait time.Duration
+	AckWait time.Duration `yaml:"ack_wait"`
 	// MaxAckPending is how many messages all workers together may have in
 	// hand.
-	MaxAckPending int
+	MaxAckPending int `yaml:"max_ack_pending"`
 }
 
 // OnUnknown says what to do with events that Meta may have received or not.
@@ -47,41 +47,41 @@ const (
 
 // Backoff grows from Initial to Max, doubling, with half of it at random.
 type Backoff struct {
-	Initial time.Duration
-	Max     time.Duration
+	Initial time.Duration `yaml:"initial"`
+	Max     time.Duration `yaml:"max"`
 }
 
 // Retry is the backoff between attempts in process.
 type Retry struct {
-	Backoff
+	Backoff `yaml:",inline"`
 
 	// Budget is how long a batch is tried in process before it is parked.
-	Budget time.Duration
+	Budget time.Duration `yaml:"budget"`
 }
 
 // Delivery says how events are sent.
 type Delivery struct {
 	// Senders bounds the requests in flight.
-	Senders int
+	Senders int `yaml:"senders"`
 	// SendersPerDataset bounds the requests in flight for one dataset and
 	// one envelope.
-	SendersPerDataset int
+	SendersPerDataset int `yaml:"senders_per_dataset"`
 	// OnUnknown decides about events of unknown outcome.
-	OnUnknown OnUnknown
+	OnUnknown OnUnknown `yaml:"on_unknown"`
 	// MaxUnknown is after how many unknown outcomes an event is not sent
 	// again but dead-lettered, even if OnUnknown is Resend.
-	MaxUnknown int
-	Retry      Retry
+	MaxUnknown int   `yaml:"max_unknown"`
+	Retry      Retry `yaml:"retry"`
 	// Park is how long parked events wait, the first time and at the most.
-	Park Backoff
+	Park Backoff `yaml:"park"`
 	// MaxInHand and MaxInHandBytes bound the messages in this process.
-	MaxInHand      int
-	MaxInHandBytes int
+	MaxInHand      int `yaml:"max_in_hand"`
+	MaxInHandBytes int `yaml:"max_in_hand_bytes"`
 	// MaxWait is how long a dataset's events may wait for a sender, when
 	// much is in hand, before they are parked to make room for others.
-	MaxWait time.Duration
+	MaxWait time.Duration `yaml:"max_wait"`
 	// DrainTimeout is how long a stopping worker goes on with what it has.
-	DrainTimeout time.Duration
+	DrainTimeout time.Duration `yaml:"drain_timeout"`
 }
 
 // IdentityKind says what tells one event from another.
@@ -95,18 +95,20 @@ const (
 
 // Dataset is what differs for one dataset.
 type Dataset struct {
-	PartnerAgent  string
-	TestEventCode string
+	PartnerAgent  string `yaml:"partner_agent"`
+	TestEventCode string `yaml:"test_event_code"`
 }
 
 // Asset is a page or account and the dataset that its events go to.
-type Asset struct{ Dataset string }
+type Asset struct {
+	Dataset string `yaml:"dataset"`
+}
 
 // Assets maps account ids to datasets, for events on Subject.auto.
 type Assets struct {
-	Pages            map[string]Asset
-	WhatsAppAccounts map[string]Asset
-	Instagram        map[string]Asset
+	Pages            map[string]Asset `yaml:"pages"`
+	WhatsAppAccounts map[string]Asset `yaml:"whatsapp_business_accounts"`
+	Instagram        map[string]Asset `yaml:"instagram_accounts"`
 }
 
 // Config is everything a dispatcher can be told.

@@ -68,7 +68,8 @@ func newHistory(m *message, index int) history {
 		originSequence: m.sequence,
 	}
 	headers := m.Headers()
-	if id := headers.Get(nats.MsgIdHdr); id != "" {
+	h.dedupeID = headers.Get(header.DedupeID)
+	if id := headers.Get(nats.MsgIdHdr); id != "" && h.dedupeID == "" {
 		h.dedupeID = id + "/" + strconv.Itoa(index)
 	}
 	if !m.source.parked {
@@ -82,7 +83,6 @@ func newHistory(m *message, index int) history {
 	h.parked = atoi(headers.Get(header.Parked))
 	h.originSubject = headers.Get(header.OriginSubject)
 	h.originSequence, _ = strconv.ParseUint(headers.Get(header.OriginSequence), 10, 64)
-	h.dedupeID = headers.Get(header.DedupeID)
 	return h
 }
 

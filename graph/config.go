@@ -11,18 +11,18 @@ import (
 // Config says how to reach the Graph API.
 type Config struct {
 	// URL is the API's address, without the version.
-	URL string
+	URL string `yaml:"url"`
 	// Version is the Graph API version, like v26.0.
-	Version string
+	Version string `yaml:"version"`
 	// Timeout bounds one request, from dialling to the answer's last byte.
-	Timeout time.Duration
+	Timeout time.Duration `yaml:"timeout"`
 	// TokenDir holds the access tokens: see [Tokens].
-	TokenDir string
+	TokenDir string `yaml:"token_dir"`
 	// AppSecretFile holds the app secret; if set, requests carry an
 	// appsecret_proof.
-	AppSecretFile string
+	AppSecretFile string `yaml:"app_secret_file"`
 	// PartnerAgent is sent where neither request nor dataset names one.
-	PartnerAgent string
+	PartnerAgent string `yaml:"partner_agent"`
 }
 
 // DefaultConfig returns the settings a careful operator would leave alone.

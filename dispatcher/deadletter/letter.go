@@ -42,7 +42,7 @@ type Letter struct {
 	Sequence uint64 `json:"sequence,omitempty"`
 	// Event is what was published: one event, or all of a message that could
 	// not be read.
-	Event json.RawMessage `json:"event"`
+	Event []byte `json:"-"`
 
 	Dataset string        `json:"dataset,omitempty"`
 	Reason  Reason        `json:"reason"`
@@ -61,6 +61,21 @@ type Letter struct {
 	OriginSubject  string      `json:"origin_subject"`
 	OriginSequence uint64      `json:"origin_sequence"`
 	Trace          nats.Header `json:"trace,omitempty"`
+}
+
+// MarshalJSON writes the event as the JSON it is, or as a text where it is
+// none.
+func (l Letter) MarshalJSON() ([]byte, error) {
+	type fields Letter // without this method
+	shown := any(json.RawMessage(l.Event))
+	if !json.Valid(l.Event) {
+		shown = string(l.Event)
+	}
+	return json.Marshal(struct {
+		fields
+
+		Event any `json:"event"`
+	}{fields(l), shown})
 }
 
 // GraphError is what Meta said last about the event.

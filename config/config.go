@@ -1,0 +1,133 @@
+// Package config reads the configuration: defaults, then one YAML file, then
+// environment variables.
+//
+// It is strict. An unknown key is an error, with the nearest known one named;
+// all faults are reported at once, each with the path of its key. Secrets are
+// given by file, or by environment, never in the file itself, and [Config.YAML]
+// never prints one.
+package config
+
+import (
+	"go.yaml.in/yaml/v3"
+
+	"github.com/capi-dispatcher/capi-dispatcher/batcher"
+	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
+	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/graph"
+)
+
+// Config is the whole configuration. What each key means is written in
+// docs/configuration.md; a test keeps that complete.
+type Config struct {
+	NATS     NATS                          `yaml:"nats"`
+	Redis    Redis                         `yaml:"redis"`
+	Dedupe   Dedupe                        `yaml:"dedupe"`
+	Batch    batcher.Config                `yaml:"batch"`
+	Delivery dispatcher.Delivery           `yaml:"delivery"`
+	Graph    graph.Config                  `yaml:"graph"`
+	Datasets map[string]dispatcher.Dataset `yaml:"datasets"`
+	Assets   dispatcher.Assets             `yaml:"assets"`
+	Admin    Admin                         `yaml:"admin"`
+	Log      Log                           `yaml:"log"`
+}
+
+// NATS says how to connect to NATS, and which streams to use.
+type NATS struct {
+	URL          secret.URLs `yaml:"url"`
+	CredsFile    string      `yaml:"creds_file"`
+	NKeySeedFile string      `yaml:"nkey_seed_file"`
+	User         string      `yaml:"user"`
+	PasswordFile string      `yaml:"password_file"`
+	TokenFile    string      `yaml:"token_file"`
+	Domain       string      `yaml:"domain"`
+	TLS          TLS         `yaml:"tls"`
+
+	dispatcher.Streams `yaml:",inline"`
+}
+
+// Redis says how to connect to Redis.
+type Redis struct {
+	URL                  secret.URLs `yaml:"url"`
+	Mode                 RedisMode   `yaml:"mode"`
+	SentinelMaster       string      `yaml:"sentinel_master"`
+	User                 string      `yaml:"user"`
+	PasswordFile         string      `yaml:"password_file"`
+	SentinelPasswordFile string      `yaml:"sentinel_password_file"`
+	TLS                  TLS         `yaml:"tls"`
+}
+
+// RedisMode is what kind of Redis stands behind the addresses.
+type RedisMode string
+
+// The kinds of Redis.
+const (
+	Single   RedisMode = "single"
+	Sentinel RedisMode = "sentinel"
+	Cluster  RedisMode = "cluster"
+)
+
+// TLS names the files for a TLS connection. With all of them empty, the
+// system's certificate authorities are trusted and no certificate is shown.
+type TLS struct {
+	CAFile   string `yaml:"ca_file"`
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
+}
+
+// Dedupe says what tells events apart and how long they are remembered.
+type Dedupe struct {
+	Key           dispatcher.IdentityKind `yaml:"key"`
+	dedupe.Config `yaml:",inline"`
+}
+
+// Admin is the HTTP port for probes and metrics.
+type Admin struct {
+	Address string `yaml:"address"`
+	Pprof   bool   `yaml:"pprof"`
+}
+
+// Log says what is logged, and how.
+type Log struct {
+	Level  string    `yaml:"level"`
+	Format LogFormat `yaml:"format"`
+}
+
+// LogFormat is how log lines look.
+type LogFormat string
+
+// The formats of log lines.
+const (
+	JSON    LogFormat = "json"
+	Console LogFormat = "console"
+)
+
+// Default returns the settings a careful operator would leave alone.
+func Default() Config {
+	return Config{
+		NATS:     NATS{URL: "nats://localhost:4222", Streams: dispatcher.DefaultStreams()},
+		Redis:    Redis{URL: "redis://localhost:6379/0", Mode: Single},
+		Dedupe:   Dedupe{Key: dispatcher.ByEvent, Config: dedupe.DefaultConfig()},
+		Batch:    batcher.DefaultConfig(),
+		Delivery: dispatcher.DefaultDelivery(),
+		Graph:    graph.DefaultConfig(),
+		Admin:    Admin{Address: "127.0.0.1:8080"},
+		Log:      Log{Level: "info", Format: JSON},
+	}
+}
+
+// Dispatcher is the dispatcher's part of the configuration.
+func (c *Config) Dispatcher() dispatcher.Config {
+	return dispatcher.Config{
+		Streams: c.NATS.Streams, Delivery: c.Delivery, Identity: c.Dedupe.Key,
+		Datasets: c.Datasets, Assets: c.Assets,
+		PartnerAgent: c.Graph.PartnerAgent, RequestTimeout: c.Graph.Timeout,
+	}
+}
+
+// YAML prints the configuration as a file that would give the same one, but
+// for credentials, which are left out.
+func (c *Config) YAML() (string, error) {
+	text, err := yaml.Marshal(c)
+	return string(text), err
+}

@@ -1,0 +1,138 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+
+	"go.uber.org/zap/zapcore"
+
+	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
+)
+
+// Validate reports every setting that cannot work, each with its key. It looks
+// at the settings only: whether the files they name can be read is found out by
+// those who read them.
+func (c *Config) Validate() []error {
+	var all []error
+	for section, err := range map[string]error{
+		"nats": errors.Join(c.NATS.validate(), c.NATS.Streams.Validate()), "redis": c.Redis.validate(),
+		"dedupe": c.Dedupe.Config.Validate(), "batch": c.Batch.Validate(), "delivery": c.Delivery.Validate(),
+		"graph": c.Graph.Validate(), "admin": c.Admin.validate(), "log": c.Log.validate(),
+	} {
+		for _, fault := range flatten(err) {
+			all = append(all, fmt.Errorf("%s.%w", section, fault))
+		}
+	}
+	whole := c.Dispatcher()
+	return sorted(append(all, flatten(whole.Validate())...))
+}
+
+// sorted orders faults by their keys.
+func sorted(faults []error) []error {
+	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return faults
+}
+
+// flatten takes joined errors apart.
+func flatten(err error) (all []error) {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // only what errors.Join has joined is taken apart
+	if !ok {
+		return []error{err}
+	}
+	for _, e := range joined.Unwrap() {
+		all = append(all, flatten(e)...)
+	}
+	return all
+}
+
+func (n *NATS) validate() error {
+	faults := []error{
+		addresses(n.URL, "nats://", "tls://", "ws://", "wss://"),
+		n.TLS.validate(),
+	}
+	if ways := count(n.CredsFile != "", n.NKeySeedFile != "", n.User != "", n.TokenFile != ""); ways > 1 {
+		faults = append(faults, errors.New("creds_file, nkey_seed_file, user, token_file: choose one way to log in"))
+	}
+	if (n.User == "") != (n.PasswordFile == "") {
+		faults = append(faults, errors.New("user, password_file: one needs the other"))
+	}
+	return errors.Join(faults...)
+}
+
+func (r *Redis) validate() error {
+	faults := []error{
+		addresses(r.URL, "redis://", "rediss://"),
+		r.TLS.validate(),
+	}
+	switch r.Mode {
+	case Single:
+		if len(r.URL.List()) > 1 {
+			faults = append(faults, errors.New("url: names several servers; set redis.mode to sentinel or cluster"))
+		}
+	case Sentinel:
+		if r.SentinelMaster == "" {
+			faults = append(faults, errors.New("sentinel_master: is empty; name the master that the sentinels watch"))
+		}
+	case Cluster:
+	default:
+		faults = append(faults, fmt.Errorf("mode: %q is neither single, sentinel nor cluster", r.Mode))
+	}
+	return errors.Join(faults...)
+}
+
+func (t *TLS) validate() error {
+	if (t.CertFile == "") != (t.KeyFile == "") {
+		return errors.New("tls.cert_file, tls.key_file: one needs the other")
+	}
+	return nil
+}
+
+func (a *Admin) validate() error {
+	if _, _, err := net.SplitHostPort(a.Address); err != nil {
+		return fmt.Errorf("address: %q is not of the form host:port", a.Address)
+	}
+	return nil
+}
+
+func (l *Log) validate() error {
+	var faults []error
+	if _, err := zapcore.ParseLevel(l.Level); err != nil {
+		faults = append(faults, fmt.Errorf("level: %q is neither debug, info, warn nor error", l.Level))
+	}
+	if l.Format != JSON && l.Format != Console {
+		faults = append(faults, fmt.Errorf("format: %q is neither json nor console", l.Format))
+	}
+	return errors.Join(faults...)
+}
+
+func addresses(urls secret.URLs, schemes ...string) error {
+	list := urls.List()
+	if len(list) == 0 {
+		return errors.New("url: is empty")
+	}
+	for _, address := range list {
+		known := false
+		for _, scheme := range schemes {
+			known = known || strings.HasPrefix(address, scheme)
+		}
+		if !known {
+			return fmt.Errorf("url: %s does not begin with %s", secret.URLs(address), strings.Join(schemes, " or "))
+		}
+	}
+	return nil
+}
+
+func count(conditions ...bool) (n int) {
+	for _, c := range conditions {
+		if c {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,187 @@
+package deadletter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
+)
+
+// ErrNotFound says that there is no dead letter of that number.
+var ErrNotFound = errors.New("no such dead letter")
+
+// Filter chooses dead letters. The zero Filter chooses all.
+type Filter struct {
+	Dataset string
+	Reasons []Reason
+	Since   time.Time
+	// Code is Meta's error code; 0 is any.
+	Code int
+	// Subcode is Meta's error subcode; 0 is any.
+	Subcode int
+	// Most is how many letters at the most; 0 is no limit.
+	Most int
+}
+
+// Box is the dead-letter stream.
+type Box struct {
+	js     jetstream.JetStream
+	stream jetstream.Stream
+	root   string // of the dead letters' subjects
+	events string // of the events' subjects
+}
+
+// Open opens the dead-letter stream of that name.
+func Open(ctx context.Context, js jetstream.JetStream, name, root, events string) (*Box, error) {
+	stream, err := js.Stream(ctx, name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, fmt.Errorf("there is no stream %s; nothing has been dead-lettered yet, or nats.dead_letter_stream is another: %w", name, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", name, err)
+	}
+	return &Box{js: js, stream: stream, root: root, events: events}, nil
+}
+
+// Each calls visit for every chosen letter, oldest first. Messages that are no
+// letters are left out, and counted.
+func (b *Box) Each(ctx context.Context, filter Filter, visit func(Letter) error) (strangers int, err error) {
+	consumer, err := b.js.OrderedConsumer(ctx, b.stream.CachedInfo().Config.Name, filter.consumer(b.root))
+	if err != nil {
+		return 0, fmt.Errorf("reading dead letters: %w", err)
+	}
+	visited := 0
+	for {
+		const atOnce = 500
+		batch, err := consumer.FetchNoWait(atOnce)
+		if err != nil {
+			return strangers, fmt.Errorf("reading dead letters: %w", err)
+		}
+		read := 0
+		for msg := range batch.Messages() {
+			read++
+			letter, err := parseMsg(msg)
+			switch {
+			case err != nil:
+				strangers++
+				continue
+			case !filter.chooses(&letter):
+				continue
+			case filter.Most > 0 && visited == filter.Most:
+				return strangers, nil
+			}
+			visited++
+			if err := visit(letter); err != nil {
+				return strangers, err
+			}
+		}
+		if err := batch.Error(); err != nil {
+			return strangers, fmt.Errorf("reading dead letters: %w", err)
+		}
+		if read == 0 {
+			return strangers, nil
+		}
+	}
+}
+
+// Get returns the letter of that number.
+func (b *Box) Get(ctx context.Context, sequence uint64) (Letter, error) {
+	msg, err := b.stream.GetMsg(ctx, sequence)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return Letter{}, fmt.Errorf("%w: number %d", ErrNotFound, sequence)
+	}
+	if err != nil {
+		return Letter{}, fmt.Errorf("reading dead letter %d: %w", sequence, err)
+	}
+	return Parse(sequence, msg.Data, msg.Header)
+}
+
+// Replay puts a letter's event back among the events, where it takes the same
+// path as a new one: if its identity has been accepted since, it is dropped as
+// a duplicate. The letter is deleted once the event is stored, unless it is to
+// be kept.
+func (b *Box) Replay(ctx context.Context, letter Letter, keep bool) error {
+	msg, err := b.event(letter)
+	if err != nil {
+		return err
+	}
+	if _, err := b.js.PublishMsg(ctx, msg); err != nil {
+		return fmt.Errorf("replaying dead letter %d: %w", letter.Sequence, err)
+	}
+	if keep {
+		return nil
+	}
+	if err := b.stream.DeleteMsg(ctx, letter.Sequence); err != nil {
+		return fmt.Errorf("dead letter %d is replayed, and could not be deleted: %w", letter.Sequence, err)
+	}
+	return nil
+}
+
+// event renders a letter as the event it was.
+func (b *Box) event(letter Letter) (*nats.Msg, error) {
+	subject := letter.OriginSubject
+	if letter.Dataset != "" {
+		subject = b.events + "." + letter.Dataset
+	}
+	if !strings.HasPrefix(subject, b.events+".") {
+		return nil, fmt.Errorf("dead letter %d came from %q, which is not below %s", letter.Sequence, subject, b.events)
+	}
+	msg := nats.NewMsg(subject)
+	msg.Data = letter.Event
+	if letter.Envelope != "" {
+		msg.Data = slices.Concat([]byte(`{"data":[`), letter.Event, []byte(`],`), []byte(letter.Envelope[1:]))
+	}
+	for name, values := range letter.Trace {
+		msg.Header[name] = values
+	}
+	if letter.DedupeID != "" {
+		msg.Header.Set(header.DedupeID, letter.DedupeID)
+	}
+	created := b.stream.CachedInfo().Created.UnixNano()
+	msg.Header.Set(nats.MsgIdHdr, fmt.Sprintf("replay-%x-%d", created, letter.Sequence))
+	return msg, nil
+}
+
+func parseMsg(msg jetstream.Msg) (Letter, error) {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return Letter{}, err
+	}
+	return Parse(meta.Sequence.Stream, msg.Data(), msg.Headers())
+}
+
+// consumer lets the server do the part of the choosing that it can.
+func (f *Filter) consumer(root string) jetstream.OrderedConsumerConfig {
+	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: f.subjects(root)}
+	if !f.Since.IsZero() {
+		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &f.Since
+	}
+	return cfg
+}
+
+func (f *Filter) subjects(root string) []string {
+	dataset := firstOf(f.Dataset, "*")
+	if len(f.Reasons) == 0 {
+		return []string{root + "." + dataset + ".*"}
+	}
+	subjects := make([]string, len(f.Reasons))
+	for i, reason := range f.Reasons {
+		subjects[i] = root + "." + dataset + "." + string(reason)
+	}
+	return subjects
+}
+
+func (f *Filter) chooses(letter *Letter) bool {
+	if f.Code == 0 && f.Subcode == 0 {
+		return true
+	}
+	g := letter.Graph
+	return g != nil && (f.Code == 0 || g.Code == f.Code) && (f.Subcode == 0 || g.Subcode == f.Subcode)
+}
