@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
+)
+
+func (p *program) dlq() *cobra.Command {
+	command := &cobra.Command{
+		Use:   "dlq",
+		Short: "Work with dead letters",
+		Long: `Work with dead letters: the events that Meta will not take, each with its
+original bytes and the reason.`,
+	}
+	command.AddCommand(p.dlqList(), p.dlqShow(), p.dlqReplay())
+	return command
+}
+
+// openBox connects and opens the dead-letter stream. The caller closes it.
+func (p *program) openBox(ctx context.Context) (box *deadletter.Box, closeBox func(), err error) {
+	cfg, js, err := p.connect()
+	if err != nil {
+		return nil, nil, err
+	}
+	streams := cfg.NATS.Streams
+	box, err = deadletter.Open(ctx, js, streams.DeadLetterStream, streams.DeadLetterSubject, streams.Subject)
+	if err != nil {
+		js.Conn().Close()
+		return nil, nil, err
+	}
+	return box, js.Conn().Close, nil
+}
+
+// filterFlags choose dead letters.
+type filterFlags struct {
+	dataset string
+	reasons []string
+	since   time.Duration
+	code    string
+	most    int
+}
+
+func (f *filterFlags) add(command *cobra.Command) {
+	flags := command.Flags()
+	flags.StringVar(&f.dataset, "dataset", "", "of this dataset")
+	flags.StringSliceVar(&f.reasons, "reason", nil, "for these reasons: "+reasonList())
+	flags.DurationVar(&f.since, "since", 0, "dead-lettered in the last while, like 2h")
+	flags.StringVar(&f.code, "code", "", "with this error of Meta's: CODE or CODE/SUBCODE")
+	flags.IntVar(&f.most, "limit", 0, "at most so many, oldest first")
+}
+
+func reasonList() string {
+	words := make([]string, len(deadletter.Reasons()))
+	for i, reason := range deadletter.Reasons() {
+		words[i] = string(reason)
+	}
+	return strings.Join(words, ", ")
+}
+
+// given tells whether anything is chosen at all.
+func (f *filterFlags) given() bool {
+	return f.dataset != "" || len(f.reasons) > 0 || f.since > 0 || f.code != ""
+}
+
+func (f *filterFlags) filter(now time.Time) (deadletter.Filter, error) {
+	filter := deadletter.Filter{Dataset: f.dataset, Most: f.most}
+	for _, word := range f.reasons {
+		reason := deadletter.Reason(word)
+		if !slices.Contains(deadletter.Reasons(), reason) {
+			return filter, usageError{fmt.Errorf("--reason %s: is none of %s", word, reasonList())}
+		}
+		filter.Reasons = append(filter.Reasons, reason)
+	}
+	if f.since > 0 {
+		filter.Since = now.Add(-f.since)
+	}
+	if f.code != "" {
+		if _, err := fmt.Sscanf(f.code+"/0", "%d/%d", &filter.Code, &filter.Subcode); err != nil {
+			return filter, usageError{fmt.Errorf("--code %s: is not of the form 100 or 100/2804066", f.code)}
+		}
+	}
+	return filter, nil
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+)
+
+func (p *program) dlqList() *cobra.Command {
+	var flags filterFlags
+	var asJSON bool
+	command := &cobra.Command{
+		Use:   "ls",
+		Short: "List dead letters, oldest first",
+		Example: `  capi-dispatcher dlq ls --since 24h
+  capi-dispatcher dlq ls --reason refused --code 100/2804066 --json | jq .event`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			filter, err := flags.filter(time.Now())
+			if err != nil {
+				return err
+			}
+			box, closeBox, err := p.openBox(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer closeBox()
+			if asJSON {
+				encoder := json.NewEncoder(cmd.OutOrStdout())
+				_, err = box.Each(cmd.Context(), filter, func(l deadletter.Letter) error { return encoder.Encode(l) })
+				return err
+			}
+			return listLetters(cmd, box, filter)
+		},
+	}
+	flags.add(command)
+	command.Flags().BoolVar(&asJSON, "json", false, "print each letter as a line of JSON, event and all")
+	return command
+}
+
+func listLetters(cmd *cobra.Command, box *deadletter.Box, filter deadletter.Filter) error {
+	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	shown, now := 0, time.Now()
+	strangers, err := box.Each(cmd.Context(), filter, func(l deadletter.Letter) error {
+		if shown == 0 {
+			writeRow(table, "NUMBER", "AGE", "DATASET", "REASON", "TRIED", "EVENT", "WHY")
+		}
+		shown++
+		return writeRow(table, fmt.Sprint(l.Sequence), age(now, l.DeadLetteredAt), orDash(l.Dataset),
+			string(l.Reason), fmt.Sprint(l.Attempts), orDash(eventName(l.Event)), shorten(why(&l), 70))
+	})
+	if err != nil {
+		return err
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if shown == 0 {
+		cmd.PrintErrln("no dead letters")
+	}
+	if strangers > 0 {
+		cmd.PrintErrf("%d messages in the stream are no dead letters of this program\n", strangers)
+	}
+	return nil
+}
+
+func writeRow(table io.Writer, cells ...string) error {
+	_, err := fmt.Fprintln(table, strings.Join(cells, "\t"))
+	return err
+}
+
+// why is the shortest thing that helps.
+func why(l *deadletter.Letter) string {
+	switch {
+	case len(l.Faults) == 1:
+		return strings.TrimSpace(l.Faults[0].Pointer + " " + l.Faults[0].Message)
+	case len(l.Faults) > 1:
+		return fmt.Sprintf("%s, and %d more faults", l.Faults[0].Message, len(l.Faults)-1)
+	case l.Graph != nil:
+		return l.Graph.Message
+	default:
+		return ""
+	}
+}
+
+func eventName(raw []byte) string {
+	var decoder event.Decoder
+	request, err := decoder.Decode(raw)
+	if err != nil {
+		return ""
+	}
+	return request.Events[0].Name
+}
+
+func age(now, then time.Time) string {
+	switch d := now.Sub(then); {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	default:
+		return fmt.Sprintf("%dd", int(d.Hours()/24))
+	}
+}
+
+func orDash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}
+
+func shorten(text string, most int) string {
+	runes := []rune(strings.Join(strings.Fields(text), " "))
+	if len(runes) <= most {
+		return string(runes)
+	}
+	return string(runes[:most-1]) + "…"
+}

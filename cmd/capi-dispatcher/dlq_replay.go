@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/time/rate"
+
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
+)
+
+// replayFlags is what replay can be told.
+type replayFlags struct {
+	filterFlags
+
+	all    bool
+	dryRun bool
+	keep   bool
+	rate   float64
+}
+
+func (p *program) dlqReplay() *cobra.Command {
+	var flags replayFlags
+	command := &cobra.Command{
+		Use:   "replay [NUMBER…]",
+		Short: "Put dead letters back among the events",
+		Long: `Put dead letters back among the events: those named by number, or those that
+the flags choose; --all chooses every one. They take the same path as new
+events: one whose identity Meta has accepted since is dropped as a duplicate, so
+that nothing is counted twice. A letter is deleted once its event is stored.
+
+Letters of unknown outcome may have been accepted: they are left out unless they
+are named by number or by --reason unknown_outcome.`,
+		Example: `  capi-dispatcher dlq replay 17 18
+  capi-dispatcher dlq replay --reason no_dataset --since 24h --dry-run
+  capi-dispatcher dlq replay --dataset 1234567890 --code 100/2804072 --rate 50`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			numbers, err := parseNumbers(args)
+			if err != nil {
+				return err
+			}
+			if len(numbers) == 0 && !flags.given() && !flags.all {
+				return usageError{errors.New("nothing is chosen: name numbers, use flags, or say --all")}
+			}
+			if len(numbers) > 0 && (flags.given() || flags.all) {
+				return usageError{errors.New("numbers and flags choose in different ways; use one of them")}
+			}
+			box, closeBox, err := p.openBox(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer closeBox()
+			letters, err := flags.choose(cmd.Context(), box, numbers)
+			if err != nil {
+				return err
+			}
+			return flags.replay(cmd, box, letters)
+		},
+	}
+	flags.add(command)
+	command.Flags().BoolVar(&flags.all, "all", false, "all dead letters, but for those of unknown outcome")
+	command.Flags().BoolVar(&flags.dryRun, "dry-run", false, "only say what would be replayed")
+	command.Flags().BoolVar(&flags.keep, "keep", false, "keep the dead letters")
+	command.Flags().Float64Var(&flags.rate, "rate", 1000, "letters a second")
+	return command
+}
+
+// choose collects the letters first: what is replayed may come back as a new
+// letter, and is not to be met again.
+func (f *replayFlags) choose(ctx context.Context, box *deadletter.Box, numbers []uint64) (letters []deadletter.Letter, err error) {
+	for _, number := range numbers {
+		letter, err := box.Get(ctx, number)
+		if err != nil {
+			return nil, err
+		}
+		letters = append(letters, letter)
+	}
+	if len(numbers) > 0 {
+		return letters, nil
+	}
+	filter, err := f.filter(time.Now())
+	if err != nil {
+		return nil, err
+	}
+	withUnknown := slices.Contains(filter.Reasons, deadletter.UnknownOutcome)
+	_, err = box.Each(ctx, filter, func(l deadletter.Letter) error {
+		if l.Reason != deadletter.UnknownOutcome || withUnknown {
+			letters = append(letters, l)
+		}
+		return nil
+	})
+	return letters, err
+}
+
+func (f *replayFlags) replay(cmd *cobra.Command, box *deadletter.Box, letters []deadletter.Letter) error {
+	out := cmd.OutOrStdout()
+	if f.dryRun {
+		for i := range letters {
+			l := &letters[i]
+			fmt.Fprintf(out, "%d  %s  %s  %s\n", l.Sequence, orDash(l.Dataset), l.Reason, orDash(eventName(l.Event)))
+		}
+		fmt.Fprintf(out, "%d letters would be replayed\n", len(letters))
+		return nil
+	}
+	limiter := rate.NewLimiter(rate.Limit(f.rate), 1)
+	replayed := 0
+	var errs []error
+	for _, letter := range letters {
+		if err := limiter.Wait(cmd.Context()); err != nil {
+			errs = append(errs, err)
+			break
+		}
+		if err := box.Replay(cmd.Context(), letter, f.keep); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		replayed++
+	}
+	fmt.Fprintf(out, "%d of %d letters replayed\n", replayed, len(letters))
+	if len(errs) > 0 {
+		return fmt.Errorf("%d letters were not replayed: %w", len(letters)-replayed, errors.Join(errs...))
+	}
+	return nil
+}

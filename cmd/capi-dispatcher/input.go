@@ -1,0 +1,196 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"maps"
+	"slices"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+)
+
+// record is one message to publish, and where it stood in the input.
+type record struct {
+	place string // "line 17", "element 3"
+	data  []byte
+	err   error // what is wrong with it
+}
+
+// maxDocument bounds an input that is one JSON document over several lines:
+// unlike lines, it has to be in memory as a whole.
+const maxDocument = 256 << 20
+
+// readRecords reads events, or request bodies with events, from NDJSON, from a
+// JSON array, or from one JSON document over several lines. A record that
+// cannot be used has its error set, and does not stop the others.
+func readRecords(in io.Reader) iter.Seq[record] {
+	return func(yield func(record) bool) {
+		lines := bufio.NewReaderSize(in, 1<<20)
+		if isDocument(lines) {
+			readDocument(lines, yield)
+		} else {
+			readLines(lines, yield)
+		}
+	}
+}
+
+// isDocument tells one JSON value over several lines from a value a line: an
+// array is a document, and so is an object whose first line does not end it,
+// unless the second line is an object of its own, so that the first is just a
+// broken line.
+func isDocument(lines *bufio.Reader) bool {
+	first := peekLine(lines, 0)
+	if bytes.HasPrefix(first, []byte("[")) {
+		return true
+	}
+	const longest = 64 << 10 // of a document's first line
+	return len(first) < longest && goesOn(first) && !json.Valid(peekLine(lines, 1))
+}
+
+// goesOn tells that a text is the beginning of a JSON value.
+func goesOn(text []byte) bool {
+	var syntax *json.SyntaxError
+	err := json.Unmarshal(text, new(json.RawMessage))
+	return len(text) > 0 && errors.As(err, &syntax) && int(syntax.Offset) >= len(text)
+}
+
+// peekLine returns one of the first lines that are not blank, or what the
+// buffer holds of it, without reading more than needed.
+func peekLine(lines *bufio.Reader, index int) []byte {
+	for size := 64; ; size *= 2 {
+		start, err := lines.Peek(min(size, lines.Size()))
+		found := bytes.FieldsFunc(start, func(r rune) bool { return r == '\n' || r == '\r' })
+		found = slices.DeleteFunc(found, func(line []byte) bool { return len(bytes.TrimSpace(line)) == 0 })
+		complete := len(found) > index+1 || len(found) == index+1 && bytes.HasSuffix(start, []byte("\n"))
+		if !complete && err == nil && size < lines.Size() {
+			continue
+		}
+		if index >= len(found) {
+			return nil
+		}
+		return bytes.TrimSpace(found[index])
+	}
+}
+
+func readLines(lines *bufio.Reader, yield func(record) bool) {
+	for number := 1; ; number++ {
+		line, err := lines.ReadBytes('\n')
+		if line = bytes.TrimSpace(line); len(line) > 0 {
+			if !yieldChecked(record{place: fmt.Sprintf("line %d", number), data: line}, yield) {
+				return
+			}
+		}
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				yield(record{place: fmt.Sprintf("line %d", number), err: err})
+			}
+			return
+		}
+	}
+}
+
+// readDocument reads one JSON value: an array of events, an event, or a request
+// body.
+func readDocument(in io.Reader, yield func(record) bool) {
+	text, err := io.ReadAll(io.LimitReader(in, maxDocument+1))
+	if err != nil || len(text) > maxDocument {
+		yield(record{place: "input", err: errors.Join(err, fmt.Errorf("a JSON document may have at most %d MB; use one event a line", maxDocument>>20))})
+		return
+	}
+	var elements []json.RawMessage
+	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("[")) {
+		if err := json.Unmarshal(text, &elements); err != nil {
+			yield(record{place: placeOf(text, err), err: err})
+			return
+		}
+	} else {
+		var whole json.RawMessage
+		if err := json.Unmarshal(text, &whole); err != nil {
+			yield(record{place: placeOf(text, err), err: err})
+			return
+		}
+		yieldChecked(record{place: "input", data: whole}, yield)
+		return
+	}
+	for i, element := range elements {
+		if !yieldChecked(record{place: fmt.Sprintf("element %d", i+1), data: element}, yield) {
+			return
+		}
+	}
+}
+
+// placeOf names the line of a JSON error.
+func placeOf(text []byte, err error) string {
+	var syntax *json.SyntaxError
+	if !errors.As(err, &syntax) {
+		return "input"
+	}
+	offset := min(int(syntax.Offset), len(text))
+	return fmt.Sprintf("line %d", 1+bytes.Count(text[:offset], []byte("\n")))
+}
+
+// yieldChecked passes a record on, with its error if the dispatcher would not
+// take it. A body with more events than fit one is passed on in parts.
+func yieldChecked(r record, yield func(record) bool) bool {
+	var decoder event.Decoder
+	request, err := decoder.Decode(r.data)
+	if parts := splitBody(r, err); parts != nil {
+		for _, part := range parts {
+			if !yieldChecked(part, yield) {
+				return false
+			}
+		}
+		return true
+	}
+	if err != nil {
+		r.err = err
+	}
+	for i := range request.Events {
+		for _, fault := range request.Events[i].Faults {
+			r.err = errors.Join(r.err, fmt.Errorf("%s: %s", fault.Pointer, fault.Message))
+		}
+	}
+	r.data = bytes.Clone(r.data)
+	return yield(r)
+}
+
+// splitBody cuts a request body with too many events into several.
+func splitBody(r record, err error) (parts []record) {
+	var unusable *event.FaultError
+	if !errors.As(err, &unusable) || unusable.Faults[0].Code != event.TooManyEvents {
+		return nil
+	}
+	var body map[string]json.RawMessage
+	var events []json.RawMessage
+	if json.Unmarshal(r.data, &body) != nil || json.Unmarshal(body["data"], &events) != nil {
+		return nil
+	}
+	for chunk := range slices.Chunk(events, event.MaxEvents) {
+		place := fmt.Sprintf("%s, events %d and on", r.place, 1+len(parts)*event.MaxEvents)
+		parts = append(parts, record{place: place, data: bodyWith(body, chunk)})
+	}
+	return parts
+}
+
+// bodyWith is a request body with other events in it.
+func bodyWith(body map[string]json.RawMessage, events []json.RawMessage) []byte {
+	var data []byte
+	for i, e := range events {
+		if i > 0 {
+			data = append(data, ',')
+		}
+		data = append(data, e...)
+	}
+	whole := slices.Concat([]byte(`{"data":[`), data, []byte("]"))
+	for _, name := range slices.Sorted(maps.Keys(body)) {
+		if name != "data" {
+			whole = fmt.Appendf(whole, ",%q:%s", name, body[name])
+		}
+	}
+	return append(whole, '}')
+}

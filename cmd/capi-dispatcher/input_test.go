@@ -1,0 +1,96 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func good(id string) string {
+	return fmt.Sprintf(`{"event_name":"Purchase","event_id":%q,"event_time":%d,"action_source":"other","user_data":{}}`, id, time.Now().Unix())
+}
+
+// read lists the records of an input as "place ok" or "place error".
+func read(t *testing.T, input string) (got []string) {
+	t.Helper()
+	for r := range readRecords(strings.NewReader(input)) {
+		if r.err != nil {
+			got = append(got, r.place+": "+strings.Split(r.err.Error(), "\n")[0])
+		} else {
+			got = append(got, r.place+" ok")
+		}
+	}
+	return got
+}
+
+func TestInputs(t *testing.T) {
+	t.Parallel()
+	pretty := strings.ReplaceAll(strings.ReplaceAll(good("p"), ",", ",\n  "), "{", "{\n  ")
+	for name, tc := range map[string]struct {
+		input string
+		want  []string
+	}{
+		"nothing":                  {"", nil},
+		"blank lines":              {"\n \n", nil},
+		"one event":                {good("a"), []string{"line 1 ok"}},
+		"lines":                    {good("a") + "\n\n" + good("b") + "\r\n", []string{"line 1 ok", "line 3 ok"}},
+		"a request body a line":    {`{"data":[` + good("a") + `,` + good("b") + `]}`, []string{"line 1 ok"}},
+		"a bad line among good":    {good("a") + "\n{\"x\"\n" + good("b"), []string{"line 1 ok", "line 2: malformed JSON: at offset 4, in \"/x\": unexpected EOF", "line 3 ok"}},
+		"a bad first line":         {"{\"x\":\n" + good("b"), []string{"line 1: malformed JSON: at offset 5, in \"/x\": unexpected EOF", "line 2 ok"}},
+		"a hopeless first line":    {"hello\n" + good("b"), []string{"line 1: malformed JSON: at offset 0, in \"\": invalid character 'h' at start of value", "line 2 ok"}},
+		"a faulty event":           {good("a") + "\n" + `{"event_name":"x"}`, []string{"line 1 ok", "line 2: /event_time: every event has an event_time, in seconds since 1970"}},
+		"an array":                 {"[" + good("a") + ",\n" + good("b") + "]", []string{"element 1 ok", "element 2 ok"}},
+		"an array with a bad one":  {"[\n" + good("a") + ",\n{}]", []string{"element 1 ok", "element 2: /event_name: every event has an event_name"}},
+		"an empty array":           {"[]", nil},
+		"a broken array":           {"[\n" + good("a") + ",\n", []string{"line 3: unexpected end of JSON input"}},
+		"an event over many lines": {pretty, []string{"input ok"}},
+		"a body over many lines":   {"{\n\"partner_agent\": \"acme\",\n\"data\": [\n" + pretty + "\n]\n}", []string{"input ok"}},
+		"a broken body":            {"{\n\"data\": [\n{]\n", []string{"line 3: invalid character ']' looking for beginning of object key string"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, tc.want, read(t, tc.input))
+		})
+	}
+}
+
+func TestALargeBodyIsSplit(t *testing.T) {
+	t.Parallel()
+	events := make([]string, 2500)
+	for i := range events {
+		events[i] = good(fmt.Sprint(i))
+	}
+	input := `{"partner_agent":"<acme>","data":[` + strings.Join(events, ",") + `]}`
+	var sizes []int
+	for r := range readRecords(strings.NewReader(input)) {
+		require.NoError(t, r.err)
+		require.Contains(t, string(r.data), `"partner_agent":"<acme>"`, "bytes are kept")
+		sizes = append(sizes, strings.Count(string(r.data), "event_id"))
+	}
+	require.Equal(t, []int{1000, 1000, 500}, sizes)
+}
+
+func TestALineLongerThanTheBuffer(t *testing.T) {
+	t.Parallel()
+	long := strings.Replace(good("long"), `"user_data"`, `"x":"`+strings.Repeat("x", 3<<20)+`","user_data"`, 1)
+	require.Equal(t, []string{"line 1 ok", "line 2 ok"}, read(t, long+"\n"+good("b")))
+}
+
+// FuzzReadRecords reads arbitrary input: no panic, and whatever is called good
+// is something that the dispatcher takes.
+func FuzzReadRecords(f *testing.F) {
+	f.Add(good("a") + "\n" + good("b"))
+	f.Add("[" + good("a") + "]")
+	f.Add("{\n\"data\":[]}")
+	f.Fuzz(func(t *testing.T, input string) {
+		for r := range readRecords(strings.NewReader(input)) {
+			require.NotEmpty(t, r.place)
+			if r.err == nil {
+				require.NotEmpty(t, r.data)
+			}
+		}
+	})
+}

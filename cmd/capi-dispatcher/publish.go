@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+)
+
+// publishFlags is what publish can be told.
+type publishFlags struct {
+	dataset  string
+	testCode string
+	asJSON   bool
+}
+
+func (p *program) publish() *cobra.Command {
+	var flags publishFlags
+	command := &cobra.Command{
+		Use:   "publish FILE|-",
+		Short: "Put events on the stream",
+		Long: `Put events on the stream, from NDJSON (an event or a request body a line), from
+a JSON array of them, or from one request body as Meta documents it. Each
+message is acknowledged by NATS before it counts.
+
+What the dispatcher would dead-letter is not published: it is reported with its
+line, the rest goes on, and the exit code is 3.`,
+		Example: `  capi-dispatcher publish --dataset 1234567890 events.ndjson
+  jq -c '.orders[] | …' shop.json | capi-dispatcher publish -`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, js, err := p.connect()
+			if err != nil {
+				return err
+			}
+			defer js.Conn().Close()
+			in, size, err := openInput(args[0])
+			if err != nil {
+				return err
+			}
+			defer func() { _ = in.Close() }()
+			bar := newBar(cmd.ErrOrStderr(), size)
+			out := publisher{
+				js: js, flags: flags, subject: cfg.NATS.Subject + "." + flags.dataset,
+				complain: func(text string) { _ = bar.Clear(); cmd.PrintErrln(text) },
+			}
+			began := time.Now()
+			err = out.publishAll(cmd.Context(), io.TeeReader(in, bar))
+			_ = bar.Finish()
+			return errors.Join(err, out.report(cmd.OutOrStdout(), time.Since(began)))
+		},
+	}
+	command.Flags().StringVar(&flags.dataset, "dataset", "auto", "dataset id, or auto to find it by the account in the event")
+	command.Flags().StringVar(&flags.testCode, "test-event-code", "", "code from Meta's Test Events tool (test events count, too)")
+	command.Flags().BoolVar(&flags.asJSON, "json", false, "print the summary as JSON")
+	return command
+}
+
+func openInput(name string) (in io.ReadCloser, size int64, err error) {
+	if name == "-" {
+		return io.NopCloser(os.Stdin), -1, nil
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, 0, usageError{err}
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return nil, 0, errors.Join(err, file.Close())
+	}
+	return file, info.Size(), nil
+}
+
+// newBar shows how much of the input is read, on a terminal only.
+func newBar(out io.Writer, size int64) *progressbar.ProgressBar {
+	file, ok := out.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return progressbar.DefaultBytesSilent(size)
+	}
+	return progressbar.NewOptions64(size,
+		progressbar.OptionSetWriter(out), progressbar.OptionShowBytes(true),
+		progressbar.OptionSetDescription("publishing"), progressbar.OptionSetWidth(30),
+		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
+}
+
+// publisher puts records on the stream, and counts.
+type publisher struct {
+	js       jetstream.JetStream
+	flags    publishFlags
+	subject  string
+	complain func(text string)
+
+	published, events int // acknowledged by NATS
+	refused, failed   int
+	underway          []publishing
+}
+
+// publishing is a message that NATS has not acknowledged yet.
+type publishing struct {
+	place  string
+	events int
+	future jetstream.PubAckFuture
+}
+
+// atOnce is how many messages may be unacknowledged.
+const atOnce = 2048
+
+func (p *publisher) publishAll(ctx context.Context, in io.Reader) error {
+	for r := range readRecords(in) {
+		if ctx.Err() != nil {
+			break
+		}
+		p.publish(r)
+	}
+	for len(p.underway) > 0 {
+		p.awaitOldest()
+	}
+	return ctx.Err()
+}
+
+func (p *publisher) publish(r record) {
+	if r.err == nil && len(r.data) > int(p.js.Conn().MaxPayload()) {
+		r.err = fmt.Errorf("%d bytes are more than NATS takes in a message (%d)", len(r.data), p.js.Conn().MaxPayload())
+	}
+	if r.err != nil {
+		p.refused++
+		p.complain(r.place + ": " + r.err.Error())
+		return
+	}
+	if len(p.underway) == atOnce {
+		p.awaitOldest()
+	}
+	msg := nats.NewMsg(p.subject)
+	msg.Data = r.data
+	if p.flags.testCode != "" {
+		msg.Header.Set(header.TestEventCode, p.flags.testCode)
+	}
+	future, err := p.js.PublishMsgAsync(msg)
+	if err != nil {
+		p.fail(r.place, err)
+		return
+	}
+	p.underway = append(p.underway, publishing{place: r.place, events: countEvents(r.data), future: future})
+}
+
+func (p *publisher) awaitOldest() {
+	oldest := p.underway[0]
+	p.underway = p.underway[1:]
+	select {
+	case <-oldest.future.Ok():
+		p.published++
+		p.events += oldest.events
+	case err := <-oldest.future.Err():
+		p.fail(oldest.place, err)
+	}
+}
+
+// fail notes a message that NATS did not take. The first says what it means.
+func (p *publisher) fail(place string, err error) {
+	if p.failed++; errors.Is(err, nats.ErrNoResponders) {
+		err = fmt.Errorf("no stream listens on %s; start the dispatcher, or run: capi-dispatcher stream ensure", p.subject)
+	}
+	p.complain(place + ": not published: " + err.Error())
+}
+
+func countEvents(data []byte) int {
+	var decoder event.Decoder
+	request, err := decoder.Decode(data)
+	if err != nil {
+		return 0
+	}
+	return len(request.Events)
+}
+
+func (p *publisher) report(out io.Writer, took time.Duration) error {
+	var err error
+	if p.flags.asJSON {
+		err = json.NewEncoder(out).Encode(map[string]any{
+			"subject": p.subject, "messages": p.published, "events": p.events,
+			"refused": p.refused, "failed": p.failed, "seconds": took.Seconds(),
+		})
+	} else {
+		_, err = fmt.Fprintf(out, "%d events in %d messages published to %s in %s; %d refused, %d failed\n",
+			p.events, p.published, p.subject, took.Round(time.Millisecond), p.refused, p.failed)
+	}
+	switch {
+	case err != nil:
+		return err
+	case p.failed > 0:
+		return fmt.Errorf("%d messages were not published", p.failed)
+	case p.refused > 0:
+		return errPartial
+	default:
+		return nil
+	}
+}

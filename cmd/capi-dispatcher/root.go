@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime/debug"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/spf13/cobra"
+
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
+	"github.com/capi-dispatcher/capi-dispatcher/config"
+)
+
+// program is what all verbs share.
+type program struct {
+	configFile string
+}
+
+func newRoot() *cobra.Command {
+	var p program
+	root := &cobra.Command{
+		Use:   "capi-dispatcher",
+		Short: "Carry conversion events from NATS JetStream to Meta's Conversions API",
+		Long: `Carry conversion events from NATS JetStream to Meta's Conversions API:
+none lost, none counted twice, no bad event sinking its neighbours.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done but some
+input was refused.`,
+		Version:       version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.PersistentFlags().StringVar(&p.configFile, "config", "", "configuration file (YAML); CAPI_… variables override it")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(p.run(), p.publish(), p.dlq(), p.streams(), p.config())
+	for _, command := range root.Commands() {
+		refuseWrongArguments(command)
+	}
+	return root
+}
+
+// refuseWrongArguments makes wrong arguments a usage error, for every verb.
+func refuseWrongArguments(command *cobra.Command) {
+	if check := command.Args; check != nil {
+		command.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return usageError{fmt.Errorf("%w\nsee %s --help", err, c.CommandPath())}
+			}
+			return nil
+		}
+	}
+	for _, sub := range command.Commands() {
+		refuseWrongArguments(sub)
+	}
+}
+
+// load reads the configuration.
+func (p *program) load() (*config.Config, error) {
+	cfg, err := config.Load(p.configFile, os.Environ())
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return cfg, nil
+}
+
+// connect loads the configuration and connects to NATS, for verbs that come
+// and go: unlike a worker, they don't wait for a server that is away.
+func (p *program) connect() (*config.Config, jetstream.JetStream, error) {
+	cfg, err := p.load()
+	if err != nil {
+		return nil, nil, err
+	}
+	js, err := connect.NATSNow(&cfg.NATS)
+	if err != nil {
+		return nil, nil, err
+	}
+	return cfg, js, nil
+}
+
+// version tells version, commit, date and Go version, from what the Go tool
+// has written into the binary.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	commit, date := "unknown", "unknown"
+	for _, setting := range info.Settings {
+		switch setting.Key {
+		case "vcs.revision":
+			commit = setting.Value
+		case "vcs.time":
+			date = setting.Value
+		}
+	}
+	return fmt.Sprintf("%s (commit %s, %s, %s)", info.Main.Version, commit, date, info.GoVersion)
+}

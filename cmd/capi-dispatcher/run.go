@@ -1,0 +1,54 @@
+package main
+
+import (
+	"errors"
+	"os"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/spf13/cobra"
+	"go.opentelemetry.io/otel"
+	"go.uber.org/zap"
+
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/logging"
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/worker"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+)
+
+func (p *program) run() *cobra.Command {
+	return &cobra.Command{
+		Use:   "run",
+		Short: "Dispatch events until told to stop",
+		Long: `Dispatch events until SIGTERM or SIGINT: then take no more, send what is in
+hand within delivery.drain_timeout, give the rest back, and exit 0. A second
+signal ends the process at once, which loses nothing either.`,
+		Example: "  capi-dispatcher run --config /etc/capi-dispatcher/config.yaml",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := p.load()
+			if err != nil {
+				return err
+			}
+			log, err := logging.New(cfg.Log, os.Stderr)
+			if err != nil {
+				return usageError{err}
+			}
+			defer func() { _ = log.Sync() }()
+			redirectLibraryLogs(log)
+			err = worker.Run(cmd.Context(), cfg, version(), log, nil)
+			var setup *dispatcher.SetupError
+			if errors.As(err, &setup) {
+				return usageError{err}
+			}
+			return err
+		},
+	}
+}
+
+// redirectLibraryLogs sends what libraries want to say to our log. What they
+// complain of is known from our own lines; theirs are for debugging.
+func redirectLibraryLogs(log *zap.Logger) {
+	redis.SetLogger(redisLog{log.With(zap.String("component", "redis"))})
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
+		log.Warn("telemetry", zap.String("component", "otel"), zap.Error(err))
+	}))
+}

@@ -1,0 +1,36 @@
+// Package logging makes the program's logger.
+package logging
+
+import (
+	"io"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/capi-dispatcher/capi-dispatcher/config"
+)
+
+// New returns a logger that writes lines to out: JSON for machines, console
+// for people.
+func New(cfg config.Log, out io.Writer) (*zap.Logger, error) {
+	level, err := zapcore.ParseLevel(cfg.Level)
+	if err != nil {
+		return nil, err
+	}
+	return zap.New(zapcore.NewCore(encoder(cfg.Format), zapcore.Lock(zapcore.AddSync(out)), level)), nil
+}
+
+func encoder(format config.LogFormat) zapcore.Encoder {
+	if format == config.Console {
+		cfg := zap.NewDevelopmentEncoderConfig()
+		cfg.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
+		cfg.EncodeLevel = zapcore.CapitalLevelEncoder
+		cfg.EncodeDuration = zapcore.StringDurationEncoder
+		return zapcore.NewConsoleEncoder(cfg)
+	}
+	cfg := zap.NewProductionEncoderConfig()
+	cfg.TimeKey = "time"
+	cfg.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+	cfg.EncodeDuration = zapcore.StringDurationEncoder
+	return zapcore.NewJSONEncoder(cfg)
+}

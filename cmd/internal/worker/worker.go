@@ -1,0 +1,79 @@
+// Package worker runs a dispatcher with everything around it: connections,
+// telemetry and the admin port.
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/admin"
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/telemetry"
+	"github.com/capi-dispatcher/capi-dispatcher/config"
+	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/graph"
+)
+
+// Run dispatches until ctx ends, then drains, and returns nil. started, if not
+// nil, is told the address of the admin port.
+func Run(ctx context.Context, cfg *config.Config, version string, log *zap.Logger, started func(admin string)) error {
+	if _, err := os.Stat(cfg.Graph.TokenDir); err != nil {
+		return fmt.Errorf("graph.token_dir: %w", err)
+	}
+	observed, err := telemetry.Setup(ctx, version)
+	if err != nil {
+		return fmt.Errorf("telemetry: %w", err)
+	}
+	defer ending(log, "telemetry", observed.Shutdown)
+
+	js, err := connect.NATS(&cfg.NATS, log)
+	if err != nil {
+		return err
+	}
+	defer js.Conn().Close()
+	redis, err := connect.Redis(&cfg.Redis, cfg.Delivery.Senders+8)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = redis.Close() }()
+	transport := graph.NewTransport(cfg.Delivery.Senders)
+	defer transport.CloseIdleConnections()
+	client, err := graph.New(cfg.Graph, transport)
+	if err != nil {
+		return err
+	}
+
+	d, err := dispatcher.New(cfg.Dispatcher(), cfg.Batch, dispatcher.Deps{
+		JetStream: js, Claims: dedupe.New(cfg.Dedupe.Config, redis),
+		Graph: client, Tokens: client.Tokens(),
+		Log: log, Tracer: observed.Tracer, Meter: observed.Meter,
+	})
+	if err != nil {
+		return err
+	}
+	port, err := admin.Start(cfg.Admin, observed.Metrics, d.Conditions)
+	if err != nil {
+		return err
+	}
+	defer ending(log, "admin port", port.Stop)
+	log.Info("dispatching", zap.String("version", version), zap.String("admin", port.Address()))
+	if started != nil {
+		started(port.Address())
+	}
+	return d.Run(ctx)
+}
+
+// ending ends something that may take a moment.
+func ending(log *zap.Logger, what string, end func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := end(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		log.Warn(what+" did not end well", zap.Error(err))
+	}
+}
