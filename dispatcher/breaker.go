@@ -177,7 +177,7 @@ func (s *shipment) enter(entries []*entry) []*entry {
 		return nil
 	}
 	// A short pause is not worth the way through the parked stream.
-	const short = 5 * time.Second
+	const short = 2 * time.Second
 	for {
 		pass, until := s.breaker.enter(s.lane.dataset)
 		if pass != nil {

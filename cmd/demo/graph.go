@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
+)
+
+// graphCommand serves the simulated Graph API alone, for tests of other
+// programs.
+func graphCommand() *cobra.Command {
+	var listen string
+	var tokens map[string]string
+	var latency time.Duration
+	command := &cobra.Command{
+		Use:   "graph",
+		Short: "Serve the simulated Graph API on a port",
+		Long: `Serve the simulated Graph API on a port: Meta's rules, answers in Meta's shapes,
+faults on command, and a ledger of what was accepted. Without --dataset, every
+dataset exists and takes any token.
+
+  PUT    /_control/datasets/{id}          {"tokens":["…"]}
+  POST   /_control/datasets/{id}/faults   {"status":500} or an array: for the next requests
+  PUT    /_control/datasets/{id}/fault    {"status":429}: for every request from now on
+  DELETE /_control/datasets/{id}/fault    no more faults
+  GET    /_control/ledger                 what was accepted, how often
+  DELETE /_control/ledger                 forget it
+
+A fault may have: status, error {message, code, error_subcode}, body, header,
+delay and answer_delay ("250ms"), accept (process before misbehaving), drop, cut,
+short.`,
+		Example: "  go run ./cmd/demo graph --listen 127.0.0.1:8090 --dataset 1234567890=my-token",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			api := graphtest.New(graphtest.Config{AnyDataset: len(tokens) == 0, Latency: latency})
+			for dataset, token := range tokens {
+				api.AddDataset(dataset, token)
+			}
+			listener, err := net.Listen("tcp", listen)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "simulated Graph API on http://%s\n", listener.Addr())
+			return serve(cmd.Context(), listener, api)
+		},
+	}
+	command.Flags().StringVar(&listen, "listen", "127.0.0.1:8090", "address to listen on")
+	command.Flags().StringToStringVar(&tokens, "dataset", nil, "ID=TOKEN: a dataset and the token that may write to it")
+	command.Flags().DurationVar(&latency, "latency", 0, "how long every answer takes")
+	return command
+}
+
+// serve serves until ctx ends.
+func serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	ended := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer ended()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/capi-dispatcher/capi-dispatcher/config"
+	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
+)
+
+// stage is what the worker needs around it: servers, and a configuration that
+// leads to them.
+type stage struct {
+	dir    string
+	config *config.Config
+	api    *graphtest.API // nil with a real Graph API
+	ends   []func()
+}
+
+// newStage starts what the user has not brought along. The caller ends it.
+func newStage(f flags) (s *stage, err error) {
+	s = &stage{}
+	defer func() {
+		if err != nil {
+			s.end()
+		}
+	}()
+	if s.dir, err = os.MkdirTemp("", "capi-dispatcher-demo-"); err != nil {
+		return nil, err
+	}
+	s.atEnd(func() { _ = os.RemoveAll(s.dir) })
+	s.config = demoConfig(filepath.Join(s.dir, "tokens"))
+	if err := os.Mkdir(s.config.Graph.TokenDir, 0o700); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(s.startNATS(f.natsURL), s.startRedis(f.redisURL), s.startGraph(f)); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// demoConfig is a configuration with names of its own and short waits: a demo
+// cannot show a pause of a quarter of an hour.
+func demoConfig(tokens string) *config.Config {
+	cfg := config.Default()
+	streams := &cfg.NATS.Streams
+	streams.Stream, streams.Subject = "CAPI_DEMO", "capi-demo.events"
+	streams.ParkedStream, streams.ParkedSubject = "CAPI_DEMO_PARKED", "capi-demo.parked"
+	streams.DeadLetterStream, streams.DeadLetterSubject = "CAPI_DEMO_DLQ", "capi-demo.dead"
+	streams.Consumer = "capi-dispatcher-demo"
+	streams.AckWait = 10 * time.Second
+	cfg.Graph.TokenDir, cfg.Graph.Timeout, cfg.Graph.PartnerAgent = tokens, 5*time.Second, "capi-dispatcher-demo"
+	cfg.Delivery.Retry.Budget = 2 * time.Second
+	cfg.Delivery.Park = dispatcher.Backoff{Initial: 2 * time.Second, Max: 4 * time.Second}
+	cfg.Admin.Address = "127.0.0.1:0"
+	return &cfg
+}
+
+func (s *stage) atEnd(end func()) { s.ends = append(s.ends, end) }
+
+// end stops everything, the last begun first.
+func (s *stage) end() {
+	for i := len(s.ends) - 1; i >= 0; i-- {
+		s.ends[i]()
+	}
+}
+
+func (s *stage) startNATS(given string) error {
+	if given != "" {
+		s.config.NATS.URL = secret.URLs(given)
+		return nil
+	}
+	running, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT,
+		JetStream: true, StoreDir: filepath.Join(s.dir, "nats"), NoSigs: true, NoLog: true,
+	})
+	if err != nil {
+		return fmt.Errorf("embedded NATS: %w", err)
+	}
+	running.Start()
+	s.atEnd(func() { running.Shutdown(); running.WaitForShutdown() })
+	if !running.ReadyForConnections(10 * time.Second) {
+		return errors.New("embedded NATS does not get ready")
+	}
+	s.config.NATS.URL = secret.URLs(running.ClientURL())
+	return nil
+}
+
+func (s *stage) startRedis(given string) error {
+	if given != "" {
+		s.config.Redis.URL = secret.URLs(given)
+		return nil
+	}
+	running, err := miniredis.Run()
+	if err != nil {
+		return fmt.Errorf("in-process Redis: %w", err)
+	}
+	s.atEnd(running.Close)
+	s.config.Redis.URL = secret.URLs("redis://" + running.Addr())
+	return nil
+}
+
+func (s *stage) startGraph(f flags) error {
+	if f.graphURL != "" {
+		return s.useRealGraph(f)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	s.api = graphtest.New(graphtest.Config{Latency: 80 * time.Millisecond})
+	s.config.Graph.URL = "http://" + listener.Addr().String()
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- serve(ctx, listener, s.api) }()
+	s.atEnd(func() { stop(); <-done })
+	return nil
+}
+
+func (s *stage) useRealGraph(f flags) error {
+	if f.tokenFile == "" || f.dataset == "" {
+		return errors.New("--graph-url needs --token-file and --dataset")
+	}
+	token, err := secret.ReadFile(f.tokenFile)
+	if err != nil {
+		return fmt.Errorf("--token-file: %w", err)
+	}
+	s.config.Graph.URL = f.graphURL
+	return s.writeToken("default", token)
+}
+
+func (s *stage) writeToken(name, token string) error {
+	return os.WriteFile(filepath.Join(s.config.Graph.TokenDir, name), []byte(token), 0o600)
+}
