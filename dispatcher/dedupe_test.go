@@ -175,3 +175,20 @@ func TestARedeliveryFindsItsOwnClaim(t *testing.T) {
 		})
 	}
 }
+
+// Two copies come back after a crash, and the one that has the claim is second
+// in line: it must not be turned away along with the first.
+func TestTheClaimsOwnerMayStandSecondInLine(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.stop(b.running)
+	b.publish(dataset, event("a"), event("a"))
+	stream, err := b.js.Stream(t.Context(), "CAPI")
+	require.NoError(t, err)
+	claim := claimOf("a", 2)
+	claim[0].Owner = dedupe.NewOwner(dedupe.NewEpoch("CAPI", stream.CachedInfo().Created.UnixNano()), 2)
+	dedupe.New(b.options.dedupe, b.options.redis).Claim(t.Context(), claim)
+	b.start()
+	b.awaitQuiet()
+	b.requireOnce("a")
+}

@@ -12,16 +12,13 @@ import (
 func (d *Dispatcher) settle(e *entry, o outcome, delay time.Duration) {
 	d.meters.settled(e, o)
 	endSpan(e, o)
-	// A leader that was not sent leaves the matter to the next in line. One
-	// that is given back takes the others along: what stopped it stops them.
-	promote := o == deadLettered || o == parked || o == dropped
+	// A leader that was not sent leaves the matter to the next in line: the
+	// claim that held the leader up may be the next one's own.
+	promote := o != accepted && o != duplicate
 	for _, follower := range d.identities.leave(e, promote) {
-		switch {
-		case promote:
+		if promote {
 			d.batches.Add(follower.item())
-		case o == returned:
-			d.settle(follower, returned, delay)
-		default:
+		} else {
 			d.settle(follower, duplicate, 0)
 		}
 	}

@@ -1,0 +1,329 @@
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/capi-dispatcher/capi-dispatcher/config"
+	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
+	"github.com/capi-dispatcher/capi-dispatcher/dedupe/dedupetest"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
+)
+
+const token = "EAAB-secret-token"
+
+// rig is everything around the program.
+type rig struct {
+	*graphtest.API
+
+	t      *testing.T
+	nats   *natstest.Server
+	redis  *dedupetest.Server
+	js     jetstream.JetStream
+	graph  *graphServer
+	config config.Config
+	dir    string
+}
+
+// setup starts all servers. The configuration has short times, so that a crash
+// is noticed soon; change may change it.
+func setup(t *testing.T, change ...func(*config.Config)) *rig {
+	t.Helper()
+	r := &rig{
+		t: t, API: graphtest.New(graphtest.Config{Latency: 20 * time.Millisecond, KeepEvents: true}), dir: t.TempDir(),
+		nats:  natstest.Start(t),
+		redis: dedupetest.Start(t, "--appendonly", "yes", "--appendfsync", "always"),
+	}
+	r.js = r.nats.JetStream()
+	r.graph = newGraphServer(t, r.API)
+	r.config = config.Default()
+	r.config.NATS.AckWait = 3 * time.Second
+	r.config.Graph.Timeout = 1500 * time.Millisecond
+	r.config.Graph.TokenDir = filepath.Join(r.dir, "tokens")
+	r.config.Delivery.Park = dispatcher.Backoff{Initial: time.Second, Max: 2 * time.Second}
+	r.config.Delivery.DrainTimeout = 10 * time.Second
+	r.config.Admin.Address = "127.0.0.1:" + freePort(t)
+	require.NoError(t, os.Mkdir(r.config.Graph.TokenDir, 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(r.config.Graph.TokenDir, "default"), []byte(token), 0o600))
+	for _, c := range change {
+		c(&r.config)
+	}
+	return r
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = listener.Close() }()
+	return strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
+}
+
+// graphServer serves the simulated API on an address that it keeps when it
+// goes away and comes back.
+type graphServer struct {
+	t       *testing.T
+	api     http.Handler
+	address string
+	running *http.Server
+}
+
+func newGraphServer(t *testing.T, api http.Handler) *graphServer {
+	t.Helper()
+	g := &graphServer{t: t, api: api, address: "127.0.0.1:" + freePort(t)}
+	g.comeBack()
+	t.Cleanup(func() {
+		if g.running != nil {
+			_ = g.running.Close()
+		}
+	})
+	return g
+}
+
+func (g *graphServer) comeBack() {
+	g.t.Helper()
+	listener, err := net.Listen("tcp", g.address)
+	require.NoError(g.t, err)
+	g.running = &http.Server{Handler: g.api, ReadHeaderTimeout: time.Minute}
+	go func(s *http.Server) { _ = s.Serve(listener) }(g.running)
+}
+
+// goAway refuses connections, and answers what is under way.
+func (g *graphServer) goAway() {
+	g.t.Helper()
+	require.NoError(g.t, g.running.Shutdown(g.t.Context()))
+	g.running = nil
+}
+
+// program is the binary, built once for all tests: with the race detector, so
+// that a race in it ends it with an error.
+var program = sync.OnceValues(func() (string, error) { return build("-race") })
+
+// shipped is the binary as it is shipped, for figures that count.
+var shipped = sync.OnceValues(func() (string, error) { return build("-trimpath") })
+
+func build(flag string) (string, error) {
+	dir, err := os.MkdirTemp("", "capi-dispatcher-e2e-")
+	if err != nil {
+		return "", err
+	}
+	binary := filepath.Join(dir, "capi-dispatcher")
+	out, err := exec.Command("go", "build", flag, "-o", binary, "../capi-dispatcher").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return binary, nil
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	for _, built := range []func() (string, error){program, shipped} {
+		if binary, err := built(); err == nil {
+			_ = os.RemoveAll(filepath.Dir(binary))
+		}
+	}
+	os.Exit(code)
+}
+
+// configFile writes the configuration the way a user would.
+func (r *rig) configFile() string {
+	r.t.Helper()
+	cfg := r.config
+	cfg.NATS.URL, cfg.Redis.URL = secret.URLs(r.nats.URL()), secret.URLs(r.redis.URL())
+	cfg.Graph.URL = "http://" + r.graph.address
+	text, err := cfg.YAML()
+	require.NoError(r.t, err)
+	file := filepath.Join(r.dir, "config.yaml")
+	require.NoError(r.t, os.WriteFile(file, []byte(text), 0o600))
+	return file
+}
+
+// worker is a running process of `capi-dispatcher run`.
+type worker struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	admin string
+	log   *os.File
+	ended chan error
+}
+
+// start runs a worker and waits until it is ready.
+func (r *rig) start() *worker {
+	r.t.Helper()
+	w := r.launch(program)
+	r.await("the worker is ready", func() bool { return w.readiness().Ready })
+	return w
+}
+
+func (r *rig) launch(built func() (string, error)) *worker {
+	r.t.Helper()
+	binary, err := built()
+	require.NoError(r.t, err)
+	log, err := os.OpenFile(filepath.Join(r.dir, "worker.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	require.NoError(r.t, err)
+	w := &worker{t: r.t, admin: "http://" + r.config.Admin.Address, log: log, ended: make(chan error, 1)}
+	w.cmd = exec.CommandContext(context.WithoutCancel(r.t.Context()), binary, "run", "--config", r.configFile())
+	w.cmd.Stdout, w.cmd.Stderr = log, log
+	require.NoError(r.t, w.cmd.Start())
+	go func() { w.ended <- w.cmd.Wait(); close(w.ended) }()
+	r.t.Cleanup(func() {
+		if r.t.Failed() && w.cmd.ProcessState == nil {
+			text, _ := w.get("/metrics")
+			r.t.Log(regexp.MustCompile("(?m)^capi_(events|messages|batches|senders|cond).*$").FindAllString(text, -1))
+			r.printLog()
+		}
+		_ = w.cmd.Process.Kill()
+		<-w.ended
+		_ = log.Close()
+	})
+	return w
+}
+
+// printLog shows how the workers' log ends, if the test has failed.
+func (r *rig) printLog() {
+	const most = 8000
+	text, _ := os.ReadFile(filepath.Join(r.dir, "worker.log"))
+	text = text[max(0, len(text)-most):]
+	for _, name := range []string{"CAPI", "CAPI_PARKED"} {
+		if consumer, err := r.js.Consumer(context.Background(), name, "capi-dispatcher"); err == nil {
+			i := consumer.CachedInfo()
+			r.t.Logf("%s: %d pending, %d unacknowledged, %d redelivered; stream has %d", name, i.NumPending, i.NumAckPending, i.NumRedelivered, r.size(name))
+		}
+	}
+	distinct, again := r.Ledger().Distinct()
+	r.t.Logf("ledger: %d events, %d again; %d dead letters", distinct, again, r.size("CAPI_DLQ"))
+	r.t.Logf("the worker's log ends so:\n%s", text)
+}
+
+// kill ends the process at once and waits until it is gone.
+func (w *worker) kill() {
+	w.t.Helper()
+	require.NoError(w.t, w.cmd.Process.Kill())
+	<-w.ended
+}
+
+// stop tells the process to end, and returns how long it took. It must end
+// well.
+func (w *worker) stop() time.Duration {
+	w.t.Helper()
+	began := time.Now()
+	require.NoError(w.t, w.cmd.Process.Signal(syscall.SIGTERM))
+	select {
+	case err := <-w.ended:
+		require.NoError(w.t, err, "exit code")
+	case <-time.After(time.Minute):
+		w.t.Fatal("the worker does not end")
+	}
+	return time.Since(began)
+}
+
+// readiness is what /readyz says; nothing if there is no answer.
+type readiness struct {
+	Ready      bool
+	Conditions []dispatcher.Condition
+}
+
+func (w *worker) readiness() (answer readiness) {
+	body, err := w.get("/readyz")
+	if err == nil {
+		_ = json.Unmarshal([]byte(body), &answer)
+	}
+	return answer
+}
+
+func (r readiness) ok(name string) bool {
+	for _, c := range r.Conditions {
+		if c.Name == name {
+			return c.OK
+		}
+	}
+	return false
+}
+
+func (w *worker) get(path string) (string, error) {
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, w.admin+path, nil)
+	if err != nil {
+		return "", err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	return string(text), err
+}
+
+func (r *rig) await(what string, condition func() bool) {
+	r.t.Helper()
+	r.awaitFor(time.Minute, what, condition)
+}
+
+func (r *rig) awaitFor(patience time.Duration, what string, condition func() bool) {
+	r.t.Helper()
+	require.Eventually(r.t, condition, patience, 10*time.Millisecond, what)
+}
+
+// awaitQuiet waits until no message is unprocessed, in hand or parked.
+func (r *rig) awaitQuiet() {
+	r.t.Helper()
+	r.awaitFor(3*time.Minute, "nothing is left to do", func() bool {
+		for _, name := range []string{"CAPI", "CAPI_PARKED"} {
+			consumer, err := r.js.Consumer(r.t.Context(), name, "capi-dispatcher")
+			if err != nil || consumer.CachedInfo().NumPending > 0 || consumer.CachedInfo().NumAckPending > 0 {
+				return false
+			}
+		}
+		return r.size("CAPI_PARKED") == 0
+	})
+}
+
+func (r *rig) size(name string) int {
+	r.t.Helper()
+	stream, err := r.js.Stream(context.Background(), name)
+	if err != nil {
+		return -1
+	}
+	return int(stream.CachedInfo().State.Msgs)
+}
+
+// run runs a verb of the program to its end.
+func (r *rig) run(args ...string) (stdout, stderr string, code int) {
+	r.t.Helper()
+	return r.runWith(nil, args...)
+}
+
+func (r *rig) runWith(stdin io.Reader, args ...string) (stdout, stderr string, code int) {
+	r.t.Helper()
+	binary, err := program()
+	require.NoError(r.t, err)
+	cmd := exec.CommandContext(r.t.Context(), binary, append(args, "--config", r.configFile())...)
+	var out, errs bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &out, &errs
+	err = cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		r.t.Fatal(err)
+	}
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
