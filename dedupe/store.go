@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -170,13 +171,19 @@ func (s *Store) pipeline(ctx context.Context, claims []Claim, add func(redis.Pip
 	if len(claims) == 0 {
 		return nil
 	}
-	// The error of the whole is some command's error: each has its own.
-	cmds, _ := s.redis.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+	cmds, err := s.redis.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for _, c := range claims {
 			add(pipe, c)
 		}
 		return nil
 	})
+	if err != nil && !slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { return cmd.Err() != nil }) {
+		// The connection could not be set up: the client leaves the commands
+		// looking as if they had succeeded.
+		for _, cmd := range cmds {
+			cmd.SetErr(err)
+		}
+	}
 	return cmds
 }
 

@@ -3,7 +3,6 @@ package dedupe_test
 import (
 	"context"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +16,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe/dedupetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, dedupetest.DialRetry()) }
 
 func TestMiniredis(t *testing.T) {
 	t.Parallel()
@@ -35,14 +34,7 @@ func TestRedisServer(t *testing.T) {
 
 func TestRedisCluster(t *testing.T) {
 	t.Parallel()
-	var addrs []string
-	for range 3 {
-		addrs = append(addrs, dedupetest.Start(t, "--cluster-enabled", "yes").Addr)
-	}
-	create := append([]string{"--cluster", "create"}, append(addrs, "--cluster-yes")...)
-	out, err := exec.CommandContext(t.Context(), "redis-cli", create...).CombinedOutput()
-	require.NoError(t, err, string(out))
-	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs})
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: dedupetest.StartCluster(t)})
 	t.Cleanup(func() { _ = client.Close() })
 	dedupetest.Run(t, client, func(d time.Duration) {
 		require.NoError(t, client.ForEachMaster(t.Context(), func(_ context.Context, shard *redis.Client) error {
@@ -94,6 +86,24 @@ func TestRedisAway(t *testing.T) {
 	require.Error(t, store.Check(t.Context()))
 	server.Restart()
 	require.NoError(t, store.Check(t.Context()))
+}
+
+// A connection that cannot be set up leaves the client's commands without an
+// error of their own. None may pass for done.
+func TestRefusedConnectionConfirmsNothing(t *testing.T) {
+	t.Parallel()
+	server := dedupetest.Start(t, "--requirepass", "x")
+	client := redis.NewClient(&redis.Options{Addr: server.Addr, ClientName: "capi-dispatcher", MaxRetries: -1})
+	t.Cleanup(func() { _ = client.Close() })
+	store := dedupe.New(dedupe.DefaultConfig(), client)
+	claims := []dedupe.Claim{{Key: dedupe.NewKey("a"), Owner: 2}}
+	require.Equal(t, dedupe.Failed, store.Claim(t.Context(), claims)[0].State)
+	left, err := store.Confirm(t.Context(), claims)
+	require.ErrorContains(t, err, "redis.password_file")
+	require.Equal(t, claims, left)
+	left, err = store.Release(t.Context(), claims)
+	require.Error(t, err)
+	require.Equal(t, claims, left)
 }
 
 func TestHangingRedisObeysTheContext(t *testing.T) {

@@ -27,6 +27,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
+	"github.com/capi-dispatcher/capi-dispatcher/dedupe/dedupetest"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
@@ -34,7 +35,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, dedupetest.DialRetry()) }
 
 const (
 	dataset = "1234567890"
@@ -300,7 +301,7 @@ func (b *bench) requireOnce(ids ...string) {
 	require.Equal(b.t, want, b.Ledger().Counts())
 }
 
-// books reads a counter: the sum of all its points with these attributes.
+// books reads a counter or a gauge: the sum of all its points with these attributes.
 func (b *bench) books(name string, with ...attribute.KeyValue) int64 {
 	b.t.Helper()
 	var all metricdata.ResourceMetrics
@@ -308,16 +309,30 @@ func (b *bench) books(name string, with ...attribute.KeyValue) int64 {
 	var sum int64
 	for _, scope := range all.ScopeMetrics {
 		for _, m := range scope.Metrics {
-			if data, ok := m.Data.(metricdata.Sum[int64]); ok && m.Name == name {
-				for _, point := range data.DataPoints {
-					if contains(point.Attributes, with) {
-						sum += point.Value
-					}
+			if m.Name != name {
+				continue
+			}
+			for _, point := range points(b.t, m.Data) {
+				if contains(point.Attributes, with) {
+					sum += point.Value
 				}
 			}
 		}
 	}
 	return sum
+}
+
+func points(t *testing.T, data metricdata.Aggregation) []metricdata.DataPoint[int64] {
+	t.Helper()
+	switch data := data.(type) {
+	case metricdata.Sum[int64]:
+		return data.DataPoints
+	case metricdata.Gauge[int64]:
+		return data.DataPoints
+	default:
+		t.Fatalf("%T is neither a counter nor a gauge", data)
+		return nil
+	}
 }
 
 func contains(set attribute.Set, with []attribute.KeyValue) bool {

@@ -165,7 +165,7 @@ func (d *Dispatcher) drain() {
 	if err := d.deps.JetStream.Conn().FlushTimeout(5 * time.Second); err != nil {
 		d.log.Warn("the last acknowledgements may not have reached NATS; what was sent is remembered in Redis", zap.Error(err))
 	}
-	d.log.Info("stopped", zap.Int("left_in_hand", d.room.taken()))
+	d.log.Info("stopped", zap.Int("left_in_hand", d.leases.count()))
 }
 
 // stopping tells that nothing new may be begun.

@@ -45,6 +45,13 @@ func (l *leases) end(m *message) {
 	delete(l.messages, m)
 }
 
+// count tells how many messages are in hand.
+func (l *leases) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.messages)
+}
+
 // run renews leases until ctx ends.
 func (l *leases) run(ctx context.Context) {
 	ticker := time.NewTicker(l.ackWait / 12)

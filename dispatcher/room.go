@@ -69,10 +69,3 @@ func (r *room) wake() {
 	default:
 	}
 }
-
-// taken tells how many messages are in hand.
-func (r *room) taken() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.mostMessages - r.messages
-}

@@ -83,7 +83,7 @@ func why(l *deadletter.Letter) string {
 	case len(l.Faults) == 1:
 		return strings.TrimSpace(l.Faults[0].Pointer + " " + l.Faults[0].Message)
 	case len(l.Faults) > 1:
-		return fmt.Sprintf("%s, and %d more faults", l.Faults[0].Message, len(l.Faults)-1)
+		return fmt.Sprintf("%d faults: %s, …", len(l.Faults), l.Faults[0].Message)
 	case l.Graph != nil:
 		return l.Graph.Message
 	default:

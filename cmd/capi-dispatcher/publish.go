@@ -169,7 +169,7 @@ func (p *publisher) awaitOldest() {
 
 // fail notes a message that NATS did not take. The first says what it means.
 func (p *publisher) fail(place string, err error) {
-	if p.failed++; errors.Is(err, nats.ErrNoResponders) {
+	if p.failed++; errors.Is(err, jetstream.ErrNoStreamResponse) {
 		err = fmt.Errorf("no stream listens on %s; start the dispatcher, or run: capi-dispatcher stream ensure", p.subject)
 	}
 	p.complain(place + ": not published: " + err.Error())

@@ -315,9 +315,9 @@ func (r *rig) run(args ...string) (stdout, stderr string, code int) {
 
 func (r *rig) runWith(stdin io.Reader, args ...string) (stdout, stderr string, code int) {
 	r.t.Helper()
-	binary, err := program()
+	binary, err := shipped()
 	require.NoError(r.t, err)
-	cmd := exec.CommandContext(r.t.Context(), binary, append(args, "--config", r.configFile())...)
+	cmd := exec.CommandContext(r.t.Context(), binary, append([]string{"--config", r.configFile()}, args...)...)
 	var out, errs bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &out, &errs
 	err = cmd.Run()

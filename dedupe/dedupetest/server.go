@@ -5,14 +5,18 @@ import (
 	"context"
 	"io"
 	"net"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 )
 
 // Server is one redis-server process on this machine. It ends with the test.
@@ -22,6 +26,7 @@ type Server struct {
 
 	t       testing.TB
 	args    []string
+	ready   string // what the log says when it is
 	process *exec.Cmd
 }
 
@@ -30,14 +35,73 @@ type Server struct {
 // where redis-server is not installed: nothing is skipped.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
-	s := &Server{t: t}
 	dir := t.TempDir()
+	return start(t, "Ready to accept connections", func(port string) []string {
+		return append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", dir, "--save", ""}, args...)
+	})
+}
+
+// StartTLS runs redis-server with a TLS port and no other. The files are PEM.
+func StartTLS(t testing.TB, certFile, keyFile, caFile string) *Server {
+	t.Helper()
+	dir := t.TempDir()
+	return start(t, "Ready to accept connections", func(port string) []string {
+		return []string{
+			"--port", "0", "--tls-port", port, "--bind", "127.0.0.1", "--dir", dir, "--save", "",
+			"--tls-cert-file", certFile, "--tls-key-file", keyFile, "--tls-ca-cert-file", caFile,
+		}
+	})
+}
+
+// StartSentinel runs a sentinel that watches a server under the name of
+// "main", and fails over after a second.
+func StartSentinel(t testing.TB, watched *Server) *Server {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "sentinel.conf")
+	host, port, err := net.SplitHostPort(watched.Addr)
+	require.NoError(t, err)
+	rules := "sentinel monitor main " + host + " " + port + " 1\nsentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 3000\n"
+	require.NoError(t, os.WriteFile(file, []byte(rules), 0o600))
+	return start(t, "Sentinel ID is", func(port string) []string {
+		return []string{file, "--sentinel", "--port", port, "--bind", "127.0.0.1"}
+	})
+}
+
+// StartCluster runs a Redis Cluster of three masters and returns their
+// addresses once every slot is served.
+func StartCluster(t testing.TB) (addrs []string) {
+	t.Helper()
+	var nodes []*Server
+	for range 3 {
+		node := Start(t, "--cluster-enabled", "yes")
+		nodes, addrs = append(nodes, node), append(addrs, node.Addr)
+	}
+	create := append([]string{"--cluster", "create", "--cluster-yes"}, addrs...)
+	out, err := exec.CommandContext(t.Context(), "redis-cli", create...).CombinedOutput()
+	require.NoError(t, err, string(out))
+	for _, node := range nodes {
+		require.Eventually(t, func() bool {
+			info, err := node.Client().ClusterInfo(t.Context()).Result()
+			return err == nil && strings.Contains(info, "cluster_state:ok")
+		}, 30*time.Second, 20*time.Millisecond, "the cluster does not come about")
+	}
+	return addrs
+}
+
+// DialRetry is a goroutine that a closed client leaves behind for up to a
+// second when its server is away; it is not to be taken for a leak.
+func DialRetry() goleak.Option {
+	return goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial")
+}
+
+func start(t testing.TB, ready string, args func(port string) []string) *Server {
+	t.Helper()
+	s := &Server{t: t, ready: ready}
 	t.Cleanup(s.Kill)
 	// Somebody else may take the port between our look and redis-server's.
 	for range 5 {
 		port := freePort(t)
-		s.Addr = net.JoinHostPort("127.0.0.1", port)
-		s.args = append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", dir, "--save", ""}, args...)
+		s.Addr, s.args = net.JoinHostPort("127.0.0.1", port), args(port)
 		if s.run() {
 			return s
 		}
@@ -63,7 +127,7 @@ func (s *Server) run() bool {
 	require.NoError(s.t, s.process.Start())
 	lines := bufio.NewScanner(log)
 	for lines.Scan() {
-		if strings.Contains(lines.Text(), "Ready to accept connections") {
+		if strings.Contains(lines.Text(), s.ready) {
 			go func() { _, _ = io.Copy(io.Discard, log) }()
 			return true
 		}

@@ -1,0 +1,80 @@
+package admin_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/admin"
+	"github.com/capi-dispatcher/capi-dispatcher/config"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// serve starts an admin port and returns a function that asks it.
+func serve(t *testing.T, pprof bool, conditions ...dispatcher.Condition) func(path string) (int, string) {
+	t.Helper()
+	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("some_metric 1\n")) })
+	server, err := admin.Start(config.Admin{Address: "127.0.0.1:0", Pprof: pprof}, metrics, func() []dispatcher.Condition { return conditions })
+	require.NoError(t, err)
+	client := &http.Client{}
+	t.Cleanup(func() {
+		client.CloseIdleConnections()
+		require.NoError(t, server.Stop(context.WithoutCancel(t.Context())))
+	})
+	return func(path string) (int, string) {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+server.Address()+path, nil)
+		require.NoError(t, err)
+		response, err := client.Do(request)
+		require.NoError(t, err)
+		defer func() { _ = response.Body.Close() }()
+		body, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		return response.StatusCode, string(body)
+	}
+}
+
+func TestReadiness(t *testing.T) {
+	t.Parallel()
+	fine := dispatcher.Condition{Name: "nats", OK: true, Since: time.Unix(1_800_000_000, 0).UTC()}
+	away := dispatcher.Condition{Name: "redis", Reason: "nobody answers", Since: time.Unix(1_800_000_000, 0).UTC()}
+
+	status, body := serve(t, false, fine)("/readyz")
+	require.Equal(t, http.StatusOK, status)
+	require.JSONEq(t, `{"ready":true,"conditions":[{"name":"nats","ok":true,"since":"2027-01-15T08:00:00Z"}]}`, body)
+
+	status, body = serve(t, false, fine, away)("/readyz")
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	require.JSONEq(t, `{"ready":false,"conditions":[{"name":"nats","ok":true,"since":"2027-01-15T08:00:00Z"},
+		{"name":"redis","ok":false,"reason":"nobody answers","since":"2027-01-15T08:00:00Z"}]}`, body)
+}
+
+func TestRoutes(t *testing.T) {
+	t.Parallel()
+	get := serve(t, false)
+	status, body := get("/livez")
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, "ok\n", body)
+	status, body = get("/metrics")
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, "some_metric 1\n", body)
+	status, _ = get("/debug/pprof/")
+	require.Equal(t, http.StatusNotFound, status, "the profiler has to be asked for")
+	status, _ = serve(t, true)("/debug/pprof/")
+	require.Equal(t, http.StatusOK, status)
+}
+
+func TestAddressInUse(t *testing.T) {
+	t.Parallel()
+	first, err := admin.Start(config.Admin{Address: "127.0.0.1:0"}, http.NotFoundHandler(), nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, first.Stop(context.WithoutCancel(t.Context()))) })
+	_, err = admin.Start(config.Admin{Address: first.Address()}, http.NotFoundHandler(), nil)
+	require.ErrorContains(t, err, "admin.address: ")
+}
