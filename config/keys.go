@@ -31,8 +31,8 @@ func keysOf(t reflect.Type, prefix string) (keys []string) {
 // fields ranges over the fields of a struct type.
 func fields(t reflect.Type) func(yield func(reflect.StructField) bool) {
 	return func(yield func(reflect.StructField) bool) {
-		for i := range t.NumField() {
-			if !yield(t.Field(i)) {
+		for field := range t.Fields() {
+			if !yield(field) {
 				return
 			}
 		}

@@ -18,8 +18,8 @@ import (
 func (c *Config) Validate() []error {
 	var all []error
 	for section, err := range map[string]error{
-		"nats": errors.Join(c.NATS.validate(), c.NATS.Streams.Validate()), "redis": c.Redis.validate(),
-		"dedupe": c.Dedupe.Config.Validate(), "batch": c.Batch.Validate(), "delivery": c.Delivery.Validate(),
+		"nats": errors.Join(c.NATS.validate(), c.NATS.Validate()), "redis": c.Redis.validate(),
+		"dedupe": c.Dedupe.Validate(), "batch": c.Batch.Validate(), "delivery": c.Delivery.Validate(),
 		"graph": c.Graph.Validate(), "admin": c.Admin.validate(), "log": c.Log.validate(),
 	} {
 		for _, fault := range flatten(err) {
@@ -41,7 +41,7 @@ func flatten(err error) (all []error) {
 	if err == nil {
 		return nil
 	}
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // only what errors.Join has joined is taken apart
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return []error{err}
 	}

@@ -146,7 +146,8 @@ func TestKeysAndOwners(t *testing.T) {
 	t.Parallel()
 	require.NotEqual(t, dedupe.NewKey("a", "bc"), dedupe.NewKey("ab", "c"))
 	require.NotEqual(t, dedupe.NewKey("a"), dedupe.NewKey("a", ""))
-	require.Equal(t, dedupe.NewKey("a", "b"), dedupe.NewKey("a", "b"))
+	first, second := dedupe.NewKey("a", "b"), dedupe.NewKey("a", "b")
+	require.Equal(t, first, second)
 
 	created := time.Now().UnixNano()
 	require.NotEqual(t, dedupe.NewEpoch("CAPI", created), dedupe.NewEpoch("CAPI", created+1), "a stream made anew has another epoch")

@@ -59,11 +59,12 @@ func (d *Dispatcher) newEntry(m *message, index int, request event.Request) *ent
 	dataset, fault := d.route(m, &e.event)
 	e.lane = lane{dataset: dataset, envelope: d.envelope(m, request.Envelope, dataset)}
 	d.startSpan(e)
-	if fault != nil {
+	switch {
+	case fault != nil:
 		e.dead(deadletter.NoDataset, append(e.event.Faults, *fault)...)
-	} else if len(e.event.Faults) > 0 {
+	case len(e.event.Faults) > 0:
 		e.dead(deadletter.Invalid, e.event.Faults...)
-	} else {
+	default:
 		d.checkSize(e)
 		d.checkFuture(e, time.Now())
 	}
@@ -82,8 +83,7 @@ func (d *Dispatcher) admitUnreadable(m *message, err error) {
 		e.lane.dataset = word
 	}
 	d.startSpan(e)
-	var unusable *event.FaultError
-	if errors.As(err, &unusable) {
+	if unusable, ok := errors.AsType[*event.FaultError](err); ok {
 		e.dead(deadletter.Invalid, unusable.Faults...)
 	} else {
 		e.dead(deadletter.Malformed, event.Fault{Code: "malformed", Message: err.Error()})

@@ -92,10 +92,10 @@ func (b *bench) republish(msg *nats.Msg) {
 	})
 }
 
-// claimOf is the claim that another message would have on an event.
-func claimOf(id string, sequence uint64) []dedupe.Claim {
+// claimOf is the claim that another message would have on the event "a".
+func claimOf(sequence uint64) []dedupe.Claim {
 	return []dedupe.Claim{{
-		Key:   dedupe.NewKey("capi-dispatcher", dataset, "event", "LeadSubmitted", id),
+		Key:   dedupe.NewKey("capi-dispatcher", dataset, "event", "LeadSubmitted", "a"),
 		Owner: dedupe.NewOwner(7, sequence),
 	}}
 }
@@ -104,11 +104,11 @@ func TestACopyWaitsForTheMessageThatHasTheClaim(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	elsewhere := dedupe.New(b.options.dedupe, b.options.redis)
-	require.Equal(t, dedupe.Fresh, elsewhere.Claim(t.Context(), claimOf("a", 9))[0].State)
+	require.Equal(t, dedupe.Fresh, elsewhere.Claim(t.Context(), claimOf(9))[0].State)
 	b.publish(dataset, event("a"), event("b"))
 	b.awaitAccepted(1)
 	b.requireOnce("b")
-	_, err := elsewhere.Confirm(t.Context(), claimOf("a", 9)) // the other worker has sent it
+	_, err := elsewhere.Confirm(t.Context(), claimOf(9)) // the other worker has sent it
 	require.NoError(t, err)
 	b.awaitQuiet()
 	b.requireOnce("b")
@@ -121,12 +121,12 @@ func TestACopyGoesOnWhereTheFirstMessageGaveUp(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	elsewhere := dedupe.New(b.options.dedupe, b.options.redis)
-	elsewhere.Claim(t.Context(), claimOf("a", 9))
+	elsewhere.Claim(t.Context(), claimOf(9))
 	b.publish(dataset, event("a"))
 	b.await("the copy is held", func() bool {
 		return b.books("capi.events.settled", attribute.String("outcome", "returned")) > 0
 	})
-	_, err := elsewhere.Release(t.Context(), claimOf("a", 9))
+	_, err := elsewhere.Release(t.Context(), claimOf(9))
 	require.NoError(t, err)
 	b.awaitAccepted(1)
 	require.Zero(t, b.books("capi.events.maybe_sent"))
@@ -139,7 +139,7 @@ func TestTheClaimOfAVanishedMessageIsTakenOver(t *testing.T) {
 		o.redis = dedupetest.Start(t).Client() // where time passes
 	})
 	elsewhere := dedupe.New(b.options.dedupe, b.options.redis)
-	elsewhere.Claim(t.Context(), claimOf("a", 9))
+	elsewhere.Claim(t.Context(), claimOf(9))
 	b.publish(dataset, event("a"))
 	b.awaitQuiet()
 	b.requireOnce("a")
@@ -161,7 +161,7 @@ func TestARedeliveryFindsItsOwnClaim(t *testing.T) {
 			b.publish(dataset, event("a"))
 			stream, err := b.js.Stream(t.Context(), "CAPI")
 			require.NoError(t, err)
-			claim := claimOf("a", 1)
+			claim := claimOf(1)
 			claim[0].Owner = dedupe.NewOwner(dedupe.NewEpoch("CAPI", stream.CachedInfo().Created.UnixNano()), 1)
 			dedupe.New(b.options.dedupe, b.options.redis).Claim(t.Context(), claim)
 			b.start()
@@ -185,7 +185,7 @@ func TestTheClaimsOwnerMayStandSecondInLine(t *testing.T) {
 	b.publish(dataset, event("a"), event("a"))
 	stream, err := b.js.Stream(t.Context(), "CAPI")
 	require.NoError(t, err)
-	claim := claimOf("a", 2)
+	claim := claimOf(2)
 	claim[0].Owner = dedupe.NewOwner(dedupe.NewEpoch("CAPI", stream.CachedInfo().Created.UnixNano()), 2)
 	dedupe.New(b.options.dedupe, b.options.redis).Claim(t.Context(), claim)
 	b.start()

@@ -69,8 +69,8 @@ type Dispatcher struct {
 	// taking ends when the dispatcher is to stop: from then on nothing new is
 	// begun and nobody waits for better times. working ends when what is in
 	// hand has to be let go as well.
-	taking  context.Context
-	working context.Context
+	taking  context.Context //nolint:containedctx // senders are called by the batcher, which knows nothing of it
+	working context.Context //nolint:containedctx // likewise
 }
 
 // New returns a dispatcher with a valid configuration.

@@ -127,10 +127,6 @@ const (
 	dropped              // let go: it is not ours any more
 )
 
-func outcomes() []outcome {
-	return []outcome{accepted, duplicate, deadLettered, parked, returned, dropped}
-}
-
 func (o outcome) String() string {
 	return [...]string{"accepted", "duplicate", "dead_lettered", "parked", "returned", "dropped"}[o]
 }

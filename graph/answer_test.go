@@ -121,13 +121,19 @@ func TestUsage(t *testing.T) {
 		want          graph.Usage
 	}{
 		"app": {"X-App-Usage", `{"call_count":25,"total_cputime":12,"total_time":88}`, graph.Usage{Percent: 88}},
-		"ad account": {"X-Ad-Account-Usage", `{"acc_id_util_pct":9.67,"reset_time_duration":100,"ads_api_access_tier":"standard_access"}`,
-			graph.Usage{Percent: 9.67}},
-		"ad account at its limit": {"X-Ad-Account-Usage", `{"acc_id_util_pct":100,"reset_time_duration":100}`,
-			graph.Usage{Percent: 100, Regain: 100 * time.Second}},
-		"business, in minutes, every element": {"X-Business-Use-Case-Usage",
+		"ad account": {
+			"X-Ad-Account-Usage", `{"acc_id_util_pct":9.67,"reset_time_duration":100,"ads_api_access_tier":"standard_access"}`,
+			graph.Usage{Percent: 9.67},
+		},
+		"ad account at its limit": {
+			"X-Ad-Account-Usage", `{"acc_id_util_pct":100,"reset_time_duration":100}`,
+			graph.Usage{Percent: 100, Regain: 100 * time.Second},
+		},
+		"business, in minutes, every element": {
+			"X-Business-Use-Case-Usage",
 			`{"1":[{"type":"pages","call_count":5,"estimated_time_to_regain_access":0},{"type":"messenger","call_count":101,"estimated_time_to_regain_access":3}],"2":[]}`,
-			graph.Usage{Percent: 101, Regain: 3 * time.Minute}},
+			graph.Usage{Percent: 101, Regain: 3 * time.Minute},
+		},
 		"absurd":  {"X-Business-Use-Case-Usage", `{"1":[{"estimated_time_to_regain_access":1e300}]}`, graph.Usage{Regain: 24 * time.Hour}},
 		"garbage": {"X-App-Usage", `{`, graph.Usage{}},
 	} {

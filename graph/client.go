@@ -164,8 +164,7 @@ func (p *progress) judge(err error) Answer {
 // withoutURL takes the request line off an error: it says no more than the
 // dataset, which is known.
 func withoutURL(err error) error {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		return wrapped.Err
 	}
 	return err

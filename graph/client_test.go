@@ -216,7 +216,7 @@ func TestTLSIsVerified(t *testing.T) {
 	answer := r.send(t, sampleEvents(1)...)
 	require.Equal(t, graph.Retry, answer.Verdict)
 	require.ErrorContains(t, answer.Cause, "certificate")
-	require.False(t, answer.Verdict == graph.Unknown, "the token and the events were not sent")
+	require.NotEqual(t, graph.Unknown, answer.Verdict, "the token and the events were not sent")
 }
 
 func TestCancelledAfterItLeft(t *testing.T) {

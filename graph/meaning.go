@@ -71,7 +71,7 @@ func badLink(title, advice string) Meaning {
 }
 
 // meanings is the table. It is a function so that nobody can change it.
-func meanings() map[code]Meaning {
+func meanings() map[code]Meaning { //nolint:funlen // it is a table
 	return map[code]Meaning{
 		{1, 0}:     temporary("unknown error on Meta's side, possibly temporary"),
 		{2, 0}:     temporary("service temporarily unavailable"),

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -51,11 +52,11 @@ func listLetters(cmd *cobra.Command, box *deadletter.Box, filter deadletter.Filt
 	shown, now := 0, time.Now()
 	strangers, err := box.Each(cmd.Context(), filter, func(l deadletter.Letter) error {
 		if shown == 0 {
-			writeRow(table, "NUMBER", "AGE", "DATASET", "REASON", "TRIED", "EVENT", "WHY")
+			_ = writeRow(table, "NUMBER", "AGE", "DATASET", "REASON", "TRIED", "EVENT", "WHY")
 		}
 		shown++
-		return writeRow(table, fmt.Sprint(l.Sequence), age(now, l.DeadLetteredAt), orDash(l.Dataset),
-			string(l.Reason), fmt.Sprint(l.Attempts), orDash(eventName(l.Event)), shorten(why(&l), 70))
+		return writeRow(table, strconv.FormatUint(l.Sequence, 10), age(now, l.DeadLetteredAt), orDash(l.Dataset),
+			string(l.Reason), strconv.Itoa(l.Attempts), orDash(eventName(l.Event)), shorten(why(&l), 70))
 	})
 	if err != nil {
 		return err

@@ -75,7 +75,7 @@ func showLetter(out io.Writer, l *deadletter.Letter) error {
 			_ = writeRow(table, name, value)
 		}
 	}
-	row("number", fmt.Sprint(l.Sequence))
+	row("number", strconv.FormatUint(l.Sequence, 10))
 	row("reason", string(l.Reason)+": "+meaning(l.Reason))
 	row("dataset", l.Dataset)
 	row("published", fmt.Sprintf("%s, to %s, as message %d", stamp(l.FirstSeen), l.OriginSubject, l.OriginSequence))
@@ -103,7 +103,7 @@ func stamp(at time.Time) string { return at.Local().Format("2006-01-02 15:04:05 
 
 func requests(l *deadletter.Letter) string {
 	if l.MaybeSent == 0 {
-		return fmt.Sprint(l.Attempts)
+		return strconv.Itoa(l.Attempts)
 	}
 	return fmt.Sprintf("%d, of which %d may have been received by Meta", l.Attempts, l.MaybeSent)
 }

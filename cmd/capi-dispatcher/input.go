@@ -102,19 +102,18 @@ func readDocument(in io.Reader, yield func(record) bool) {
 		yield(record{place: "input", err: errors.Join(err, fmt.Errorf("a JSON document may have at most %d MB; use one event a line", maxDocument>>20))})
 		return
 	}
-	var elements []json.RawMessage
-	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("[")) {
-		if err := json.Unmarshal(text, &elements); err != nil {
-			yield(record{place: placeOf(text, err), err: err})
-			return
-		}
-	} else {
+	if !bytes.HasPrefix(bytes.TrimSpace(text), []byte("[")) {
 		var whole json.RawMessage
 		if err := json.Unmarshal(text, &whole); err != nil {
 			yield(record{place: placeOf(text, err), err: err})
 			return
 		}
 		yieldChecked(record{place: "input", data: whole}, yield)
+		return
+	}
+	var elements []json.RawMessage
+	if err := json.Unmarshal(text, &elements); err != nil {
+		yield(record{place: placeOf(text, err), err: err})
 		return
 	}
 	for i, element := range elements {

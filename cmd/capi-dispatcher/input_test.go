@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -61,7 +62,7 @@ func TestALargeBodyIsSplit(t *testing.T) {
 	t.Parallel()
 	events := make([]string, 2500)
 	for i := range events {
-		events[i] = good(fmt.Sprint(i))
+		events[i] = good(strconv.Itoa(i))
 	}
 	input := `{"partner_agent":"<acme>","data":[` + strings.Join(events, ",") + `]}`
 	var sizes []int

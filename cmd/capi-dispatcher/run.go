@@ -35,8 +35,7 @@ signal ends the process at once, which loses nothing either.`,
 			defer func() { _ = log.Sync() }()
 			redirectLibraryLogs(log)
 			err = worker.Run(cmd.Context(), cfg, version(), log, nil)
-			var setup *dispatcher.SetupError
-			if errors.As(err, &setup) {
+			if _, ok := errors.AsType[*dispatcher.SetupError](err); ok {
 				return usageError{err}
 			}
 			return err

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -156,7 +157,7 @@ func (s *script) wrong(c character) message {
 		m.body = fmt.Sprintf(`{"event_name":"Purchase","event_id":"order-%d","event_time":%d,"action_source":"business_messaging",`+
 			`"messaging_channel":%q,"user_data":{}}`, s.count(), s.now().Unix(), c.channel)
 	case 2:
-		m.body = strings.Replace(s.event(c, ""), fmt.Sprint(s.now().Unix()), fmt.Sprint(s.now().Add(-9*24*time.Hour).Unix()), 1)
+		m.body = strings.Replace(s.event(c, ""), strconv.FormatInt(s.now().Unix(), 10), strconv.FormatInt(s.now().Add(-9*24*time.Hour).Unix(), 10), 1)
 	default:
 		m.body = s.event(character{dataset: c.dataset, channel: "whatsapp"}, "invalid-")
 	}

@@ -43,7 +43,7 @@ short.`,
 			for dataset, token := range tokens {
 				api.AddDataset(dataset, token)
 			}
-			listener, err := net.Listen("tcp", listen)
+			listener, err := new(net.ListenConfig).Listen(cmd.Context(), "tcp", listen)
 			if err != nil {
 				return err
 			}

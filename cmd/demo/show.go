@@ -34,7 +34,7 @@ type show struct {
 // runDemo sets the stage, lets the worker and the producer play, and closes
 // the books.
 func runDemo(ctx context.Context, f flags, out io.Writer) error {
-	stage, err := newStage(f)
+	stage, err := newStage(ctx, f)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -28,25 +29,25 @@ type stage struct {
 }
 
 // newStage starts what the user has not brought along. The caller ends it.
-func newStage(f flags) (s *stage, err error) {
-	s = &stage{}
-	defer func() {
-		if err != nil {
-			s.end()
-		}
-	}()
-	if s.dir, err = os.MkdirTemp("", "capi-dispatcher-demo-"); err != nil {
+func newStage(ctx context.Context, f flags) (*stage, error) {
+	s := &stage{}
+	if err := s.begin(ctx, f); err != nil {
+		s.end()
 		return nil, err
+	}
+	return s, nil
+}
+
+func (s *stage) begin(ctx context.Context, f flags) (err error) {
+	if s.dir, err = os.MkdirTemp("", "capi-dispatcher-demo-"); err != nil {
+		return err
 	}
 	s.atEnd(func() { _ = os.RemoveAll(s.dir) })
 	s.config = demoConfig(filepath.Join(s.dir, "tokens"))
 	if err := os.Mkdir(s.config.Graph.TokenDir, 0o700); err != nil {
-		return nil, err
+		return err
 	}
-	if err := errors.Join(s.startNATS(f.natsURL), s.startRedis(f.redisURL), s.startGraph(f)); err != nil {
-		return nil, err
-	}
-	return s, nil
+	return errors.Join(s.startNATS(f.natsURL), s.startRedis(f.redisURL), s.startGraph(ctx, f))
 }
 
 // demoConfig is a configuration with names of its own and short waits: a demo
@@ -70,8 +71,8 @@ func (s *stage) atEnd(end func()) { s.ends = append(s.ends, end) }
 
 // end stops everything, the last begun first.
 func (s *stage) end() {
-	for i := len(s.ends) - 1; i >= 0; i-- {
-		s.ends[i]()
+	for _, v := range slices.Backward(s.ends) {
+		v()
 	}
 }
 
@@ -110,19 +111,22 @@ func (s *stage) startRedis(given string) error {
 	return nil
 }
 
-func (s *stage) startGraph(f flags) error {
+func (s *stage) startGraph(ctx context.Context, f flags) error {
 	if f.graphURL != "" {
 		return s.useRealGraph(f)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	s.api = graphtest.New(graphtest.Config{Latency: 80 * time.Millisecond})
 	s.config.Graph.URL = "http://" + listener.Addr().String()
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- serve(ctx, listener, s.api) }()
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = serve(serving, listener, s.api)
+	}()
 	s.atEnd(func() { stop(); <-done })
 	return nil
 }

@@ -92,8 +92,14 @@ func TestDeadLettersFromTheShell(t *testing.T) {
 	require.Contains(t, r.must("dlq", "show", refused, "--json"), `"sequence":`+refused)
 
 	for _, wrong := range [][]string{
-		{"dlq", "show"}, {"dlq", "show", "x"}, {"dlq", "replay"}, {"dlq", "replay", "1", "--all"},
-		{"dlq", "ls", "--reason", "boredom"}, {"dlq", "ls", "--code", "x"}, {"dlq", "ls", "extra"}, {"dlq", "ls", "--nonsense"},
+		{"dlq", "show"},
+		{"dlq", "show", "x"},
+		{"dlq", "replay"},
+		{"dlq", "replay", "1", "--all"},
+		{"dlq", "ls", "--reason", "boredom"},
+		{"dlq", "ls", "--code", "x"},
+		{"dlq", "ls", "extra"},
+		{"dlq", "ls", "--nonsense"},
 	} {
 		_, stderr, code := r.run(wrong...)
 		require.Equal(t, 2, code, "%v: %s", wrong, stderr)
@@ -155,7 +161,7 @@ func TestWhatCannotWorkEndsAtOnce(t *testing.T) {
 		"no app secret": {func(c *config.Config) { c.Graph.AppSecretFile = "/nowhere" }, 1, "graph.app_secret_file: "},
 		"no creds":      {func(c *config.Config) { c.NATS.CredsFile = "/nowhere" }, 1, "nats.creds_file: "},
 		"no password":   {func(c *config.Config) { c.Redis.PasswordFile = "/nowhere" }, 1, "redis.password_file: "},
-		"port in use":   {func(c *config.Config) { c.Admin.Address = strings.TrimPrefix(string(c.Graph.URL), "http://") }, 1, "admin.address: "},
+		"port in use":   {func(c *config.Config) { c.Admin.Address = strings.TrimPrefix(c.Graph.URL, "http://") }, 1, "admin.address: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

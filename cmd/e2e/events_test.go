@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"time"
 
@@ -56,7 +57,7 @@ func newLoad(n, datasets int) load {
 	return l
 }
 
-func datasetID(i int) string { return fmt.Sprint(1_000_000_000_000_000 + i) }
+func datasetID(i int) string { return strconv.Itoa(1_000_000_000_000_000 + i) }
 
 // publishAll puts messages on the stream as fast as it takes them.
 func (r *rig) publishAll(messages []jetstreamMessage) {

@@ -117,7 +117,7 @@ func TestTheBinaryHasNoTestKits(t *testing.T) {
 	t.Parallel()
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "../capi-dispatcher").Output()
 	require.NoError(t, err)
-	for _, dependency := range strings.Fields(string(out)) {
+	for dependency := range strings.FieldsSeq(string(out)) {
 		require.NotRegexp(t, `nats-server|miniredis|testify|(graph|nats|dedupe)test$|/cmd/demo|^testing$`, dependency)
 	}
 }

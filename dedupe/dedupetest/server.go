@@ -33,19 +33,19 @@ type Server struct {
 // Start runs redis-server on a free port, with extra arguments as its command
 // line takes them, and returns once it accepts connections. The test fails
 // where redis-server is not installed: nothing is skipped.
-func Start(t testing.TB, args ...string) *Server {
-	t.Helper()
-	dir := t.TempDir()
-	return start(t, "Ready to accept connections", func(port string) []string {
+func Start(tb testing.TB, args ...string) *Server {
+	tb.Helper()
+	dir := tb.TempDir()
+	return start(tb, "Ready to accept connections", func(port string) []string {
 		return append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", dir, "--save", ""}, args...)
 	})
 }
 
 // StartTLS runs redis-server with a TLS port and no other. The files are PEM.
-func StartTLS(t testing.TB, certFile, keyFile, caFile string) *Server {
-	t.Helper()
-	dir := t.TempDir()
-	return start(t, "Ready to accept connections", func(port string) []string {
+func StartTLS(tb testing.TB, certFile, keyFile, caFile string) *Server {
+	tb.Helper()
+	dir := tb.TempDir()
+	return start(tb, "Ready to accept connections", func(port string) []string {
 		return []string{
 			"--port", "0", "--tls-port", port, "--bind", "127.0.0.1", "--dir", dir, "--save", "",
 			"--tls-cert-file", certFile, "--tls-key-file", keyFile, "--tls-ca-cert-file", caFile,
@@ -55,33 +55,33 @@ func StartTLS(t testing.TB, certFile, keyFile, caFile string) *Server {
 
 // StartSentinel runs a sentinel that watches a server under the name of
 // "main", and fails over after a second.
-func StartSentinel(t testing.TB, watched *Server) *Server {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "sentinel.conf")
+func StartSentinel(tb testing.TB, watched *Server) *Server {
+	tb.Helper()
+	file := filepath.Join(tb.TempDir(), "sentinel.conf")
 	host, port, err := net.SplitHostPort(watched.Addr)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	rules := "sentinel monitor main " + host + " " + port + " 1\nsentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 3000\n"
-	require.NoError(t, os.WriteFile(file, []byte(rules), 0o600))
-	return start(t, "Sentinel ID is", func(port string) []string {
+	require.NoError(tb, os.WriteFile(file, []byte(rules), 0o600))
+	return start(tb, "Sentinel ID is", func(port string) []string {
 		return []string{file, "--sentinel", "--port", port, "--bind", "127.0.0.1"}
 	})
 }
 
 // StartCluster runs a Redis Cluster of three masters and returns their
 // addresses once every slot is served.
-func StartCluster(t testing.TB) (addrs []string) {
-	t.Helper()
+func StartCluster(tb testing.TB) (addrs []string) {
+	tb.Helper()
 	var nodes []*Server
 	for range 3 {
-		node := Start(t, "--cluster-enabled", "yes")
+		node := Start(tb, "--cluster-enabled", "yes")
 		nodes, addrs = append(nodes, node), append(addrs, node.Addr)
 	}
 	create := append([]string{"--cluster", "create", "--cluster-yes"}, addrs...)
-	out, err := exec.CommandContext(t.Context(), "redis-cli", create...).CombinedOutput()
-	require.NoError(t, err, string(out))
+	out, err := exec.CommandContext(tb.Context(), "redis-cli", create...).CombinedOutput()
+	require.NoError(tb, err, string(out))
 	for _, node := range nodes {
-		require.Eventually(t, func() bool {
-			info, err := node.Client().ClusterInfo(t.Context()).Result()
+		require.Eventually(tb, func() bool {
+			info, err := node.Client().ClusterInfo(tb.Context()).Result()
 			return err == nil && strings.Contains(info, "cluster_state:ok")
 		}, 30*time.Second, 20*time.Millisecond, "the cluster does not come about")
 	}
@@ -94,19 +94,19 @@ func DialRetry() goleak.Option {
 	return goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial")
 }
 
-func start(t testing.TB, ready string, args func(port string) []string) *Server {
-	t.Helper()
-	s := &Server{t: t, ready: ready}
-	t.Cleanup(s.Kill)
+func start(tb testing.TB, ready string, args func(port string) []string) *Server {
+	tb.Helper()
+	s := &Server{t: tb, ready: ready}
+	tb.Cleanup(s.Kill)
 	// Somebody else may take the port between our look and redis-server's.
 	for range 5 {
-		port := freePort(t)
+		port := freePort(tb)
 		s.Addr, s.args = net.JoinHostPort("127.0.0.1", port), args(port)
 		if s.run() {
 			return s
 		}
 	}
-	t.Fatalf("redis-server does not start: redis-server %s", strings.Join(s.args, " "))
+	tb.Fatalf("redis-server does not start: redis-server %s", strings.Join(s.args, " "))
 	return nil
 }
 
@@ -162,10 +162,10 @@ func (s *Server) Client() *redis.Client {
 	return client
 }
 
-func freePort(t testing.TB) string {
-	t.Helper()
+func freePort(tb testing.TB) string {
+	tb.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	defer func() { _ = listener.Close() }()
 	return strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
 }

@@ -3,7 +3,7 @@
 package dedupetest
 
 import (
-	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -153,7 +153,7 @@ func (s suite) many(t *testing.T) {
 	const n = 1000
 	claims := make([]dedupe.Claim, n)
 	for i := range claims {
-		claims[i] = one(t, fmt.Sprint(i), uint64(i+2))
+		claims[i] = one(t, strconv.Itoa(i), uint64(i+2))
 	}
 	for i, result := range s.store().Claim(t.Context(), claims) {
 		require.NoError(t, result.Err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -138,9 +139,7 @@ func (b *Box) event(letter Letter) (*nats.Msg, error) {
 	if letter.Envelope != "" {
 		msg.Data = slices.Concat([]byte(`{"data":[`), letter.Event, []byte(`],`), []byte(letter.Envelope[1:]))
 	}
-	for name, values := range letter.Trace {
-		msg.Header[name] = values
-	}
+	maps.Copy(msg.Header, letter.Trace)
 	if letter.DedupeID != "" {
 		msg.Header.Set(header.DedupeID, letter.DedupeID)
 	}

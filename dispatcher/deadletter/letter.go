@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"time"
 
@@ -100,9 +101,7 @@ func (l *Letter) Message(root string) *nats.Msg {
 			msg.Header.Set(name, value)
 		}
 	}
-	for name, values := range l.Trace {
-		msg.Header[name] = values
-	}
+	maps.Copy(msg.Header, l.Trace)
 	set(header.Reason, string(l.Reason))
 	if len(l.Faults) > 0 {
 		set(header.Detail, event.MarshalFaults(l.Faults))

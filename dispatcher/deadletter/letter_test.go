@@ -178,7 +178,7 @@ func TestGetAndReplay(t *testing.T) {
 	first, err := events.GetMsg(t.Context(), 1)
 	require.NoError(t, err)
 	require.Equal(t, "capi.events.123", first.Subject)
-	require.Equal(t, `{"data":[{"event_name": "Lead"}],"partner_agent":"acme"}`, string(first.Data))
+	require.Equal(t, []byte(`{"data":[{"event_name": "Lead"}],"partner_agent":"acme"}`), first.Data)
 	require.Equal(t, "m/0", first.Header.Get("Capi-Dedupe-Id"))
 	require.NotEmpty(t, first.Header.Get("traceparent"))
 	second, err := events.GetMsg(t.Context(), 2)

@@ -22,23 +22,23 @@ type Server struct {
 }
 
 // Start runs a server on a free port.
-func Start(t testing.TB) *Server {
-	t.Helper()
-	return StartWith(t, &server.Options{})
+func Start(tb testing.TB) *Server {
+	tb.Helper()
+	return StartWith(tb, &server.Options{})
 }
 
 // StartWith runs a server with options of the caller's, for TLS or accounts.
 // Address, JetStream and its directory are set here.
-func StartWith(t testing.TB, options *server.Options) *Server {
-	t.Helper()
+func StartWith(tb testing.TB, options *server.Options) *Server {
+	tb.Helper()
 	options.Host, options.Port = "127.0.0.1", server.RANDOM_PORT
-	options.JetStream, options.StoreDir = true, t.TempDir()
+	options.JetStream, options.StoreDir = true, tb.TempDir()
 	options.NoSigs, options.NoLog = true, true
-	s := &Server{t: t, options: options}
+	s := &Server{t: tb, options: options}
 	s.Restart()
 	// A restart has to be found on the same port.
 	s.options.Port = s.running.Addr().(*net.TCPAddr).Port
-	t.Cleanup(s.Stop)
+	tb.Cleanup(s.Stop)
 	return s
 }
 

@@ -191,8 +191,7 @@ func malformed(err error) error {
 	if err == nil {
 		return nil
 	}
-	var syntax *jsontext.SyntacticError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		return fmt.Errorf("%w: at offset %d, in %q: %w", ErrMalformed, syntax.ByteOffset, syntax.JSONPointer, syntax.Err)
 	}
 	return fmt.Errorf("%w: cut off: %w", ErrMalformed, err)

@@ -29,7 +29,7 @@ func TestDecodeSingleEvent(t *testing.T) {
 	require.Len(t, got.Events, 1)
 	e := got.Events[0]
 	require.Empty(t, e.Faults)
-	require.Equal(t, messenger, string(e.Raw), "the bytes are kept, white space around them is not")
+	require.Equal(t, []byte(messenger), e.Raw, "the bytes are kept, white space around them is not")
 	require.Equal(t, "Purchase", e.Name)
 	require.Equal(t, "order-1", e.ID)
 	require.Equal(t, time.Unix(1675999999, 0), e.Time)

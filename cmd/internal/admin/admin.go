@@ -24,8 +24,8 @@ type Server struct {
 
 // Start listens and serves. conditions tells what has to hold for events to
 // flow.
-func Start(cfg config.Admin, metrics http.Handler, conditions func() []dispatcher.Condition) (*Server, error) {
-	listener, err := net.Listen("tcp", cfg.Address)
+func Start(ctx context.Context, cfg config.Admin, metrics http.Handler, conditions func() []dispatcher.Condition) (*Server, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.Address)
 	if err != nil {
 		return nil, fmt.Errorf("admin.address: %w", err)
 	}

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func serve(t *testing.T, pprof bool, conditions ...dispatcher.Condition) func(path string) (int, string) {
 	t.Helper()
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("some_metric 1\n")) })
-	server, err := admin.Start(config.Admin{Address: "127.0.0.1:0", Pprof: pprof}, metrics, func() []dispatcher.Condition { return conditions })
+	server, err := admin.Start(t.Context(), config.Admin{Address: "127.0.0.1:0", Pprof: pprof}, metrics, func() []dispatcher.Condition { return conditions })
 	require.NoError(t, err)
 	client := &http.Client{}
 	t.Cleanup(func() {
@@ -72,9 +72,9 @@ func TestRoutes(t *testing.T) {
 
 func TestAddressInUse(t *testing.T) {
 	t.Parallel()
-	first, err := admin.Start(config.Admin{Address: "127.0.0.1:0"}, http.NotFoundHandler(), nil)
+	first, err := admin.Start(t.Context(), config.Admin{Address: "127.0.0.1:0"}, http.NotFoundHandler(), nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, first.Stop(context.WithoutCancel(t.Context()))) })
-	_, err = admin.Start(config.Admin{Address: first.Address()}, http.NotFoundHandler(), nil)
+	_, err = admin.Start(t.Context(), config.Admin{Address: first.Address()}, http.NotFoundHandler(), nil)
 	require.ErrorContains(t, err, "admin.address: ")
 }

@@ -57,7 +57,7 @@ func Run(ctx context.Context, cfg *config.Config, version string, log *zap.Logge
 	if err != nil {
 		return err
 	}
-	port, err := admin.Start(cfg.Admin, observed.Metrics, d.Conditions)
+	port, err := admin.Start(ctx, cfg.Admin, observed.Metrics, d.Conditions)
 	if err != nil {
 		return err
 	}

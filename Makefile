@@ -1,0 +1,48 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo build test lint bench fuzz redis cc
+
+# The version of golangci-lint is part of what the code is held against.
+GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## Everything in one process, for half a minute; needs nothing but Go
+	go run ./cmd/demo
+
+build: ## Build bin/capi-dispatcher
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/capi-dispatcher
+
+test: redis cc ## All tests, with real servers and the race detector (some minutes)
+	go test -race -timeout 20m ./...
+
+lint: ## Check the code with the pinned golangci-lint
+	$(GOLANGCI_LINT) run ./...
+
+bench: redis ## All benchmarks; compare figures of one run only
+	go test -run '^$$' -bench . -benchmem ./...
+
+FUZZ_TIME ?= 60s
+fuzz: ## Every fuzz target, FUZZ_TIME (60s) each
+	@set -e; grep -rlE '^func Fuzz' --include='*_test.go' . | while read -r file; do \
+		sed -nE 's/^func (Fuzz[A-Za-z]+)\(.*/\1/p' "$$file" | while read -r target; do \
+			echo "$$target ($$(dirname "$$file"))"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_TIME) -fuzzminimizetime 10x "$$(dirname "$$file")"; \
+		done; \
+	done
+
+# What the tests need beside Go is installed where Debian's packages can be had.
+redis:
+	@command -v redis-server >/dev/null && command -v redis-cli >/dev/null || $(call install,redis-server)
+
+cc:
+	@command -v cc >/dev/null || command -v gcc >/dev/null || $(call install,gcc libc6-dev)
+
+define install
+{ echo "installing $(1)"; \
+  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(1) >/dev/null; \
+  elif command -v apt-get >/dev/null && sudo -n true 2>/dev/null; then \
+    sudo apt-get update -qq && sudo DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(1) >/dev/null; \
+  else echo "please install $(1) (Redis 7.0 or newer, a C compiler for the race detector), then run make again" >&2; exit 1; fi; }
+endef
