@@ -11,7 +11,7 @@ demo: ## Everything in one process, for half a minute; needs nothing but Go
 	go run ./cmd/demo
 
 build: ## Build bin/capi-dispatcher
-	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/capi-dispatcher
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/ ./cmd/capi-dispatcher
 
 test: redis cc ## All tests, with real servers and the race detector (some minutes)
 	go test -race -timeout 20m ./...

@@ -12,8 +12,8 @@ type Condition struct {
 	OK   bool   `json:"ok"`
 	// Reason says what is wrong.
 	Reason string `json:"reason,omitempty"`
-	// Since is when it began to be as it is.
-	Since time.Time `json:"since"`
+	// Since is when it began to be as it is, if known.
+	Since time.Time `json:"since,omitzero"`
 }
 
 // health is what readiness asks for.

@@ -103,7 +103,7 @@ func (f *replayFlags) replay(cmd *cobra.Command, box *deadletter.Box, letters []
 			l := &letters[i]
 			fmt.Fprintf(out, "%d  %s  %s  %s\n", l.Sequence, orDash(l.Dataset), l.Reason, orDash(eventName(l.Event)))
 		}
-		fmt.Fprintf(out, "%d letters would be replayed\n", len(letters))
+		fmt.Fprintf(out, "%s would be replayed\n", count(len(letters), "letter"))
 		return nil
 	}
 	limiter := rate.NewLimiter(rate.Limit(f.rate), 1)
@@ -120,9 +120,9 @@ func (f *replayFlags) replay(cmd *cobra.Command, box *deadletter.Box, letters []
 		}
 		replayed++
 	}
-	fmt.Fprintf(out, "%d of %d letters replayed\n", replayed, len(letters))
+	fmt.Fprintf(out, "%d of %s replayed\n", replayed, count(len(letters), "letter"))
 	if len(errs) > 0 {
-		return fmt.Errorf("%d letters were not replayed: %w", len(letters)-replayed, errors.Join(errs...))
+		return fmt.Errorf("not replayed: %s: %w", count(len(letters)-replayed, "letter"), errors.Join(errs...))
 	}
 	return nil
 }

@@ -184,6 +184,14 @@ func countEvents(data []byte) int {
 	return len(request.Events)
 }
 
+// count writes "1 event", "2 events".
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
 func (p *publisher) report(out io.Writer, took time.Duration) error {
 	var err error
 	if p.flags.asJSON {
@@ -192,14 +200,14 @@ func (p *publisher) report(out io.Writer, took time.Duration) error {
 			"refused": p.refused, "failed": p.failed, "seconds": took.Seconds(),
 		})
 	} else {
-		_, err = fmt.Fprintf(out, "%d events in %d messages published to %s in %s; %d refused, %d failed\n",
-			p.events, p.published, p.subject, took.Round(time.Millisecond), p.refused, p.failed)
+		_, err = fmt.Fprintf(out, "%s in %s published to %s in %s; %d refused, %d failed\n",
+			count(p.events, "event"), count(p.published, "message"), p.subject, took.Round(time.Millisecond), p.refused, p.failed)
 	}
 	switch {
 	case err != nil:
 		return err
 	case p.failed > 0:
-		return fmt.Errorf("%d messages were not published", p.failed)
+		return fmt.Errorf("not published: %s", count(p.failed, "message"))
 	case p.refused > 0:
 		return errPartial
 	default:

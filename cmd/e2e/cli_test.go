@@ -113,8 +113,8 @@ func TestDeadLettersFromTheShell(t *testing.T) {
 	w.stop()
 	r.config.Assets.WhatsAppAccounts = map[string]dispatcher.Asset{"102290129340398": {Dataset: datasetID(1)}}
 	r.start()
-	require.Contains(t, r.must("dlq", "replay", "--reason", "no_dataset", "--dry-run"), "1 letters would be replayed")
-	require.Contains(t, r.must("dlq", "replay", "--reason", "no_dataset"), "1 of 1 letters replayed")
+	require.Contains(t, r.must("dlq", "replay", "--reason", "no_dataset", "--dry-run"), "1 letter would be replayed")
+	require.Contains(t, r.must("dlq", "replay", "--reason", "no_dataset"), "1 of 1 letter replayed")
 	r.await("it is accepted", func() bool { return r.Ledger().Totals(datasetID(1)).Events == 1 })
 	require.Equal(t, 2, r.size("CAPI_DLQ"), "a replayed letter is deleted")
 }
@@ -130,7 +130,7 @@ func TestReplayingCannotSendTwice(t *testing.T) {
 	r.await("it is refused", func() bool { return r.size("CAPI_DLQ") == 1 })
 	r.publishAll([]jetstreamMessage{{"capi.events." + datasetID(0), event("a", "corrected")}})
 	r.await("a corrected copy is accepted", func() bool { return len(r.Ledger().Counts()) == 1 })
-	require.Contains(t, r.must("dlq", "replay", "1", "--keep"), "1 of 1 letters replayed")
+	require.Contains(t, r.must("dlq", "replay", "1", "--keep"), "1 of 1 letter replayed")
 	r.await("the replayed event is a duplicate", func() bool { return w.metrics()[`capi_events_settled_total{outcome="duplicate"}`] == 1 })
 	r.awaitQuiet()
 	require.Equal(t, 1, r.size("CAPI_DLQ"), "it was kept, and made no new one")
