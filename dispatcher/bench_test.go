@@ -238,17 +238,7 @@ func (b *bench) awaitAccepted(n int) {
 func (b *bench) awaitQuiet() {
 	b.t.Helper()
 	b.await("nothing is left to do", func() bool {
-		for _, stream := range []string{"CAPI", "CAPI_PARKED"} {
-			consumer, err := b.js.Consumer(b.t.Context(), stream, "capi-dispatcher")
-			if err != nil {
-				return false
-			}
-			info := consumer.CachedInfo()
-			if info.NumPending > 0 || info.NumAckPending > 0 {
-				return false
-			}
-		}
-		return b.streamSize("CAPI_PARKED") == 0
+		return natstest.Done(b.t.Context(), b.js, "CAPI", "capi-dispatcher") && b.streamSize("CAPI_PARKED") == 0
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe/dedupetest"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
@@ -186,10 +187,7 @@ func TestAFullParkedStreamLosesNothing(t *testing.T) {
 	b.awaitAccepted(10)
 	_, again := b.Ledger().Distinct()
 	require.Zero(t, again)
-	b.await("everything is acknowledged", func() bool {
-		consumer, err := b.js.Consumer(t.Context(), "CAPI", "capi-dispatcher")
-		return err == nil && consumer.CachedInfo().NumAckPending == 0 && consumer.CachedInfo().NumPending == 0
-	})
+	b.await("everything is acknowledged", func() bool { return natstest.Done(t.Context(), b.js, "CAPI", "capi-dispatcher") })
 }
 
 func TestADeletedConsumerIsMadeAnew(t *testing.T) {

@@ -222,6 +222,16 @@ func (w *worker) kill() {
 	<-w.ended
 }
 
+// freeze stops the process where it stands, until it gets SIGCONT.
+func (w *worker) freeze() {
+	w.t.Helper()
+	require.NoError(w.t, w.cmd.Process.Signal(syscall.SIGSTOP))
+	require.Eventually(w.t, func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", w.cmd.Process.Pid))
+		return err == nil && bytes.Contains(stat, []byte(") T "))
+	}, 10*time.Second, time.Millisecond, "the worker stands still")
+}
+
 // stop tells the process to end, and returns how long it took. It must end
 // well.
 func (w *worker) stop() time.Duration {
@@ -288,13 +298,7 @@ func (r *rig) awaitFor(patience time.Duration, what string, condition func() boo
 func (r *rig) awaitQuiet() {
 	r.t.Helper()
 	r.awaitFor(3*time.Minute, "nothing is left to do", func() bool {
-		for _, name := range []string{"CAPI", "CAPI_PARKED"} {
-			consumer, err := r.js.Consumer(r.t.Context(), name, "capi-dispatcher")
-			if err != nil || consumer.CachedInfo().NumPending > 0 || consumer.CachedInfo().NumAckPending > 0 {
-				return false
-			}
-		}
-		return r.size("CAPI_PARKED") == 0
+		return natstest.Done(r.t.Context(), r.js, "CAPI", "capi-dispatcher") && r.size("CAPI_PARKED") == 0
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/capi-dispatcher/capi-dispatcher/config"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
@@ -59,7 +60,9 @@ func TestMetasOwnSamples(t *testing.T) {
 // poison.
 func TestTheBooksBalance(t *testing.T) {
 	t.Parallel()
-	r := setup(t)
+	// So long that nothing is delivered again, however slow the machine is:
+	// the books are to be exact.
+	r := setup(t, func(cfg *config.Config) { cfg.NATS.AckWait = time.Minute })
 	const datasets, n = 20, 20_000
 	r.addDatasets(datasets)
 	w := r.start()

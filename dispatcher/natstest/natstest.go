@@ -2,6 +2,7 @@
 package natstest
 
 import (
+	"context"
 	"net"
 	"testing"
 	"time"
@@ -76,4 +77,20 @@ func (s *Server) JetStream(options ...nats.Option) jetstream.JetStream {
 	js, err := jetstream.New(conn)
 	require.NoError(s.t, err)
 	return js
+}
+
+// Done tells that a consumer of a whole stream has acknowledged every message
+// in it. The numbers of pending messages would not do: for a moment after a
+// publish has been acknowledged, the consumer does not know of the message.
+func Done(ctx context.Context, js jetstream.JetStream, stream, consumer string) bool {
+	s, err := js.Stream(ctx, stream)
+	if err != nil {
+		return false
+	}
+	c, err := s.Consumer(ctx, consumer)
+	if err != nil {
+		return false
+	}
+	info := c.CachedInfo()
+	return info.NumAckPending == 0 && info.NumPending == 0 && info.AckFloor.Stream >= s.CachedInfo().State.LastSeq
 }

@@ -1,0 +1,36 @@
+package event
+
+// Rules say how events are checked, where that is a matter of choice.
+type Rules struct {
+	// HashPersonalData normalises and hashes personal data that arrives in
+	// the clear, and keeps what cannot be hashed out of everything that is
+	// written. If false, it passes through as it is.
+	HashPersonalData bool `yaml:"hash_personal_data"`
+	// MessagingEvents are the event names that business messaging knows.
+	MessagingEvents []string `yaml:"messaging_events"`
+	// MessagingExtras says what to do with members that Meta refuses on
+	// business messaging events.
+	MessagingExtras Extras `yaml:"messaging_extras"`
+}
+
+// Extras is what to do with members that must not be there.
+type Extras string
+
+// What to do with members that must not be there.
+const (
+	Remove Extras = "remove"
+	Refuse Extras = "refuse"
+)
+
+// DefaultRules returns the rules of Meta's documents (2026), with members that
+// must not be there removed.
+func DefaultRules() Rules {
+	return Rules{
+		MessagingEvents: []string{
+			"Purchase", "LeadSubmitted", "InitiateCheckout", "AddToCart", "ViewContent",
+			"OrderCreated", "OrderShipped", "OrderDelivered", "OrderCanceled", "OrderReturned",
+			"CartAbandoned", "QualifiedLead", "RatingProvided", "ReviewProvided",
+		},
+		MessagingExtras: Remove,
+	}
+}

@@ -1,0 +1,45 @@
+package event
+
+// slot is a place where the parser keeps a member of the event, for rules that
+// look at several of them.
+type slot uint8
+
+const (
+	nowhere slot = iota // for members that nothing else looks at
+	slotName
+	slotID
+	slotTime
+	slotSource
+	slotChannel
+	slotURL
+	slotUser
+	slotCustom
+	slotApp
+	slotExtinfo
+	slotOptions
+	slotOptionsCountry
+	slotOptionsState
+	slotIP
+	slotUserAgent
+	slotFBC
+	slotFBP
+	slotCountry
+	slotPage
+	slotPageUser
+	slotWhatsApp
+	slotClick
+	slotInstagram
+	slotInstagramBusiness
+	slotInstagramUser
+	slotValue
+	slotCurrency
+	slots // how many there are
+)
+
+// kept is where a member stands in the message.
+type kept struct {
+	name, value, end int64 // where its name and its value begin, and where it ends
+	null             bool  // it is there, and as good as absent
+	there            bool  // it is there, and not null
+	sound            bool  // it is what it should be
+}
