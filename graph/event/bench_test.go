@@ -18,7 +18,7 @@ func BenchmarkDecode(b *testing.B) {
 		"malformed end": messenger + "}",
 	} {
 		b.Run(name, func(b *testing.B) {
-			var d event.Decoder
+			d := event.NewDecoder(event.DefaultRules())
 			raw := []byte(body)
 			b.SetBytes(int64(len(raw)))
 			b.ReportAllocs()

@@ -20,11 +20,14 @@ func (e *FaultError) Error() string {
 	return "unusable message: " + e.Faults[0].Pointer + ": " + e.Faults[0].Message
 }
 
-// Decoder reads messages. It keeps its buffers from one call to the next and
-// must not be used from two goroutines at once. The zero value is ready.
+// Decoder reads messages and checks their events. It keeps its buffers from one
+// call to the next and must not be used from two goroutines at once.
 type Decoder struct {
+	rules  Rules
+	schema schema
 	reader bytes.Buffer
 	json   jsontext.Decoder
+	parser parser
 
 	body    []byte
 	members []member // top-level members of the message being read
@@ -34,8 +37,11 @@ type Decoder struct {
 // member is one member of the outermost object: its raw name and raw value.
 type member struct{ name, value []byte }
 
+// NewDecoder returns a decoder that checks events by these rules.
+func NewDecoder(rules Rules) *Decoder { return &Decoder{rules: rules, schema: eventSchema()} }
+
 // Decode reads a message: a request body if its object has a "data" array,
-// else one event. What it returns aliases body.
+// else one event. What it returns aliases body, which is left as it is.
 //
 // The error wraps [ErrMalformed], or is a [*FaultError] when the JSON is sound
 // but holds no events that could be told apart. Faults of a single event are
@@ -72,28 +78,29 @@ func (d *Decoder) reset(body []byte) {
 // message reads the outermost object, both ways at once, because only a
 // "data" array tells a request body from an event, and it may come last.
 func (d *Decoder) message(single *Event) (isBody bool, err error) {
-	p := parser{Decoder: d, event: single}
+	p := &d.parser
+	p.begin(d, single)
 	start := d.nextValue()
-	err = d.object(func(name []byte) error {
+	err = d.object(func(name []byte, at int64) error {
 		from := d.nextValue()
 		if string(name) == "data" && d.json.PeekKind() == '[' {
 			isBody = true
 			return d.dataArray()
 		}
-		if err := p.eventMember(name); err != nil {
+		if !isBody {
+			if err := p.eventMember(name, at); err != nil {
+				return err
+			}
+		} else if err := d.skip(); err != nil {
 			return err
 		}
 		d.members = append(d.members, member{name: name, value: d.body[from:d.json.InputOffset()]})
 		return nil
 	})
-	if err != nil {
-		return false, err
+	if err == nil && !isBody {
+		p.finish(start, d.json.InputOffset())
 	}
-	single.Raw = d.body[start:d.json.InputOffset()]
-	if !isBody {
-		p.validate()
-	}
-	return isBody, nil
+	return isBody, err
 }
 
 // dataArray reads the events of a request body.
@@ -116,26 +123,27 @@ func (d *Decoder) dataArray() error {
 
 // element reads one event of a request body.
 func (d *Decoder) element(event *Event) error {
-	p := parser{Decoder: d, event: event}
+	p := &d.parser
+	p.begin(d, event)
 	start := d.nextValue()
 	if d.json.PeekKind() != '{' {
 		if err := d.skip(); err != nil {
 			return err
 		}
-		p.fault("", WrongType, "an event is a JSON object")
-	} else if err := d.object(p.eventMember); err != nil {
+		p.refuse(start, d.json.InputOffset())
+		return nil
+	}
+	if err := d.object(p.eventMember); err != nil {
 		return err
 	}
-	event.Raw = d.body[start:d.json.InputOffset()]
-	if len(event.Faults) == 0 || event.Faults[0].Pointer != "" {
-		p.validate()
-	}
+	p.finish(start, d.json.InputOffset())
 	return nil
 }
 
 // object reads the object that comes next. visit gets each member's name,
-// unquoted, and must read the member's value.
-func (d *Decoder) object(visit func(name []byte) error) error {
+// unquoted, and where it begins, quotes and all; it must read the member's
+// value.
+func (d *Decoder) object(visit func(name []byte, at int64) error) error {
 	if _, err := d.json.ReadToken(); err != nil {
 		return malformed(err)
 	}
@@ -144,7 +152,7 @@ func (d *Decoder) object(visit func(name []byte) error) error {
 		if err != nil {
 			return malformed(err)
 		}
-		if err := visit(unquote(quoted)); err != nil {
+		if err := visit(unquote(quoted), d.json.InputOffset()-int64(len(quoted))); err != nil {
 			return err
 		}
 	}

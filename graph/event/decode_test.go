@@ -16,13 +16,13 @@ const (
 		`"custom_data":{"currency":"USD","value":123.10},"x_unknown":{"deep":[1e400,"\u00e9"]}}`
 	whatsApp = `{"event_name":"LeadSubmitted","event_time":1675999999,"action_source":"business_messaging",` +
 		`"messaging_channel":"whatsapp","user_data":{"whatsapp_business_account_id":"102","ctwa_clid":"ARAkLk"}}`
-	instagram = `{"event_name":"Purchase","event_time":1675999999,"action_source":"business_messaging",` +
+	instagram = `{"event_name":"LeadSubmitted","event_time":1675999999,"action_source":"business_messaging",` +
 		`"messaging_channel":"instagram","user_data":{"instagram_business_account_id":17,"ig_sid":1}}`
 )
 
 func TestDecodeSingleEvent(t *testing.T) {
 	t.Parallel()
-	var d event.Decoder
+	d := event.NewDecoder(event.DefaultRules())
 	got, err := d.Decode([]byte("  " + messenger + "\n"))
 	require.NoError(t, err)
 	require.Zero(t, got.Envelope)
@@ -42,7 +42,7 @@ func TestDecodeRequestBody(t *testing.T) {
 	t.Parallel()
 	body := `{"partner_agent":"acme", "data" : [ ` + messenger + ` ,` + whatsApp + "\n," + instagram + `],` +
 		`"test_event_code":"TEST1","upload_tag":"spring \u2713","trace": 12345678901234567890,"access_token":"SECRET","namespace_id":null}`
-	var d event.Decoder
+	d := event.NewDecoder(event.DefaultRules())
 	got, err := d.Decode([]byte(body))
 	require.NoError(t, err)
 	require.Equal(t, event.Envelope{
@@ -50,7 +50,7 @@ func TestDecodeRequestBody(t *testing.T) {
 		Extra: `{"upload_tag":"spring \u2713","trace":12345678901234567890,"namespace_id":null}`,
 	}, got.Envelope)
 	require.Len(t, got.Events, 3)
-	for i, want := range []string{messenger, whatsApp, instagram} {
+	for i, want := range []string{messenger, whatsApp, strings.Replace(instagram, "instagram_business_account_id", "ig_account_id", 1)} {
 		require.Equal(t, want, string(got.Events[i].Raw))
 		require.Empty(t, got.Events[i].Faults)
 	}
@@ -60,7 +60,7 @@ func TestDecodeRequestBody(t *testing.T) {
 
 func TestDecoderIsReusable(t *testing.T) {
 	t.Parallel()
-	var d event.Decoder
+	d := event.NewDecoder(event.DefaultRules())
 	first, err := d.Decode([]byte(`{"data":[` + messenger + `],"partner_agent":"a"}`))
 	require.NoError(t, err)
 	_, err = d.Decode([]byte(`{`))
@@ -94,7 +94,7 @@ func TestDecodeMalformed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var d event.Decoder
+			d := event.NewDecoder(event.DefaultRules())
 			_, err := d.Decode([]byte(body))
 			require.ErrorIs(t, err, event.ErrMalformed)
 		})
@@ -115,7 +115,7 @@ func TestDecodeUnusableMessage(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var d event.Decoder
+			d := event.NewDecoder(event.DefaultRules())
 			_, err := d.Decode([]byte(tc.body))
 			var faults *event.FaultError
 			require.ErrorAs(t, err, &faults)
@@ -128,7 +128,7 @@ func TestDecodeUnusableMessage(t *testing.T) {
 
 func TestThousandEventsAreFine(t *testing.T) {
 	t.Parallel()
-	var d event.Decoder
+	d := event.NewDecoder(event.DefaultRules())
 	got, err := d.Decode([]byte(`{"data":[` + whatsApp + strings.Repeat(","+whatsApp, event.MaxEvents-1) + `]}`))
 	require.NoError(t, err)
 	require.Len(t, got.Events, event.MaxEvents)
@@ -155,7 +155,7 @@ func TestEnvelopeRoundTrip(t *testing.T) {
 func TestContentKey(t *testing.T) {
 	t.Parallel()
 	key := func(body string) string {
-		var d event.Decoder
+		d := event.NewDecoder(event.DefaultRules())
 		got, err := d.Decode([]byte(body))
 		require.NoError(t, err)
 		before := string(got.Events[0].Raw)

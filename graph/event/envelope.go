@@ -116,7 +116,7 @@ func ParseEnvelope(line string) (Envelope, error) {
 	if d.json.PeekKind() != '{' {
 		return Envelope{}, oneFault("", WrongType, "an envelope is a JSON object")
 	}
-	err := d.object(func(name []byte) error {
+	err := d.object(func(name []byte, _ int64) error {
 		from := d.nextValue()
 		if err := d.skip(); err != nil {
 			return err

@@ -13,7 +13,9 @@ const MaxEvents = 1000
 
 // Event is one server event.
 type Event struct {
-	// Raw is the event's JSON object, byte for byte as it arrived.
+	// Raw is the event's JSON object: byte for byte as it arrived, but for
+	// what a rule changes (personal data hashed, members removed or
+	// renamed; see [Rules] and docs/events.md).
 	Raw []byte
 	// Name is event_name.
 	Name string
@@ -27,6 +29,9 @@ type Event struct {
 	Channel Channel
 	// Assets are the accounts the event names.
 	Assets Assets
+	// Removed are JSON pointers to members that were taken out, because Meta
+	// would refuse them (see [Rules.MessagingExtras]).
+	Removed []string
 	// Faults is everything that Meta would refuse about the event whatever
 	// the time of day. An event with faults must not enter a batch.
 	Faults []Fault

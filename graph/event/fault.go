@@ -8,14 +8,19 @@ type Code string
 
 // The codes of the faults that this package finds.
 const (
-	Missing       Code = "missing"         // a required member is absent
-	Empty         Code = "empty"           // a required member is there but empty
-	WrongType     Code = "wrong_type"      // another JSON type was expected
-	UnknownValue  Code = "unknown_value"   // the value is not in a closed list
-	TooOld        Code = "too_old"         // Meta no longer accepts the event
-	InFuture      Code = "in_future"       // event_time has not come yet
-	NotSeconds    Code = "not_seconds"     // event_time looks like milliseconds
-	TooManyEvents Code = "too_many_events" // a request body holds over MaxEvents
+	Missing         Code = "missing"          // a required member is absent
+	Empty           Code = "empty"            // a required member is there but empty
+	WrongType       Code = "wrong_type"       // another JSON type was expected
+	WrongLength     Code = "wrong_length"     // a list has too few or too many elements
+	BadFormat       Code = "bad_format"       // the value does not look like one of its kind
+	UnknownValue    Code = "unknown_value"    // the value is not in a closed list
+	NotAllowed      Code = "not_allowed"      // the member must not be there
+	Insufficient    Code = "insufficient"     // too little is known of the customer
+	NotNormalizable Code = "not_normalizable" // personal data that cannot be hashed
+	TooOld          Code = "too_old"          // Meta no longer accepts the event
+	InFuture        Code = "in_future"        // event_time has not come yet
+	NotSeconds      Code = "not_seconds"      // event_time looks like milliseconds
+	TooManyEvents   Code = "too_many_events"  // a request body holds over MaxEvents
 )
 
 // Fault is one reason why Meta would refuse an event.
@@ -24,6 +29,9 @@ type Fault struct {
 	Pointer string `json:"pointer"`
 	// Code names the kind of fault.
 	Code Code `json:"code"`
+	// Subcode is the error_subcode, of Graph's code 100, that Meta would
+	// have answered with; 0 where nobody knows.
+	Subcode int `json:"subcode,omitempty"`
 	// Message says to a person what is wrong and what was expected. It
 	// never quotes personal data.
 	Message string `json:"message"`

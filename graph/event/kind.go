@@ -126,20 +126,3 @@ func currency(value jsontext.Value) (Code, string) {
 		return UnknownValue, should
 	}
 }
-
-// eventTime is seconds since 1970, as a JSON number.
-func eventTime(value jsontext.Value) (Code, string) {
-	const mostDigits = 18 // that an int64 holds in any case
-	switch digits := value; {
-	case !isDigits(digits) || len(digits) > mostDigits:
-		return WrongType, "a whole number of seconds since 1970, not in quotes"
-	case len(digits) >= millisecondDigits:
-		return NotSeconds, "in seconds; this looks like milliseconds or finer"
-	default:
-		return "", ""
-	}
-}
-
-// millisecondDigits is how many digits a number has, as seconds, from the year
-// 5138 on, while as milliseconds it is 1973.
-const millisecondDigits = len("100000000000")

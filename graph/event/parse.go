@@ -1,174 +1,189 @@
 package event
 
 import (
-	"bytes"
+	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// parser reads one event and remembers what it has seen of it.
+// parser reads one event, judges each member it knows, and keeps where those
+// stand that the rules in validate.go look at.
 type parser struct {
 	*Decoder
 
-	event *Event
-	seen  seen
-	user  userData
+	event    *Event
+	path     []step // from the event to what is being read
+	kept     [slots]kept
+	people   []personalValue
+	informed information
+	edits    []edit
 }
 
-// seen marks required members that were there, faulty or not, so that a
-// faulty one is not called missing as well.
-type seen struct{ name, time, userData, actionSource, channel bool }
+// step is one step of a JSON pointer: a member's name, or an index if there is
+// none.
+type step struct {
+	name  string
+	index int
+}
 
-// userData holds what a business messaging event needs of user_data. A has
-// flag is set for a member that is there, faulty or not.
-type userData struct {
-	pageID, pageScopedUserID   string
-	whatsAppID, ctwaClid       string
-	igAccountID, igBusinessID  string
-	igScopedID                 string
-	hasPageID, hasPageScoped   bool
-	hasWhatsAppID, hasCtwaClid bool
-	hasIGAccount, hasIGScoped  bool
+// begin makes the parser ready for another event. What it keeps from one event
+// to the next is room.
+func (p *parser) begin(d *Decoder, e *Event) {
+	*p = parser{Decoder: d, event: e, path: p.path[:0], people: p.people[:0], edits: p.edits[:0]}
 }
 
 // eventMember reads one member of the event.
-func (p *parser) eventMember(name []byte) error {
-	if p.json.PeekKind() == 'n' { // null is as good as absent
-		return p.skip()
-	}
-	switch string(name) {
-	case "event_name":
-		return p.text("/event_name", &p.event.Name, &p.seen.name)
-	case "event_id":
-		return p.id("/event_id", &p.event.ID, new(bool))
-	case "event_time":
-		p.seen.time = true
-		return p.eventTime()
-	case "action_source":
-		return p.text("/action_source", (*string)(&p.event.ActionSource), &p.seen.actionSource)
-	case "messaging_channel":
-		return p.text("/messaging_channel", (*string)(&p.event.Channel), &p.seen.channel)
-	case "user_data":
-		p.seen.userData = true
-		return p.userDataObject()
-	default:
-		return p.skip()
-	}
+func (p *parser) eventMember(name []byte, at int64) error {
+	return p.member(p.schema, name, at)
 }
 
-func (p *parser) userDataObject() error {
-	if p.json.PeekKind() != '{' {
-		p.fault("/user_data", WrongType, "user_data is an object")
+// member reads one member of an object of which the schema is known.
+func (p *parser) member(known schema, name []byte, at int64) error {
+	f := known[string(name)]
+	if f == nil {
 		return p.skip()
 	}
-	return p.object(p.userMember)
+	k := kept{name: at, nameEnd: p.json.InputOffset(), value: p.nextValue(), null: p.json.PeekKind() == 'n'}
+	before := len(p.event.Faults)
+	p.path = append(p.path, step{name: f.name})
+	var err error
+	if k.null {
+		err = p.skip()
+	} else {
+		err = p.value(f)
+	}
+	p.path = p.path[:len(p.path)-1]
+	k.end, k.there = p.json.InputOffset(), !k.null
+	k.sound = k.there && len(p.event.Faults) == before
+	p.kept[f.slot] = k
+	return err
 }
 
-// userMember reads one member of user_data.
-func (p *parser) userMember(name []byte) error {
-	if p.json.PeekKind() == 'n' {
-		return p.skip()
-	}
-	u := &p.user
-	switch string(name) {
-	case "page_id":
-		return p.id("/user_data/page_id", &u.pageID, &u.hasPageID)
-	case "page_scoped_user_id":
-		return p.id("/user_data/page_scoped_user_id", &u.pageScopedUserID, &u.hasPageScoped)
-	case "whatsapp_business_account_id":
-		return p.id("/user_data/whatsapp_business_account_id", &u.whatsAppID, &u.hasWhatsAppID)
-	case "ctwa_clid":
-		return p.text("/user_data/ctwa_clid", &u.ctwaClid, &u.hasCtwaClid)
-	case "ig_account_id":
-		return p.id("/user_data/ig_account_id", &u.igAccountID, &u.hasIGAccount)
-	case "instagram_business_account_id":
-		return p.id("/user_data/instagram_business_account_id", &u.igBusinessID, &u.hasIGAccount)
-	case "ig_sid":
-		return p.id("/user_data/ig_sid", &u.igScopedID, &u.hasIGScoped)
-	default:
-		return p.skip()
-	}
-}
-
-// text reads a string that may not be empty.
-func (p *parser) text(pointer string, into *string, seen *bool) error {
-	*seen = true
-	if p.json.PeekKind() != '"' {
-		p.fault(pointer, WrongType, lastToken(pointer)+" is a string")
-		return p.skip()
-	}
-	quoted, err := p.json.ReadValue()
-	if err != nil {
-		return malformed(err)
-	}
-	*into = string(unquote(quoted))
-	if *into == "" {
-		p.fault(pointer, Empty, lastToken(pointer)+" is empty")
-	}
-	return nil
-}
-
-// id reads an identifier: a string, or an integer kept digit by digit.
-func (p *parser) id(pointer string, into *string, seen *bool) error {
-	if p.json.PeekKind() != '0' {
-		return p.text(pointer, into, seen)
-	}
-	*seen = true
-	number, err := p.json.ReadValue()
-	if err != nil {
-		return malformed(err)
-	}
-	if !isDigits(number) {
-		p.fault(pointer, WrongType, lastToken(pointer)+" is a string or a whole number")
-		return nil
-	}
-	*into = string(number)
-	return nil
-}
-
-// eventTime reads event_time: whole seconds since 1970, as a JSON number.
-func (p *parser) eventTime() error {
-	const pointer = "/event_time"
-	if p.json.PeekKind() != '0' {
-		p.fault(pointer, WrongType, "event_time is a whole number of seconds since 1970, not in quotes")
-		return p.skip()
-	}
-	number, err := p.json.ReadValue()
-	if err != nil {
-		return malformed(err)
-	}
-	seconds, err := strconv.ParseInt(string(number), 10, 64)
+// value reads a value and says what is wrong with it.
+func (p *parser) value(f *field) error {
 	switch {
-	case err != nil || !isDigits(number):
-		p.fault(pointer, WrongType, "event_time is a whole number of seconds since 1970")
-	case seconds >= firstMilliseconds:
-		p.fault(pointer, NotSeconds, "event_time is in seconds; this looks like milliseconds or finer")
+	case f.read != nil:
+		return f.read(p, f)
+	case f.members != nil:
+		return p.members(f)
+	case f.elements != nil:
+		_, err := p.elements(f, func(int) *field { return f.elements })
+		return err
 	default:
-		p.event.Time = time.Unix(seconds, 0)
+		return p.scalar(f.kind, f.subcode)
+	}
+}
+
+func (p *parser) scalar(k kind, subcode int) error {
+	value, err := p.json.ReadValue()
+	if err != nil {
+		return malformed(err)
+	}
+	if code, should := k(value); code != "" {
+		p.fault(code, subcode, "is "+should)
 	}
 	return nil
 }
 
-// firstMilliseconds is where a number of seconds would lie past the year
-// 5138, while as milliseconds it is 1973.
-const firstMilliseconds = 100_000_000_000
-
-func (p *parser) fault(pointer string, code Code, message string) {
-	p.event.Faults = append(p.event.Faults, Fault{Pointer: pointer, Code: code, Message: message})
+func (p *parser) members(f *field) error {
+	if p.json.PeekKind() != '{' {
+		p.fault(WrongType, f.subcode, "is an object")
+		return p.skip()
+	}
+	return p.object(func(name []byte, at int64) error {
+		from := p.nextValue()
+		err := p.member(f.members, name, at)
+		if err == nil && f.slot == slotUser {
+			p.inform(name, p.body[from:p.json.InputOffset()])
+		}
+		return err
+	})
 }
 
-func isDigits(text jsontext.Value) bool {
-	for _, c := range text {
-		if c < '0' || c > '9' {
-			return false
+// elements reads a list, and tells how long it is, or -1 if it is none. Which
+// field an element is may depend on its place.
+func (p *parser) elements(f *field, at func(index int) *field) (length int, err error) {
+	if p.json.PeekKind() != '[' {
+		p.fault(WrongType, f.subcode, "is a list")
+		return -1, p.skip()
+	}
+	if _, err := p.json.ReadToken(); err != nil {
+		return 0, malformed(err)
+	}
+	for ; p.json.PeekKind() != ']'; length++ {
+		p.path = append(p.path, step{index: length})
+		err := p.value(at(length))
+		p.path = p.path[:len(p.path)-1]
+		if err != nil {
+			return length, err
 		}
 	}
-	return len(text) > 0
+	_, err = p.json.ReadToken()
+	return length, malformed(err)
 }
 
-// lastToken returns the member that a JSON pointer ends in.
-func lastToken(pointer string) string {
-	return pointer[bytes.LastIndexByte([]byte(pointer), '/')+1:]
+// millisecondDigits is how many digits a number has, as seconds, from the year
+// 5138 on, while as milliseconds it is 1973.
+const millisecondDigits = len("100000000000")
+
+// eventTime reads whole seconds since 1970, as a JSON number.
+func (p *parser) eventTime(*field) error {
+	const mostDigits = 18 // that an int64 holds in any case
+	digits, err := p.json.ReadValue()
+	switch {
+	case err != nil:
+		return malformed(err)
+	case !isDigits(digits) || len(digits) > mostDigits:
+		p.fault(WrongType, 0, "is a whole number of seconds since 1970, not in quotes")
+	case len(digits) >= millisecondDigits:
+		p.fault(NotSeconds, 2804004, "is in seconds; this looks like milliseconds or finer")
+	}
+	return nil
+}
+
+// anything reads a value that is judged later, or never.
+func (p *parser) anything(*field) error { return p.skip() }
+
+// fault says what is wrong with what is being read.
+func (p *parser) fault(code Code, subcode int, sentence string) {
+	last := len(p.path) - 1
+	name := p.path[last].name
+	if name == "" {
+		name = fmt.Sprintf("%s[%d]", p.path[last-1].name, p.path[last].index)
+	}
+	p.faultAt(pointerTo(p.path), code, subcode, name+" "+sentence)
+}
+
+func (p *parser) faultAt(pointer string, code Code, subcode int, message string) {
+	p.event.Faults = append(p.event.Faults, Fault{Pointer: pointer, Code: code, Subcode: subcode, Message: message})
+}
+
+// pointerTo renders a JSON pointer. The names come from the schema and hold
+// nothing that would need an escape.
+func pointerTo(path []step) string {
+	var pointer []byte
+	for _, s := range path {
+		pointer = append(pointer, '/')
+		if s.name != "" {
+			pointer = append(pointer, s.name...)
+		} else {
+			pointer = strconv.AppendInt(pointer, int64(s.index), 10)
+		}
+	}
+	return string(pointer)
+}
+
+// text returns the text of a kept string, or a kept number as it is spelled;
+// "" if it is not there, or not what it should be.
+func (p *parser) text(at slot) string {
+	if !p.kept[at].sound {
+		return ""
+	}
+	return string(inner(p.raw(at)))
+}
+
+// raw returns a kept value as it is spelled.
+func (p *parser) raw(at slot) jsontext.Value {
+	return p.body[p.kept[at].value:p.kept[at].end]
 }

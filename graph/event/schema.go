@@ -1,6 +1,8 @@
 package event
 
 import (
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event/customer"
 )
 
@@ -58,7 +60,7 @@ func newKinds() kinds {
 		whole:         of("a whole number", isWhole),
 		wholeText:     of("a whole number", isWholeText),
 		number:        of("a number", isNumber),
-		textOrBoolean: of("a string, true or false", func(v []byte) bool { return isText(v) || isBoolean(v) }),
+		textOrBoolean: of("a string, true or false", func(v jsontext.Value) bool { return isText(v) || isBoolean(v) }),
 	}
 }
 
@@ -69,7 +71,7 @@ func eventSchema() schema {
 	return newSchema([]*field{
 		{name: "event_name", slot: slotName, kind: k.text},
 		{name: "event_id", slot: slotID, kind: k.id},
-		{name: "event_time", slot: slotTime, kind: eventTime},
+		{name: "event_time", slot: slotTime, read: (*parser).eventTime},
 		{name: "action_source", slot: slotSource, kind: oneOf(ActionSources()...)},
 		{name: "messaging_channel", slot: slotChannel, read: (*parser).anything},
 		{name: "event_source_url", slot: slotURL, kind: k.text},

@@ -38,8 +38,9 @@ const (
 
 // kept is where a member stands in the message.
 type kept struct {
-	name, value, end int64 // where its name and its value begin, and where it ends
-	null             bool  // it is there, and as good as absent
-	there            bool  // it is there, and not null
-	sound            bool  // it is what it should be
+	name, nameEnd int64 // where its name begins and ends
+	value, end    int64 // where its value begins and ends
+	null          bool  // it is there, and as good as absent
+	there         bool  // it is there, and not null
+	sound         bool  // it is what it should be
 }

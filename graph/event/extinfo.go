@@ -1,0 +1,56 @@
+package event
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// extinfoSlots is how many values extinfo has; those that are not known are
+// empty strings. Source: Meta, app data parameters (2026).
+const extinfoSlots = 16
+
+// extinfoReader reads extinfo, whose values are told apart by their place.
+func extinfoReader(k kinds) func(*parser, *field) error {
+	text := &field{kind: k.text}
+	whole := &field{kind: func(value jsontext.Value) (Code, string) {
+		if string(value) == `""` {
+			return "", ""
+		}
+		return k.wholeText(value)
+	}}
+	known := map[int]*field{
+		0:  {kind: oneOf("a2", "i2")},
+		2:  {kind: of("a string or a whole number", func(v jsontext.Value) bool { return isText(v) || isWhole(v) })},
+		4:  {kind: osVersion, subcode: 2804043},
+		9:  whole,
+		10: whole,
+		12: whole,
+		13: whole,
+		14: whole,
+	}
+	return func(p *parser, f *field) error {
+		length, err := p.elements(f, func(index int) *field {
+			if f := known[index]; f != nil {
+				return f
+			}
+			return text
+		})
+		if length >= 0 && length != extinfoSlots {
+			p.fault(WrongLength, 0, fmt.Sprintf("has %d values, not %d; those that are not known are empty strings", length, extinfoSlots))
+		}
+		return err
+	}
+}
+
+func osVersion(value jsontext.Value) (Code, string) {
+	switch {
+	case !isText(value):
+		return WrongType, "a string"
+	case strings.TrimSpace(string(inner(value))) == "":
+		return Empty, "the version of the operating system, and may not be empty"
+	default:
+		return "", ""
+	}
+}

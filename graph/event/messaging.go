@@ -1,0 +1,123 @@
+package event
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/agext/levenshtein"
+)
+
+// validateMessaging checks what Meta wants to know of an event in a chat.
+// Source: Meta, business messaging guides, and the live API's answers as users
+// have published them, where the guides differ.
+func (p *parser) validateMessaging() {
+	if name := p.event.Name; name != "" && !slices.Contains(p.rules.MessagingEvents, name) {
+		p.faultAt("/event_name", UnknownValue, 2804066, "business messaging does not know this event_name; did you mean "+
+			likelyName(name, p.rules.MessagingEvents)+"?")
+	}
+	p.validateExtras()
+	if p.event.Name == "OrderCreated" && p.mayHold(slotCustom) {
+		p.need(slotCurrency, "/custom_data/currency", 2804081, "an OrderCreated has a currency, like USD")
+	}
+	p.validateChannel()
+	if !p.isObject(slotUser) {
+		return
+	}
+	switch p.event.Channel {
+	case Messenger:
+		p.require(slotPage, "/user_data/page_id", 2804069, "a messenger event has the page_id")
+		p.require(slotPageUser, "/user_data/page_scoped_user_id", missingField, "a messenger event has the page_scoped_user_id")
+	case WhatsApp:
+		p.validateWhatsApp()
+	case Instagram:
+		p.validateInstagram()
+	}
+}
+
+func (p *parser) validateChannel() {
+	const pointer, subcode = "/messaging_channel", 2804063
+	p.kept[slotChannel].sound = p.kept[slotChannel].there
+	if !p.kept[slotChannel].there {
+		p.faultAt(pointer, Missing, subcode, "a business_messaging event has a messaging_channel: "+joinQuoted(Channels()))
+		return
+	}
+	if code, should := oneOf(Channels()...)(p.raw(slotChannel)); code != "" {
+		p.faultAt(pointer, code, subcode, "messaging_channel is "+should)
+		return
+	}
+	p.event.Channel = Channel(p.text(slotChannel))
+}
+
+func (p *parser) validateWhatsApp() {
+	p.require(slotClick, "/user_data/ctwa_clid", 2804071, "a whatsapp event has the ctwa_clid of the click on the ad")
+	if p.text(slotPage) == "" {
+		p.require(slotWhatsApp, "/user_data/whatsapp_business_account_id", 2804116,
+			"a whatsapp event has the whatsapp_business_account_id, or the page_id")
+	}
+}
+
+// validateInstagram takes either id of the account that Meta's guides name, and
+// sends the one that the live API demands.
+func (p *parser) validateInstagram() {
+	p.require(slotInstagramUser, "/user_data/ig_sid", 2804075, "an instagram event has the ig_sid")
+	wanted, other := p.kept[slotInstagram], p.kept[slotInstagramBusiness]
+	if p.text(slotInstagramBusiness) == "" || p.text(slotInstagram) != "" {
+		p.require(slotInstagram, "/user_data/ig_account_id", 2804079,
+			"an instagram event has the ig_account_id, or the instagram_business_account_id")
+		return
+	}
+	if wanted.null || wanted.there {
+		p.remove(slotInstagram)
+	}
+	p.replace(other.name, other.nameEnd, `"ig_account_id"`)
+}
+
+// extras are the members that Meta refuses on business messaging events.
+func extras() [5]struct {
+	at      slot
+	pointer string
+} {
+	return [5]struct {
+		at      slot
+		pointer string
+	}{
+		{slotURL, "/event_source_url"},
+		{slotIP, "/user_data/client_ip_address"},
+		{slotUserAgent, "/user_data/client_user_agent"},
+		{slotFBC, "/user_data/fbc"},
+		{slotFBP, "/user_data/fbp"},
+	}
+}
+
+func (p *parser) validateExtras() {
+	for _, extra := range extras() {
+		switch {
+		case !p.kept[extra.at].there:
+		case p.rules.MessagingExtras == Refuse:
+			p.faultAt(extra.pointer, NotAllowed, 2804064, lastToken(extra.pointer)+" is not allowed on a business messaging event")
+		default:
+			p.remove(extra.at)
+			p.event.Removed = append(p.event.Removed, extra.pointer)
+			// Whatever was wrong with it goes with it.
+			p.event.Faults = slices.DeleteFunc(p.event.Faults, func(f Fault) bool { return f.Pointer == extra.pointer })
+		}
+	}
+}
+
+// likelyName guesses which event was meant. Lead is what the pixel calls it.
+func likelyName(name string, known []string) string {
+	best, least := "", 1<<30
+	for _, k := range known {
+		distance := levenshtein.Distance(strings.ToLower(name), strings.ToLower(k), nil)
+		if strings.HasPrefix(strings.ToLower(k), strings.ToLower(name)) {
+			distance = 0
+		}
+		if distance < least {
+			best, least = k, distance
+		}
+	}
+	return best
+}
+
+// lastToken returns the member that a JSON pointer ends in.
+func lastToken(pointer string) string { return pointer[strings.LastIndexByte(pointer, '/')+1:] }
