@@ -12,7 +12,9 @@
 // Its rules are read from Meta's documents and from published answers of the
 // live API, and written without a look at how this project's own client reads
 // them: one misreading should not confirm another. Requests are all or nothing,
-// events are not deduplicated, tokens are checked, and the 7-day rule holds.
+// events are not deduplicated, tokens are checked, and the 7-day rule holds. The
+// rules are those of docs/events.md, and the API always behaves like the live
+// one, where that contradicts the documents.
 //
 // Faults are scripted per dataset with [API.Script] and [API.Always]: error
 // codes, delays, connections cut before or after the events were accepted,
