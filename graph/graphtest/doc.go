@@ -1,6 +1,7 @@
 // Package graphtest is a simulated Graph API for tests and demonstrations: the
-// Conversions API's events edge with Meta's rules, answers in Meta's exact
-// shapes, faults on command, and a ledger of what was accepted, how often.
+// Conversions API's events edge with Meta's rules, the datasets of accounts,
+// answers in Meta's exact shapes, faults on command, and a ledger of what was
+// accepted, how often.
 //
 //	api := graphtest.New(graphtest.Config{})
 //	api.AddDataset("1234567890", "a-token")

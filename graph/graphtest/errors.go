@@ -3,6 +3,7 @@ package graphtest
 import (
 	"fmt"
 	"net/http"
+	"strings"
 )
 
 // The texts below are Meta's own, as users have published them.
@@ -42,10 +43,11 @@ func tooOld() *Error {
 			"Enter a timestamp that has occurred within the last 7 days.")
 }
 
-func unknownObject(id string) *Error {
+func unknownObject(method, id string) *Error {
 	return &Error{
-		Message: fmt.Sprintf("Unsupported post request. Object with ID '%s' does not exist, cannot be loaded due to missing permissions, "+
-			"or does not support this operation. Please read the Graph API documentation at https://developers.facebook.com/docs/graph-api", id),
+		Message: fmt.Sprintf("Unsupported %s request. Object with ID '%s' does not exist, cannot be loaded due to missing permissions, "+
+			"or does not support this operation. Please read the Graph API documentation at https://developers.facebook.com/docs/graph-api",
+			strings.ToLower(method), id),
 		Type: "GraphMethodException", Code: 100, Subcode: 33,
 	}
 }
