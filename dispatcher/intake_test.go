@@ -36,7 +36,7 @@ func TestTheDatasetIsFound(t *testing.T) {
 		messaging("by page", "messenger", `"page_id":11,"page_scoped_user_id":"1"`),
 		messaging("by whatsapp account", "whatsapp", `"whatsapp_business_account_id":"102","ctwa_clid":"c"`),
 		messaging("by the ad's page", "whatsapp", `"page_id":"11","whatsapp_business_account_id":"777","ctwa_clid":"c"`),
-		messaging("by instagram account", "instagram", `"instagram_business_account_id":17,"ig_sid":"1"`),
+		messaging("by instagram account", "instagram", `"ig_account_id":17,"ig_sid":"1"`),
 		body(messaging("one of two", "messenger", `"page_id":11,"page_scoped_user_id":"1"`),
 			messaging("two of two", "whatsapp", `"whatsapp_business_account_id":102,"ctwa_clid":"c"`)),
 	)

@@ -11,7 +11,8 @@ import (
 )
 
 func good(id string) string {
-	return fmt.Sprintf(`{"event_name":"Purchase","event_id":%q,"event_time":%d,"action_source":"other","user_data":{}}`, id, time.Now().Unix())
+	return fmt.Sprintf(`{"event_name":"Purchase","event_id":%q,"event_time":%d,"action_source":"other",`+
+		`"user_data":{"external_id":"7"},"custom_data":{"value":1,"currency":"EUR"}}`, id, time.Now().Unix())
 }
 
 // read lists the records of an input as "place ok" or "place error".

@@ -32,6 +32,7 @@ type API struct {
 
 	mu       sync.Mutex
 	datasets map[string]*dataset
+	assets   map[string]*Asset
 }
 
 // dataset is what the API knows of one dataset.
@@ -48,9 +49,11 @@ func New(cfg Config) *API {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	a := &API{cfg: cfg, ledger: newLedger(cfg.KeepEvents), datasets: make(map[string]*dataset)}
+	a := &API{cfg: cfg, ledger: newLedger(cfg.KeepEvents), datasets: make(map[string]*dataset), assets: make(map[string]*Asset)}
 	a.mux = http.NewServeMux()
 	a.mux.HandleFunc("POST /{version}/{dataset}/events", a.postEvents)
+	a.mux.HandleFunc("GET /{version}/{asset}/dataset", a.dataset)
+	a.mux.HandleFunc("POST /{version}/{asset}/dataset", a.dataset)
 	a.control()
 	a.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, unknownPath(r.URL.Path))
@@ -62,6 +65,7 @@ func New(cfg Config) *API {
 // of Meta's:
 //
 //	PUT    /_control/datasets/{id}          {"tokens":["…"]}: create or change a dataset
+//	PUT    /_control/assets/{id}            an [Asset]: create or change an account
 //	POST   /_control/datasets/{id}/faults   a [Fault] or an array of them: script the next requests
 //	PUT    /_control/datasets/{id}/fault    a [Fault]: for every request from now on
 //	DELETE /_control/datasets/{id}/fault    no more faults, scripted ones included
@@ -81,7 +85,7 @@ func (a *API) LinkAssets(id string, assets ...string) {
 	a.with(id, func(d *dataset) { d.assets = slices.Clone(assets) })
 }
 
-// Script makes the next requests to a dataset run into these faults, one each.
+// Script makes the next requests to a dataset, or about an account's, run into these faults, one each.
 // A zero Fault lets its request through.
 func (a *API) Script(id string, faults ...Fault) {
 	a.with(id, func(d *dataset) { d.script = append(d.script, faults...) })
@@ -135,7 +139,7 @@ func (a *API) admit(id, token string) (assets []string, refusal *Error) {
 		switch {
 		case a.cfg.AnyDataset && !d.created:
 		case !d.created:
-			refusal = unknownObject(id)
+			refusal = unknownObject(http.MethodPost, id)
 		case !slices.Contains(d.tokens, token):
 			refusal = badToken()
 		}

@@ -1,6 +1,7 @@
 package graphtest_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -105,46 +106,18 @@ func TestAcceptedInMetasShape(t *testing.T) {
 	require.Equal(t, 1, again)
 }
 
-func TestRules(t *testing.T) {
+func TestOneFaultyEventRefusesTheRequest(t *testing.T) {
 	t.Parallel()
-	now := time.Now().Unix()
-	const day = 24 * 60 * 60
 	for name, tc := range map[string]struct {
 		changes map[string]any
 		want    string // code/subcode, or "" if it is fine
 	}{
-		"sound":                     {nil, ""},
-		"no name":                   {map[string]any{"event_name": nil}, "100/2804019"},
-		"no time":                   {map[string]any{"event_time": nil}, "100/2804019"},
-		"time in quotes":            {map[string]any{"event_time": "1"}, "100/2804019"},
-		"too old":                   {map[string]any{"event_time": now - 7*day - 5}, "100/2804003"},
-		"nearly too old":            {map[string]any{"event_time": now - 7*day + 60}, ""},
-		"old, but from a store":     {map[string]any{"event_time": now - 8*day, "action_source": "physical_store"}, ""},
-		"too old for a store":       {map[string]any{"event_time": now - 62*day - 5, "action_source": "physical_store"}, "100/2804003"},
-		"in the future":             {map[string]any{"event_time": now + 60}, "100/2804004"},
-		"milliseconds":              {map[string]any{"event_time": now * 1000}, "100/2804004"},
-		"no source":                 {map[string]any{"action_source": nil}, "100/2804019"},
-		"unknown source":            {map[string]any{"action_source": "web"}, "100/0"},
-		"no user data":              {map[string]any{"user_data": nil}, "100/2804019"},
-		"no channel":                {map[string]any{"messaging_channel": nil}, "100/2804063"},
-		"name of the web":           {map[string]any{"event_name": "Lead"}, "100/2804066"},
-		"name before click":         {map[string]any{"event_name": "Lead", "user_data/ctwa_clid": nil}, "100/2804066"},
-		"client address":            {map[string]any{"user_data/client_ip_address": "10.0.0.1"}, "100/2804064"},
-		"whatsapp without click":    {map[string]any{"user_data/ctwa_clid": nil}, "100/2804071"},
-		"whatsapp, invented click":  {map[string]any{"user_data/ctwa_clid": "invalid-1"}, "100/2804087"},
-		"whatsapp without account":  {map[string]any{"user_data/page_id": nil}, "100/2804116"},
-		"whatsapp with its account": {map[string]any{"user_data/page_id": nil, "user_data/whatsapp_business_account_id": 5}, ""},
-		"messenger without page":    {map[string]any{"messaging_channel": "messenger", "user_data/page_id": nil}, "100/2804069"},
-		"messenger without person":  {map[string]any{"messaging_channel": "messenger"}, "100/2804019"},
-		"messenger":                 {map[string]any{"messaging_channel": "messenger", "user_data/page_scoped_user_id": 5}, ""},
-		"instagram without person":  {map[string]any{"messaging_channel": "instagram", "user_data/ig_account_id": 5}, "100/2804075"},
-		"instagram without account": {map[string]any{"messaging_channel": "instagram", "user_data/ig_sid": 5}, "100/2804079"},
-		"instagram":                 {map[string]any{"messaging_channel": "instagram", "user_data/ig_sid": 5, "user_data/ig_account_id": 5}, ""},
-		"purchase without value":    {map[string]any{"custom_data/value": nil}, "100/2804009"},
-		"purchase without currency": {map[string]any{"custom_data/currency": nil}, "100/2804010"},
-		"purchase in ouguiya":       {map[string]any{"custom_data/currency": "MRU"}, "100/2804011"},
-		"unlinked page":             {map[string]any{"user_data/page_id": "13"}, "100/2804131"},
-		"unlinked whatsapp":         {map[string]any{"user_data/whatsapp_business_account_id": "13"}, "100/2804132"},
+		"sound":                    {nil, ""},
+		"no name":                  {map[string]any{"event_name": nil}, "100/2804019"},
+		"name before click":        {map[string]any{"event_name": "Lead", "user_data/ctwa_clid": nil}, "100/2804066"},
+		"whatsapp, invented click": {map[string]any{"user_data/ctwa_clid": "invalid-1"}, "100/2804087"},
+		"unlinked page":            {map[string]any{"user_data/page_id": "13"}, "100/2804131"},
+		"unlinked whatsapp":        {map[string]any{"user_data/whatsapp_business_account_id": "13"}, "100/2804132"},
 		"unlinked instagram": {map[string]any{
 			"messaging_channel": "instagram", "user_data/ig_sid": 5, "user_data/ig_account_id": 13,
 		}, "100/2804133"},
@@ -307,6 +280,14 @@ func TestSamplesAreAccepted(t *testing.T) {
 			t.Parallel()
 			r := setup(t)
 			status, body := r.do(http.MethodPost, "/v26.0/"+dataset+"/events", string(sample.Body))
+			// The newer guides name the account in a way the live API refuses.
+			if bytes.Contains(sample.Event, []byte("instagram_business_account_id")) {
+				require.Equal(t, "100/2804079", code(t, body))
+				mended := strings.Replace(string(sample.Body), "instagram_business_account_id", "ig_account_id", 1)
+				status, body = r.do(http.MethodPost, "/v26.0/"+dataset+"/events", mended)
+				require.Equal(t, http.StatusOK, status, body)
+				return
+			}
 			require.Equal(t, http.StatusOK, status, body)
 			entries := r.Ledger().Entries()
 			require.Len(t, entries, 1)

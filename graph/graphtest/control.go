@@ -22,6 +22,13 @@ func (a *API) control() {
 			a.LinkAssets(r.PathValue("id"), body.Assets...)
 		}
 	})
+	a.mux.HandleFunc("PUT /_control/assets/{id}", func(w http.ResponseWriter, r *http.Request) {
+		var asset Asset
+		if readJSON(w, r, &asset) {
+			asset.ID = r.PathValue("id")
+			a.AddAsset(asset)
+		}
+	})
 	a.mux.HandleFunc("POST /_control/datasets/{id}/faults", func(w http.ResponseWriter, r *http.Request) {
 		var faults oneOrMany
 		if readJSON(w, r, &faults) {

@@ -3,6 +3,7 @@ package graphtest
 import (
 	"fmt"
 	"net/http"
+	"strings"
 )
 
 // The texts below are Meta's own, as users have published them.
@@ -20,10 +21,33 @@ func badEvent(subcode int, title, message string) *Error {
 	}
 }
 
-func unknownObject(id string) *Error {
+// required is the answer to what Meta cannot do without: not there, or not
+// readable.
+func required(field string) *Error {
+	return badEvent(2804019, "Missing Required Field", field+" is required")
+}
+
+// misshapen is the answer to a member of a wrong type or value. No subcodes
+// are known for it.
+func misshapen(field, words string) *Error {
+	return invalidParameter("(#100) Param " + field + " must be " + words)
+}
+
+func inFuture() *Error {
+	return badEvent(2804004, "Event Timestamp In The Future", "The timestamp for this event is in the future.")
+}
+
+func tooOld() *Error {
+	return badEvent(2804003, "Event Timestamp Too Old",
+		"The timestamp for this event is too far in the past. Events need to be sent from your server within 7 days of when they occurred. "+
+			"Enter a timestamp that has occurred within the last 7 days.")
+}
+
+func unknownObject(method, id string) *Error {
 	return &Error{
-		Message: fmt.Sprintf("Unsupported post request. Object with ID '%s' does not exist, cannot be loaded due to missing permissions, "+
-			"or does not support this operation. Please read the Graph API documentation at https://developers.facebook.com/docs/graph-api", id),
+		Message: fmt.Sprintf("Unsupported %s request. Object with ID '%s' does not exist, cannot be loaded due to missing permissions, "+
+			"or does not support this operation. Please read the Graph API documentation at https://developers.facebook.com/docs/graph-api",
+			strings.ToLower(method), id),
 		Type: "GraphMethodException", Code: 100, Subcode: 33,
 	}
 }
