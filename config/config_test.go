@@ -181,9 +181,16 @@ func defaults(t *testing.T) map[string]string {
 	walk = func(prefix string, node *yaml.Node) {
 		for i := 0; i+1 < len(node.Content); i += 2 {
 			key, value := prefix+node.Content[i].Value, node.Content[i+1]
-			if value.Kind == yaml.ScalarNode {
+			switch value.Kind {
+			case yaml.ScalarNode:
 				flat[key] = shortDuration(value.Value)
-			} else {
+			case yaml.SequenceNode:
+				var words []string
+				for _, element := range value.Content {
+					words = append(words, element.Value)
+				}
+				flat[key] = strings.Join(words, ", ")
+			default:
 				walk(key+".", value)
 			}
 		}

@@ -152,7 +152,7 @@ func fromKubernetes(name string) bool {
 func decode(tree *koanf.Koanf, into *Config) []error {
 	decoder, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{
 		Result: into, TagName: "yaml", SquashTagOption: "inline", WeaklyTypedInput: true,
-		DecodeHook: mapstructure.ComposeDecodeHookFunc(durations, sizes),
+		DecodeHook: mapstructure.ComposeDecodeHookFunc(durations, sizes, mapstructure.StringToSliceHookFunc(",")),
 	})
 	if err != nil {
 		return []error{err}

@@ -28,6 +28,7 @@ func (d *Dispatcher) admit(m *message, decoder *event.Decoder) {
 	for i := range request.Events {
 		e := d.newEntry(m, i, request)
 		d.meters.received(e)
+		d.meters.removed(e)
 		switch {
 		case e.reason != "":
 			d.exits.Add(e.exit(exitDead))
@@ -65,6 +66,7 @@ func (d *Dispatcher) newEntry(m *message, index int, request event.Request) *ent
 	case len(e.event.Faults) > 0:
 		e.dead(deadletter.Invalid, e.event.Faults...)
 	default:
+		d.checkRegion(e)
 		d.checkSize(e)
 		d.checkFuture(e, time.Now())
 	}
@@ -78,7 +80,7 @@ func (d *Dispatcher) newEntry(m *message, index int, request event.Request) *ent
 // is dead-lettered as a whole.
 func (d *Dispatcher) admitUnreadable(m *message, err error) {
 	m.expect(1)
-	e := &entry{message: m, event: event.Event{Raw: m.Data()}, history: newHistory(m, 0)}
+	e := &entry{message: m, event: event.Event{Raw: d.readable(m)}, history: newHistory(m, 0)}
 	if word := d.subjectWord(m); validDataset(word) {
 		e.lane.dataset = word
 	}
@@ -92,9 +94,18 @@ func (d *Dispatcher) admitUnreadable(m *message, err error) {
 	d.exits.Add(e.exit(exitDead))
 }
 
+// readable is what may be shown of a message that cannot be read: where personal
+// data is to be hashed, nobody knows where in it there is some.
+func (d *Dispatcher) readable(m *message) []byte {
+	if d.cfg.Rules.HashPersonalData {
+		return event.Mask(m.Data())
+	}
+	return m.Data()
+}
+
 // checkSize turns an event away that does not fit a request even alone.
 func (d *Dispatcher) checkSize(e *entry) {
-	if size := graph.Overhead(e.lane.envelope) + len(e.event.Raw); size > d.maxBody {
+	if size := graph.Overhead(e.lane.envelope) + len(e.event.Raw); e.reason == "" && size > d.maxBody {
 		e.dead(deadletter.TooLarge, event.Fault{Code: "too_large", Message: "the event alone is larger than batch.max_bytes"})
 	}
 }

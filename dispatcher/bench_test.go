@@ -104,6 +104,7 @@ func (b *bench) defaults() options {
 	o := options{
 		cfg: dispatcher.Config{
 			Streams: dispatcher.DefaultStreams(), Delivery: dispatcher.DefaultDelivery(), Identity: dispatcher.ByEvent,
+			Rules: graph.DefaultConfig().Rules,
 		},
 		batch:  batcher.Config{MaxEvents: 1000, MaxBytes: 900_000, Linger: 50 * time.Millisecond},
 		dedupe: dedupe.DefaultConfig(), graph: graph.DefaultConfig(),

@@ -6,6 +6,9 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
 // Streams says where events come from and go to in NATS.
@@ -99,16 +102,26 @@ type Dataset struct {
 	TestEventCode string `yaml:"test_event_code"`
 }
 
-// Asset is a page or account and the dataset that its events go to.
+// Asset is a page or an Instagram account: the dataset that its events go to,
+// and the country it is registered in, as ISO 3166-1 code in capitals. Either
+// may be "".
 type Asset struct {
+	Dataset string `yaml:"dataset"`
+	Country string `yaml:"country"`
+}
+
+// WhatsAppAccount is a WhatsApp Business Account. Meta restricts none of these
+// by country.
+type WhatsAppAccount struct {
 	Dataset string `yaml:"dataset"`
 }
 
-// Assets maps account ids to datasets, for events on Subject.auto.
+// Assets are what is known of the accounts that events belong to, by id. The
+// datasets are for events on Subject.auto.
 type Assets struct {
-	Pages            map[string]Asset `yaml:"pages"`
-	WhatsAppAccounts map[string]Asset `yaml:"whatsapp_business_accounts"`
-	Instagram        map[string]Asset `yaml:"instagram_accounts"`
+	Pages            map[string]Asset           `yaml:"pages"`
+	WhatsAppAccounts map[string]WhatsAppAccount `yaml:"whatsapp_business_accounts"`
+	Instagram        map[string]Asset           `yaml:"instagram_accounts"`
 }
 
 // Config is everything a dispatcher can be told.
@@ -118,6 +131,11 @@ type Config struct {
 	Identity IdentityKind
 	Datasets map[string]Dataset
 	Assets   Assets
+	// Rules say how events are checked.
+	Rules event.Rules
+	// RestrictedCountries are where Meta takes no messaging events from pages
+	// and Instagram accounts.
+	RestrictedCountries []string
 	// PartnerAgent is for datasets that name none.
 	PartnerAgent string
 	// RequestTimeout is the graph client's bound on one request.
@@ -200,12 +218,16 @@ func (c Config) Validate() error {
 	for id := range c.Datasets {
 		faults.check(validDataset(id), "datasets."+id, "is not a dataset id: digits only")
 	}
-	for kind, assets := range map[string]map[string]Asset{
-		"pages": c.Assets.Pages, "whatsapp_business_accounts": c.Assets.WhatsAppAccounts, "instagram_accounts": c.Assets.Instagram,
-	} {
+	for kind, assets := range map[string]map[string]Asset{"pages": c.Assets.Pages, "instagram_accounts": c.Assets.Instagram} {
 		for id, asset := range assets {
-			faults.check(validDataset(asset.Dataset), "assets."+kind+"."+id+".dataset", "%q is not a dataset id: digits only", asset.Dataset)
+			key := "assets." + kind + "." + id
+			faults.check(asset.Country == "" || graph.IsCountry(asset.Country), key+".country",
+				"%q is not a country of ISO 3166-1 in capitals, like DE", asset.Country)
+			faults.dataset(key, asset.Dataset, asset.Country == "")
 		}
+	}
+	for id, account := range c.Assets.WhatsAppAccounts {
+		faults.dataset("assets.whatsapp_business_accounts."+id, account.Dataset, true)
 	}
 	return faults.join()
 }
@@ -236,6 +258,10 @@ func (f *faults) check(ok bool, key, format string, args ...any) {
 	if !ok {
 		*f = append(*f, fmt.Errorf("%s: "+format, append([]any{key}, args...)...))
 	}
+}
+
+func (f *faults) dataset(key, id string, required bool) {
+	f.check(validDataset(id) || id == "" && !required, key+".dataset", "%q is not a dataset id: digits only", id)
 }
 
 func (f *faults) backoff(key string, b Backoff) {

@@ -55,5 +55,8 @@ func (s *shipment) refuse(e *entry, refusal graph.Answer) {
 		return
 	}
 	e.dead(deadletter.Refused)
+	if refusal.Restricted {
+		e.dead(deadletter.RestrictedRegion)
+	}
 	s.bury([]*entry{e})
 }

@@ -24,7 +24,7 @@ const (
 
 // take pulls from a source until the dispatcher is to stop.
 func (d *Dispatcher) take(s *source) {
-	var decoder event.Decoder
+	decoder := event.NewDecoder(d.cfg.Rules)
 	var pace pace
 	for !d.stopping() {
 		most, err := d.mayTake()
@@ -35,7 +35,7 @@ func (d *Dispatcher) take(s *source) {
 		if err != nil {
 			return
 		}
-		if err := d.pull(s, messages, bytes, &decoder); err != nil {
+		if err := d.pull(s, messages, bytes, decoder); err != nil {
 			pace.slowDown(d.taking)
 			s = d.reopen(s, err)
 			continue

@@ -19,7 +19,7 @@ func TestTheDatasetIsFound(t *testing.T) {
 	b := setup(t, func(o *options) {
 		o.cfg.Assets = dispatcher.Assets{
 			Pages:            map[string]dispatcher.Asset{"11": {Dataset: dataset}},
-			WhatsAppAccounts: map[string]dispatcher.Asset{"102": {Dataset: other}},
+			WhatsAppAccounts: map[string]dispatcher.WhatsAppAccount{"102": {Dataset: other}},
 			Instagram:        map[string]dispatcher.Asset{"17": {Dataset: dataset}},
 		}
 	})

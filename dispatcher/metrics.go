@@ -18,6 +18,7 @@ type meters struct {
 	settledEvents  metric.Int64Counter
 	inHand         metric.Int64UpDownCounter
 	maybe          metric.Int64Counter
+	removedMembers metric.Int64Counter
 	requests       metric.Int64Counter
 	requestTime    metric.Float64Histogram
 	batchEvents    metric.Int64Histogram
@@ -26,7 +27,7 @@ type meters struct {
 
 func newMeters(meter metric.Meter) (*meters, error) {
 	var m meters
-	var errs [8]error
+	var errs [9]error
 	m.receivedEvents, errs[0] = meter.Int64Counter("capi.events.received",
 		metric.WithDescription("Events taken in hand, repeated deliveries included"), metric.WithUnit("{event}"))
 	m.settledEvents, errs[1] = meter.Int64Counter("capi.events.settled",
@@ -46,6 +47,8 @@ func newMeters(meter metric.Meter) (*meters, error) {
 	m.latency, errs[7] = meter.Float64Histogram("capi.event.latency",
 		metric.WithDescription("Time from an event's storage in NATS to its acceptance by Meta"), metric.WithUnit("s"),
 		metric.WithExplicitBucketBoundaries(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400, 604800))
+	m.removedMembers, errs[8] = meter.Int64Counter("capi.members.removed",
+		metric.WithDescription("Members taken out of events, because Meta would refuse them"), metric.WithUnit("{member}"))
 	return &m, errors.Join(errs[:]...)
 }
 
@@ -57,6 +60,12 @@ func (m *meters) received(e *entry) {
 	at := byDataset(e.lane.dataset)
 	m.receivedEvents.Add(context.Background(), 1, at)
 	m.inHand.Add(context.Background(), 1, at)
+}
+
+func (m *meters) removed(e *entry) {
+	for _, pointer := range e.event.Removed {
+		m.removedMembers.Add(context.Background(), 1, byDataset(e.lane.dataset, attribute.String("member", pointer)))
+	}
 }
 
 func (m *meters) settled(e *entry, o outcome) {

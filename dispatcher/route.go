@@ -41,17 +41,13 @@ func (d *Dispatcher) subjectWord(m *message) string {
 
 func (d *Dispatcher) routeByAsset(e *event.Event) (string, *event.Fault) {
 	assets, known := &e.Assets, &d.cfg.Assets
-	for _, at := range []struct {
-		id      string
-		known   map[string]Asset
-		pointer string
-	}{
-		{assets.WhatsApp, known.WhatsAppAccounts, "/user_data/whatsapp_business_account_id"},
-		{assets.Instagram, known.Instagram, "/user_data/ig_account_id"},
-		{assets.Page, known.Pages, "/user_data/page_id"},
+	for _, at := range []struct{ id, dataset, pointer string }{
+		{assets.WhatsApp, known.WhatsAppAccounts[assets.WhatsApp].Dataset, "/user_data/whatsapp_business_account_id"},
+		{assets.Instagram, known.Instagram[assets.Instagram].Dataset, "/user_data/ig_account_id"},
+		{assets.Page, known.Pages[assets.Page].Dataset, "/user_data/page_id"},
 	} {
-		if asset, ok := at.known[at.id]; ok && at.id != "" {
-			return asset.Dataset, nil
+		if at.id != "" && at.dataset != "" {
+			return at.dataset, nil
 		}
 		if at.id != "" && e.Channel != event.WhatsApp {
 			return "", noDataset(at.pointer, "no dataset is configured for this account")

@@ -33,6 +33,9 @@ type Answer struct {
 	// PerAsset says that the error is about the page or account that some
 	// event names, not about the dataset as a whole (see [Meaning]).
 	PerAsset bool
+	// Restricted says that Meta takes no such events from where the page or
+	// Instagram account is registered.
+	Restricted bool
 	// Usage is how near Meta's rate limits we are.
 	Usage Usage
 	// Version is the API version that served the request, "" if not told.
@@ -145,9 +148,12 @@ func (a *Answer) judgeError(wire *wireError) {
 		Event: eventIndex(wire.Data),
 	}
 	meaning, known := Explain(wire.Code, wire.Subcode)
+	a.Restricted = isRestricted(wire)
 	switch {
 	case isProofError(wire):
 		a.Verdict = Paused
+	case a.Restricted:
+		a.Verdict = Refused
 	case known && meaning.Verdict != Refused:
 		a.Verdict, a.PerAsset = meaning.Verdict, meaning.PerAsset
 	case wire.Transient:
@@ -170,6 +176,18 @@ func (a *Answer) judgeError(wire *wireError) {
 // is not translated, so it is safe to look for.
 func isProofError(wire *wireError) bool {
 	return wire.Code == 100 && wire.Subcode == 0 && strings.Contains(wire.Message, "appsecret_proof")
+}
+
+// isRestricted recognises "Messaging Event Within Messaging Restrictive Region".
+// Nobody has published its subcode, so the words are all there is to go by; in
+// another language it is a refusal like others.
+func isRestricted(wire *wireError) bool {
+	for _, text := range [...]string{wire.UserTitle, wire.UserMessage, wire.Message} {
+		if strings.Contains(strings.ToLower(text), "restrictive region") {
+			return true
+		}
+	}
+	return false
 }
 
 // judgeStatus judges an answer that is not Graph's own: a proxy's or a load

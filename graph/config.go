@@ -5,7 +5,12 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"strings"
 	"time"
+
+	"golang.org/x/text/language"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
 // Config says how to reach the Graph API.
@@ -23,7 +28,18 @@ type Config struct {
 	AppSecretFile string `yaml:"app_secret_file"`
 	// PartnerAgent is sent where neither request nor dataset names one.
 	PartnerAgent string `yaml:"partner_agent"`
+
+	event.Rules `yaml:",inline"`
+
+	// RestrictedCountries are where Meta takes no messaging events from pages
+	// and Instagram accounts, as ISO 3166-1 codes in capitals.
+	RestrictedCountries []string `yaml:"restricted_countries"`
 }
+
+// restricted are the member states of the European Union, Norway, Iceland and
+// Liechtenstein, the United Kingdom, and Japan. Source: respond.io's help for
+// its Conversions API step, after Meta (2026).
+const restricted = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK NO IS LI GB JP"
 
 // DefaultConfig returns the settings a careful operator would leave alone.
 func DefaultConfig() Config {
@@ -32,6 +48,9 @@ func DefaultConfig() Config {
 		Version:  "v26.0",
 		Timeout:  15 * time.Second,
 		TokenDir: "/etc/capi-dispatcher/tokens",
+
+		Rules:               event.DefaultRules(),
+		RestrictedCountries: strings.Fields(restricted),
 	}
 }
 
@@ -50,7 +69,19 @@ func (c Config) Validate() error {
 	if c.TokenDir == "" {
 		faults = append(faults, errors.New("token_dir: is empty; name the directory with the access tokens"))
 	}
+	faults = append(faults, c.Rules.Validate())
+	for _, country := range c.RestrictedCountries {
+		if !IsCountry(country) {
+			faults = append(faults, fmt.Errorf("restricted_countries: %q is not a country of ISO 3166-1 in capitals, like DE", country))
+		}
+	}
 	return errors.Join(faults...)
+}
+
+// IsCountry tells a country code of ISO 3166-1, in capitals.
+func IsCountry(code string) bool {
+	region, err := language.ParseRegion(code)
+	return err == nil && region.IsCountry() && region.String() == code
 }
 
 func checkURL(raw string) error {

@@ -93,7 +93,7 @@ func why(l *deadletter.Letter) string {
 }
 
 func eventName(raw []byte) string {
-	var decoder event.Decoder
+	decoder := event.NewDecoder(event.DefaultRules())
 	request, err := decoder.Decode(raw)
 	if err != nil {
 		return ""

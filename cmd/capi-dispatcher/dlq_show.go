@@ -13,6 +13,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
 func (p *program) dlqShow() *cobra.Command {
@@ -92,11 +93,19 @@ func showLetter(out io.Writer, l *deadletter.Letter) error {
 	if len(l.Faults) > 0 {
 		fmt.Fprintln(out, "\nfaults")
 		for _, fault := range l.Faults {
-			fmt.Fprintf(out, "  %-36s %s (%s)\n", orDash(fault.Pointer), fault.Message, fault.Code)
+			fmt.Fprintf(out, "  %-36s %s (%s)\n", orDash(fault.Pointer), fault.Message, codeOf(fault))
 		}
 	}
 	fmt.Fprintf(out, "\nevent\n%s\n\nnext\n  %s\n\n", pretty(l.Event), advice(l))
 	return nil
+}
+
+// codeOf names a fault's kind, and what Meta would have called it.
+func codeOf(fault event.Fault) string {
+	if fault.Subcode == 0 {
+		return string(fault.Code)
+	}
+	return fmt.Sprintf("%s; Meta: 100/%d", fault.Code, fault.Subcode)
 }
 
 func stamp(at time.Time) string { return at.Local().Format("2006-01-02 15:04:05 MST") }
@@ -132,6 +141,8 @@ func meaning(reason deadletter.Reason) string {
 		return "the event is older than Meta accepts"
 	case deadletter.Refused:
 		return "Meta has refused the event, alone"
+	case deadletter.RestrictedRegion:
+		return "Meta takes no messaging events of pages and Instagram accounts registered there"
 	case deadletter.UnknownOutcome:
 		return "Meta may have received the event or not"
 	default:
@@ -147,6 +158,8 @@ func advice(l *deadletter.Letter) string {
 		return "name the account under `assets` in the configuration, or publish to a dataset's own subject; then: " + again
 	case deadletter.Expired:
 		return "nothing: Meta will not take it any more. Find out why it waited for so long"
+	case deadletter.RestrictedRegion:
+		return "nothing: it is expected for accounts registered in the EU, Norway, Iceland, Liechtenstein, the UK and Japan. Stop publishing them"
 	case deadletter.UnknownOutcome:
 		return "look the event up in Meta's Events Manager; if it is not there: " + again
 	case deadletter.Refused:

@@ -14,11 +14,27 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
-// record is one message to publish, and where it stood in the input.
+// record is one message of an input: an event, or a request body.
 type record struct {
-	place string // "line 17", "element 3"
-	data  []byte
-	err   error // what is wrong with it
+	place   string // "line 17", "element 3"
+	data    []byte
+	request event.Request
+	err     error // why it cannot be read
+}
+
+// faults is everything that keeps a record from being sent: one error, of a
+// line each.
+func (r *record) faults() error {
+	if r.err != nil {
+		return r.err
+	}
+	var faults []error
+	for i := range r.request.Events {
+		for _, fault := range r.request.Events[i].Faults {
+			faults = append(faults, fmt.Errorf("%s: %s", fault.Pointer, fault.Message))
+		}
+	}
+	return errors.Join(faults...)
 }
 
 // maxDocument bounds an input that is one JSON document over several lines:
@@ -27,16 +43,22 @@ const maxDocument = 256 << 20
 
 // readRecords reads events, or request bodies with events, from NDJSON, from a
 // JSON array, or from one JSON document over several lines. A record that
-// cannot be used has its error set, and does not stop the others.
-func readRecords(in io.Reader) iter.Seq[record] {
+// cannot be read has its error set, and does not stop the others.
+func readRecords(in io.Reader, rules event.Rules) iter.Seq[record] {
 	return func(yield func(record) bool) {
 		lines := bufio.NewReaderSize(in, 1<<20)
+		r := recordReader{decoder: event.NewDecoder(rules), yield: yield}
 		if isDocument(lines) {
-			readDocument(lines, yield)
+			r.readDocument(lines)
 		} else {
-			readLines(lines, yield)
+			r.readLines(lines)
 		}
 	}
+}
+
+type recordReader struct {
+	decoder *event.Decoder
+	yield   func(record) bool
 }
 
 // isDocument tells one JSON value over several lines from a value a line: an
@@ -77,17 +99,17 @@ func peekLine(lines *bufio.Reader, index int) []byte {
 	}
 }
 
-func readLines(lines *bufio.Reader, yield func(record) bool) {
+func (r *recordReader) readLines(lines *bufio.Reader) {
 	for number := 1; ; number++ {
 		line, err := lines.ReadBytes('\n')
 		if line = bytes.TrimSpace(line); len(line) > 0 {
-			if !yieldChecked(record{place: fmt.Sprintf("line %d", number), data: line}, yield) {
+			if !r.read(record{place: fmt.Sprintf("line %d", number), data: line}) {
 				return
 			}
 		}
 		if err != nil {
 			if !errors.Is(err, io.EOF) {
-				yield(record{place: fmt.Sprintf("line %d", number), err: err})
+				r.yield(record{place: fmt.Sprintf("line %d", number), err: err})
 			}
 			return
 		}
@@ -96,28 +118,28 @@ func readLines(lines *bufio.Reader, yield func(record) bool) {
 
 // readDocument reads one JSON value: an array of events, an event, or a request
 // body.
-func readDocument(in io.Reader, yield func(record) bool) {
+func (r *recordReader) readDocument(in io.Reader) {
 	text, err := io.ReadAll(io.LimitReader(in, maxDocument+1))
 	if err != nil || len(text) > maxDocument {
-		yield(record{place: "input", err: errors.Join(err, fmt.Errorf("a JSON document may have at most %d MB; use one event a line", maxDocument>>20))})
+		r.yield(record{place: "input", err: errors.Join(err, fmt.Errorf("a JSON document may have at most %d MB; use one event a line", maxDocument>>20))})
 		return
 	}
 	if !bytes.HasPrefix(bytes.TrimSpace(text), []byte("[")) {
 		var whole json.RawMessage
 		if err := json.Unmarshal(text, &whole); err != nil {
-			yield(record{place: placeOf(text, err), err: err})
+			r.yield(record{place: placeOf(text, err), err: err})
 			return
 		}
-		yieldChecked(record{place: "input", data: whole}, yield)
+		r.read(record{place: "input", data: whole})
 		return
 	}
 	var elements []json.RawMessage
 	if err := json.Unmarshal(text, &elements); err != nil {
-		yield(record{place: placeOf(text, err), err: err})
+		r.yield(record{place: placeOf(text, err), err: err})
 		return
 	}
 	for i, element := range elements {
-		if !yieldChecked(record{place: fmt.Sprintf("element %d", i+1), data: element}, yield) {
+		if !r.read(record{place: fmt.Sprintf("element %d", i+1), data: element}) {
 			return
 		}
 	}
@@ -133,29 +155,17 @@ func placeOf(text []byte, err error) string {
 	return fmt.Sprintf("line %d", 1+bytes.Count(text[:offset], []byte("\n")))
 }
 
-// yieldChecked passes a record on, with its error if the dispatcher would not
-// take it. A body with more events than fit one is passed on in parts.
-func yieldChecked(r record, yield func(record) bool) bool {
-	var decoder event.Decoder
-	request, err := decoder.Decode(r.data)
-	if parts := splitBody(r, err); parts != nil {
-		for _, part := range parts {
-			if !yieldChecked(part, yield) {
-				return false
-			}
-		}
-		return true
-	}
-	if err != nil {
-		r.err = err
-	}
-	for i := range request.Events {
-		for _, fault := range request.Events[i].Faults {
-			r.err = errors.Join(r.err, fmt.Errorf("%s: %s", fault.Pointer, fault.Message))
+// read decodes a record and passes it on. A body with more events than fit one
+// is passed on in parts.
+func (r *recordReader) read(got record) bool {
+	got.request, got.err = r.decoder.Decode(got.data)
+	parts := splitBody(got, got.err)
+	for _, part := range parts {
+		if !r.read(part) {
+			return false
 		}
 	}
-	r.data = bytes.Clone(r.data)
-	return yield(r)
+	return parts != nil || r.yield(got)
 }
 
 // splitBody cuts a request body with too many events into several.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
 func good(id string) string {
@@ -18,9 +20,9 @@ func good(id string) string {
 // read lists the records of an input as "place ok" or "place error".
 func read(t *testing.T, input string) (got []string) {
 	t.Helper()
-	for r := range readRecords(strings.NewReader(input)) {
-		if r.err != nil {
-			got = append(got, r.place+": "+strings.Split(r.err.Error(), "\n")[0])
+	for r := range readRecords(strings.NewReader(input), event.DefaultRules()) {
+		if err := r.faults(); err != nil {
+			got = append(got, r.place+": "+strings.Split(err.Error(), "\n")[0])
 		} else {
 			got = append(got, r.place+" ok")
 		}
@@ -67,7 +69,7 @@ func TestALargeBodyIsSplit(t *testing.T) {
 	}
 	input := `{"partner_agent":"<acme>","data":[` + strings.Join(events, ",") + `]}`
 	var sizes []int
-	for r := range readRecords(strings.NewReader(input)) {
+	for r := range readRecords(strings.NewReader(input), event.DefaultRules()) {
 		require.NoError(t, r.err)
 		require.Contains(t, string(r.data), `"partner_agent":"<acme>"`, "bytes are kept")
 		sizes = append(sizes, strings.Count(string(r.data), "event_id"))
@@ -88,7 +90,7 @@ func FuzzReadRecords(f *testing.F) {
 	f.Add("[" + good("a") + "]")
 	f.Add("{\n\"data\":[]}")
 	f.Fuzz(func(t *testing.T, input string) {
-		for r := range readRecords(strings.NewReader(input)) {
+		for r := range readRecords(strings.NewReader(input), event.DefaultRules()) {
 			require.NotEmpty(t, r.place)
 			if r.err == nil {
 				require.NotEmpty(t, r.data)

@@ -53,7 +53,7 @@ line, the rest goes on, and the exit code is 3.`,
 			defer func() { _ = in.Close() }()
 			bar := newBar(cmd.ErrOrStderr(), size)
 			out := publisher{
-				js: js, flags: flags, subject: cfg.NATS.Subject + "." + flags.dataset,
+				js: js, flags: flags, rules: cfg.Graph.Rules, subject: cfg.NATS.Subject + "." + flags.dataset,
 				complain: func(text string) { _ = bar.Clear(); cmd.PrintErrln(text) },
 			}
 			began := time.Now()
@@ -99,6 +99,7 @@ func newBar(out io.Writer, size int64) *progressbar.ProgressBar {
 type publisher struct {
 	js       jetstream.JetStream
 	flags    publishFlags
+	rules    event.Rules
 	subject  string
 	complain func(text string)
 
@@ -118,7 +119,7 @@ type publishing struct {
 const atOnce = 2048
 
 func (p *publisher) publishAll(ctx context.Context, in io.Reader) error {
-	for r := range readRecords(in) {
+	for r := range readRecords(in, p.rules) {
 		if ctx.Err() != nil {
 			break
 		}
@@ -131,12 +132,13 @@ func (p *publisher) publishAll(ctx context.Context, in io.Reader) error {
 }
 
 func (p *publisher) publish(r record) {
-	if r.err == nil && len(r.data) > int(p.js.Conn().MaxPayload()) {
-		r.err = fmt.Errorf("%d bytes are more than NATS takes in a message (%d)", len(r.data), p.js.Conn().MaxPayload())
+	refusal := r.faults()
+	if refusal == nil && len(r.data) > int(p.js.Conn().MaxPayload()) {
+		refusal = fmt.Errorf("%d bytes are more than NATS takes in a message (%d)", len(r.data), p.js.Conn().MaxPayload())
 	}
-	if r.err != nil {
+	if refusal != nil {
 		p.refused++
-		p.complain(r.place + ": " + r.err.Error())
+		p.complain(r.place + ": " + refusal.Error())
 		return
 	}
 	if len(p.underway) == atOnce {
@@ -152,7 +154,7 @@ func (p *publisher) publish(r record) {
 		p.fail(r.place, err)
 		return
 	}
-	p.underway = append(p.underway, publishing{place: r.place, events: countEvents(r.data), future: future})
+	p.underway = append(p.underway, publishing{place: r.place, events: len(r.request.Events), future: future})
 }
 
 func (p *publisher) awaitOldest() {
@@ -173,15 +175,6 @@ func (p *publisher) fail(place string, err error) {
 		err = fmt.Errorf("no stream listens on %s; start the dispatcher, or run: capi-dispatcher stream ensure", p.subject)
 	}
 	p.complain(place + ": not published: " + err.Error())
-}
-
-func countEvents(data []byte) int {
-	var decoder event.Decoder
-	request, err := decoder.Decode(data)
-	if err != nil {
-		return 0
-	}
-	return len(request.Events)
 }
 
 // count writes "1 event", "2 events".

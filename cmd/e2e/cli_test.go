@@ -66,7 +66,7 @@ func TestDeadLettersFromTheShell(t *testing.T) {
 	for _, want := range []string{
 		`(?m)^NUMBER +AGE +DATASET +REASON +TRIED +EVENT +WHY$`,
 		`(?m)^\d +\d+s +` + datasetID(0) + ` +refused +1 +Purchase +graph error 100/2804087: Messaging Event Invalid Ctwa Clid`,
-		`(?m)^\d +\d+s +` + datasetID(0) + ` +invalid +0 +Purchase +3 faults: every event has an event_time`,
+		`(?m)^\d +\d+s +` + datasetID(0) + ` +invalid +0 +Purchase +5 faults: every event has an event_time`,
 		`(?m)^\d +\d+s +- +no_dataset +0 +Purchase +/user_data`,
 	} {
 		require.Regexp(t, want, stdout)
@@ -111,7 +111,7 @@ func TestDeadLettersFromTheShell(t *testing.T) {
 
 	// The account is given a dataset, and the lost event is replayed.
 	w.stop()
-	r.config.Assets.WhatsAppAccounts = map[string]dispatcher.Asset{"102290129340398": {Dataset: datasetID(1)}}
+	r.config.Assets.WhatsAppAccounts = map[string]dispatcher.WhatsAppAccount{"102290129340398": {Dataset: datasetID(1)}}
 	r.start()
 	require.Contains(t, r.must("dlq", "replay", "--reason", "no_dataset", "--dry-run"), "1 letter would be replayed")
 	require.Contains(t, r.must("dlq", "replay", "--reason", "no_dataset"), "1 of 1 letter replayed")
@@ -178,7 +178,7 @@ func TestWhatCannotWorkEndsAtOnce(t *testing.T) {
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
-	for _, verb := range []string{"", "run", "publish", "dlq", "dlq ls", "dlq show", "dlq replay", "config", "config check", "config print", "stream", "stream ensure"} {
+	for _, verb := range []string{"", "run", "publish", "validate", "test-event", "dlq", "dlq ls", "dlq show", "dlq replay", "config", "config check", "config print", "stream", "stream ensure"} {
 		help := r.must(append(strings.Fields(verb), "--help")...)
 		require.Contains(t, help, "Usage:\n  capi-dispatcher")
 		if strings.Count(verb, " ") == 1 || verb == "run" || verb == "publish" {

@@ -20,18 +20,21 @@ type Reason string
 
 // The reasons.
 const (
-	Malformed      Reason = "malformed"       // no JSON
-	Invalid        Reason = "invalid"         // Meta would refuse it; see the faults
-	NoDataset      Reason = "no_dataset"      // nobody knows which dataset it belongs to
-	TooLarge       Reason = "too_large"       // does not fit a request
-	Expired        Reason = "expired"         // older than Meta accepts
-	Refused        Reason = "refused"         // Meta has refused it, alone
-	UnknownOutcome Reason = "unknown_outcome" // it may have been accepted, and is not sent again
+	Malformed Reason = "malformed"  // no JSON
+	Invalid   Reason = "invalid"    // Meta would refuse it; see the faults
+	NoDataset Reason = "no_dataset" // nobody knows which dataset it belongs to
+	TooLarge  Reason = "too_large"  // does not fit a request
+	Expired   Reason = "expired"    // older than Meta accepts
+	Refused   Reason = "refused"    // Meta has refused it, alone
+	// Meta takes no messaging events from where the page or Instagram account
+	// is registered.
+	RestrictedRegion Reason = "restricted_region"
+	UnknownOutcome   Reason = "unknown_outcome" // it may have been accepted, and is not sent again
 )
 
 // Reasons lists every reason.
 func Reasons() []Reason {
-	return []Reason{Malformed, Invalid, NoDataset, TooLarge, Expired, Refused, UnknownOutcome}
+	return []Reason{Malformed, Invalid, NoDataset, TooLarge, Expired, Refused, RestrictedRegion, UnknownOutcome}
 }
 
 // noDatasetWord stands in a subject for a dataset that is not known.

@@ -21,9 +21,9 @@ func extinfoReader(k kinds) func(*parser, *field) error {
 		return k.wholeText(value)
 	}}
 	known := map[int]*field{
-		0:  {kind: oneOf("a2", "i2")},
+		0:  {kind: oneOf("a2", "i2"), required: true},
 		2:  {kind: of("a string or a whole number", func(v jsontext.Value) bool { return isText(v) || isWhole(v) })},
-		4:  {kind: osVersion, subcode: 2804043},
+		4:  {kind: osVersion, subcode: 2804043, required: true},
 		9:  whole,
 		10: whole,
 		12: whole,

@@ -22,21 +22,12 @@ const (
 	saysMore // anything else, what Meta has not documented included
 )
 
-// inform notes a member of user_data, unless it is null or empty.
+// inform notes a member of user_data, unless it is null or empty, or holds
+// nothing else.
 func (p *parser) inform(name []byte, value jsontext.Value) {
-	switch value.Kind() {
-	case 'n':
-		return
-	case '"':
-		if len(value) == len(`""`) {
-			return
-		}
-	case '[', '{':
-		if len(bytes.TrimLeft(value[1:], space)) == 1 {
-			return
-		}
+	if said := bytes.Trim(value, `[]{}",`+space); len(said) > 0 && string(said) != "null" {
+		p.informed |= says(name)
 	}
-	p.informed |= says(name)
 }
 
 func says(name []byte) information {

@@ -41,8 +41,11 @@ func isNumber(value jsontext.Value) bool {
 		return value.Kind() == '0'
 	}
 	text := jsontext.Value(inner(value))
-	return len(text) == 0 || text.IsValid() && text.Kind() == '0' && text[len(text)-1] > ' ' && text[0] > ' '
+	return text.IsValid() && text.Kind() == '0' && text[len(text)-1] > ' ' && text[0] > ' '
 }
+
+// isAmount is a number, or an empty string, which is as good as none.
+func isAmount(value jsontext.Value) bool { return string(value) == `""` || isNumber(value) }
 
 // isDigits tells a text of nothing but digits.
 func isDigits(text []byte) bool {

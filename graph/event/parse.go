@@ -112,8 +112,15 @@ func (p *parser) elements(f *field, at func(index int) *field) (length int, err 
 		return 0, malformed(err)
 	}
 	for ; p.json.PeekKind() != ']'; length++ {
+		f := at(length)
+		if p.json.PeekKind() == 'n' && !f.required {
+			if err := p.skip(); err != nil {
+				return length, err
+			}
+			continue
+		}
 		p.path = append(p.path, step{index: length})
-		err := p.value(at(length))
+		err := p.value(f)
 		p.path = p.path[:len(p.path)-1]
 		if err != nil {
 			return length, err

@@ -26,29 +26,27 @@ func (v personalValue) pointer() string {
 
 // personal reads a member that Meta wants hashed: one value, or a list.
 func (p *parser) personal(f *field) error {
-	if p.json.PeekKind() != '[' {
-		return p.personalValue(customer.Field(f.name), -1)
+	if p.json.PeekKind() == '[' {
+		_, err := p.elements(f, func(int) *field { return &field{name: f.name, read: (*parser).personalValue} })
+		return err
 	}
-	index := -1
-	element := &field{read: func(p *parser, _ *field) error {
-		index++
-		return p.personalValue(customer.Field(f.name), index)
-	}}
-	_, err := p.elements(f, func(int) *field { return element })
-	return err
+	return p.personalValue(f)
 }
 
-func (p *parser) personalValue(name customer.Field, index int) error {
+func (p *parser) personalValue(f *field) error {
 	from := p.nextValue()
 	value, err := p.json.ReadValue()
 	if err != nil {
 		return malformed(err)
 	}
-	sound := isID(value)
-	if !sound {
+	v := personalValue{field: customer.Field(f.name), index: -1, from: from, to: p.json.InputOffset(), sound: isID(value)}
+	if last := p.path[len(p.path)-1]; last.name == "" {
+		v.index = last.index
+	}
+	if !v.sound {
 		p.fault(WrongType, 0, "is a string, a whole number, or a list of them")
 	}
-	p.people = append(p.people, personalValue{field: name, index: index, from: from, to: p.json.InputOffset(), sound: sound})
+	p.people = append(p.people, v)
 	return nil
 }
 

@@ -1,5 +1,10 @@
 package event
 
+import (
+	"errors"
+	"fmt"
+)
+
 // Rules say how events are checked, where that is a matter of choice.
 type Rules struct {
 	// HashPersonalData normalises and hashes personal data that arrives in
@@ -33,4 +38,16 @@ func DefaultRules() Rules {
 		},
 		MessagingExtras: Remove,
 	}
+}
+
+// Validate reports every setting that cannot work, joined.
+func (r Rules) Validate() error {
+	var faults []error
+	if len(r.MessagingEvents) == 0 {
+		faults = append(faults, errors.New("messaging_events: is empty; every messaging event would be a dead letter"))
+	}
+	if r.MessagingExtras != Remove && r.MessagingExtras != Refuse {
+		faults = append(faults, fmt.Errorf("messaging_extras: %q is neither %q nor %q", r.MessagingExtras, Remove, Refuse))
+	}
+	return errors.Join(faults...)
 }

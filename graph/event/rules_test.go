@@ -349,8 +349,10 @@ func extinfoSlots() (cases []ruleCase) {
 	for _, index := range []int{1, 3, 5, 6, 7, 8, 11, 15} {
 		put(index, "")
 		put(index, 5, "wrong_type")
-		put(index, nil, "wrong_type")
+		put(index, nil)
 	}
+	put(0, nil, "wrong_type")
+	put(4, nil, "wrong_type 2804043")
 	put(2, 7)
 	put(2, 1.5, "wrong_type")
 	return cases

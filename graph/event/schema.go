@@ -16,6 +16,9 @@ type field struct {
 	// subcode is what Meta answers to a value of the wrong kind.
 	subcode int
 
+	// required: as an element of a list, null will not do.
+	required bool
+
 	kind     kind
 	members  schema // of an object
 	elements *field // of a list
@@ -49,7 +52,7 @@ func eachWith(subcode int, k kind, names ...string) []*field {
 }
 
 // kinds are the kinds that many members share.
-type kinds struct{ text, id, boolean, flag, whole, wholeText, number, textOrBoolean kind }
+type kinds struct{ text, id, boolean, flag, whole, wholeText, number, amount, textOrBoolean kind }
 
 func newKinds() kinds {
 	return kinds{
@@ -60,6 +63,7 @@ func newKinds() kinds {
 		whole:         of("a whole number", isWhole),
 		wholeText:     of("a whole number", isWholeText),
 		number:        of("a number", isNumber),
+		amount:        of("a number", isAmount),
 		textOrBoolean: of("a string, true or false", func(v jsontext.Value) bool { return isText(v) || isBoolean(v) }),
 	}
 }
@@ -143,12 +147,12 @@ func customSchema(k kinds) schema {
 		eachWith(customFault, deliveryCategory(), "delivery_category"),
 	)
 	return newSchema([]*field{
-		{name: "value", slot: slotValue, kind: k.number, subcode: customFault},
+		{name: "value", slot: slotValue, kind: k.amount, subcode: customFault},
 		{name: "currency", slot: slotCurrency, kind: currency, subcode: customFault},
 		{name: "content_ids", subcode: customFault, elements: &field{kind: k.id, subcode: customFault}},
 		{name: "contents", subcode: 2804008, elements: &field{members: contents, subcode: 2804008}},
 	},
-		eachWith(customFault, k.number, "net_revenue", "predicted_ltv"),
+		eachWith(customFault, k.amount, "net_revenue", "predicted_ltv"),
 		eachWith(customFault, k.wholeText, "num_items"),
 		eachWith(customFault, k.textOrBoolean, "status"),
 		eachWith(customFault, k.id, "order_id"),

@@ -95,3 +95,12 @@ func Unavailable() *Error {
 func PermissionMissing() *Error {
 	return &Error{Message: "(#10) Application does not have permission for this action", Type: "OAuthException", Code: 10}
 }
+
+// RestrictedRegion is the answer to a messaging event of a page or Instagram
+// account that is registered where Meta takes none. Its subcode is not known.
+func RestrictedRegion() *Error {
+	return &Error{
+		Message: "Invalid parameter", Type: "OAuthException", Code: 100, UserTitle: "Messaging Event Within Messaging Restrictive Region",
+		UserMessage: "The event was not processed because it is within a messaging restrictive region.",
+	}
+}

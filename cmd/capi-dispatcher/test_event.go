@@ -1,0 +1,198 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+)
+
+// testEventFlags is what test-event can be told.
+type testEventFlags struct {
+	dataset, code  string
+	anyway, asJSON bool
+}
+
+func (p *program) testEvent() *cobra.Command {
+	var flags testEventFlags
+	command := &cobra.Command{
+		Use:   "test-event --dataset ID --code TEST… FILE|-",
+		Short: "Send events with a test code, and show Meta's answer",
+		Long: `Send events straight to Meta with a code from the Test Events tool (Events
+Manager → dataset → Test events), and show the request, Meta's answer, and what it
+means. Nothing goes through NATS or Redis. Take care: test events count, too.
+
+Events with faults are not sent, unless --anyway asks what Meta says of them.
+The exit code is 3 if not all events were accepted.`,
+		Example: `  capi-dispatcher test-event --dataset 1234567890 --code TEST123 event.json`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if flags.dataset == "" || flags.code == "" {
+				return usageError{errors.New("--dataset and --code are needed")}
+			}
+			cfg, err := p.load()
+			if err != nil {
+				return err
+			}
+			in, _, err := openInput(args[0])
+			if err != nil {
+				return err
+			}
+			defer func() { _ = in.Close() }()
+			var exchange exchange
+			client, err := graph.New(cfg.Graph, exchange.over(graph.NewTransport(1)))
+			if err != nil {
+				return usageError{err}
+			}
+			trial := trial{flags: flags, rules: cfg.Graph.Rules, client: client, exchange: &exchange, out: cmd.OutOrStdout()}
+			return trial.run(cmd.Context(), in)
+		},
+	}
+	command.Flags().StringVar(&flags.dataset, "dataset", "", "dataset id")
+	command.Flags().StringVar(&flags.code, "code", "", "code from Meta's Test Events tool")
+	command.Flags().BoolVar(&flags.anyway, "anyway", false, "send events with faults, too")
+	command.Flags().BoolVar(&flags.asJSON, "json", false, "print each request and its answer as a line of JSON")
+	return command
+}
+
+// trial sends the records of an input, a request each.
+type trial struct {
+	flags    testEventFlags
+	rules    event.Rules
+	client   *graph.Client
+	exchange *exchange
+	out      io.Writer
+}
+
+func (t *trial) run(ctx context.Context, in io.Reader) error {
+	var refused bool
+	for r := range readRecords(in, t.rules) {
+		v := validation{now: time.Now(), print: func(f foundFault) error { return printFaultText(t.out, f) }}
+		if t.flags.asJSON {
+			v.print = func(f foundFault) error { return printFaultJSON(t.out, f) }
+		}
+		if err := v.record(r); err != nil {
+			return err
+		}
+		if r.err != nil || v.faults > 0 && !t.flags.anyway {
+			refused = true
+			continue
+		}
+		answer := t.send(ctx, r.request)
+		refused = refused || answer.Verdict != graph.Accepted
+		if err := t.show(r.place, &answer); err != nil {
+			return err
+		}
+	}
+	return errors.Join(ctx.Err(), partialIf(refused))
+}
+
+func partialIf(refused bool) error {
+	if refused {
+		return errPartial
+	}
+	return nil
+}
+
+func (t *trial) send(ctx context.Context, request event.Request) graph.Answer {
+	request.Envelope.TestEventCode = t.flags.code
+	events := make([][]byte, len(request.Events))
+	for i := range request.Events {
+		events[i] = request.Events[i].Raw
+	}
+	*t.exchange = exchange{}
+	return t.client.Send(ctx, graph.Request{Dataset: t.flags.dataset, Envelope: request.Envelope, Events: events})
+}
+
+// show prints a request and what came of it.
+func (t *trial) show(place string, answer *graph.Answer) error {
+	if t.flags.asJSON {
+		return json.NewEncoder(t.out).Encode(map[string]any{
+			"place": place, "url": t.exchange.url, "request": asJSON(t.exchange.sent), "status": answer.Status,
+			"answer": asJSON(t.exchange.got.Bytes()), "verdict": answer.Verdict.String(), "reason": answer.Reason(), "meaning": inWords(answer),
+		})
+	}
+	_, err := fmt.Fprintf(t.out, "%s\n\nrequest\n  POST %s\n%s\n\nanswer (HTTP %d, after %s)\n%s\n\nmeaning\n  %s\n\n", place,
+		t.exchange.url, pretty(t.exchange.sent), answer.Status, answer.Took.Round(time.Millisecond), pretty(t.exchange.got.Bytes()), inWords(answer))
+	return err
+}
+
+// asJSON passes JSON on as it is, and anything else as a text.
+func asJSON(text []byte) any {
+	if json.Valid(text) {
+		return json.RawMessage(text)
+	}
+	return string(text)
+}
+
+// inWords says what an answer means for a person who tries an event.
+func inWords(answer *graph.Answer) string {
+	if answer.Verdict == graph.Accepted {
+		return "accepted: " + count(answer.Received, "event") + " received. Look at Events Manager, Test events"
+	}
+	text := answer.Verdict.String() + ": " + answer.Reason()
+	if e := answer.Error; e != nil {
+		if e.UserMessage != "" {
+			text += ": " + e.UserMessage
+		}
+		if meaning, ok := graph.Explain(e.Code, e.Subcode); ok {
+			text += "\n  what it means: " + meaning.Title + "\n  what to do: " + meaning.Advice
+		}
+	}
+	return text
+}
+
+// exchange is the last request and its answer, as they went over the wire, but
+// for what is secret.
+type exchange struct {
+	url  string
+	sent []byte
+	got  bytes.Buffer
+}
+
+// roundTripper is a function as [http.RoundTripper].
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// over listens in on what goes over a transport.
+func (x *exchange) over(transport http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(r *http.Request) (*http.Response, error) {
+		body, err := r.GetBody()
+		if err != nil {
+			return nil, err
+		}
+		sent, err := io.ReadAll(body)
+		if err != nil {
+			return nil, err
+		}
+		x.url, x.sent = r.URL.String(), withoutProof(sent)
+		response, err := transport.RoundTrip(r)
+		if err != nil {
+			return nil, err
+		}
+		response.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.TeeReader(response.Body, &x.got), response.Body}
+		return response, nil
+	})
+}
+
+// withoutProof takes the appsecret_proof off the end of a request body.
+func withoutProof(body []byte) []byte {
+	const proof = `,"appsecret_proof":"`
+	if at := bytes.LastIndex(body, []byte(proof)); at >= 0 {
+		return append(body[:at:at], '}')
+	}
+	return body
+}

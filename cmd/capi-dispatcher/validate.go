@@ -1,0 +1,154 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+)
+
+func (p *program) validate() *cobra.Command {
+	var asJSON bool
+	command := &cobra.Command{
+		Use:   "validate FILE|-",
+		Short: "Say what Meta would refuse, without sending anything",
+		Long: `Say what Meta would refuse, without sending anything and without any server:
+everything that the dispatcher checks of an event, a line each. The input is NDJSON
+(an event or a request body a line), a JSON array of them, or one request body.
+
+If there are faults, the exit code is 3.`,
+		Example: `  capi-dispatcher validate events.ndjson
+  capi-dispatcher validate --json - < body.json | jq -r .code | sort | uniq -c`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := p.load()
+			if err != nil {
+				return err
+			}
+			in, _, err := openInput(args[0])
+			if err != nil {
+				return err
+			}
+			defer func() { _ = in.Close() }()
+			print := printFaultText
+			if asJSON {
+				print = printFaultJSON
+			}
+			v := validation{rules: cfg.Graph.Rules, now: time.Now(), print: func(f foundFault) error { return print(cmd.OutOrStdout(), f) }}
+			if err := v.run(in); err != nil {
+				return err
+			}
+			cmd.PrintErrln(v.summary())
+			if v.faults > 0 {
+				return errPartial
+			}
+			return nil
+		},
+	}
+	command.Flags().BoolVar(&asJSON, "json", false, "print each fault as a line of JSON")
+	return command
+}
+
+// validation goes through an input and counts.
+type validation struct {
+	rules event.Rules
+	now   time.Time
+	print func(foundFault) error
+
+	events, faulty, faults, removed int
+}
+
+// foundFault is a fault and the event it was found in.
+type foundFault struct {
+	Place string `json:"place"`           // "line 17"
+	Event int    `json:"event,omitempty"` // in a request body, from 1 on
+	Name  string `json:"event_name,omitempty"`
+	event.Fault
+}
+
+func (v *validation) run(in io.Reader) error {
+	for r := range readRecords(in, v.rules) {
+		if err := v.record(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *validation) record(r record) error {
+	if r.err != nil {
+		v.events++
+		return v.report(foundFault{Place: r.place}, unreadable(r.err))
+	}
+	for i := range r.request.Events {
+		e := &r.request.Events[i]
+		at := foundFault{Place: r.place, Name: e.Name}
+		if len(r.request.Events) > 1 {
+			at.Event = i + 1
+		}
+		v.events++
+		v.removed += len(e.Removed)
+		if err := v.report(at, v.check(e)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// check is everything that is wrong with an event if it is sent now.
+func (v *validation) check(e *event.Event) []event.Fault {
+	timed := slices.ContainsFunc(e.Faults, func(f event.Fault) bool { return f.Pointer == "/event_time" })
+	if late := e.CheckTime(v.now); late != nil && !timed {
+		return append(e.Faults, *late)
+	}
+	return e.Faults
+}
+
+// unreadable is what is wrong with a record that holds no events.
+func unreadable(err error) []event.Fault {
+	if unusable, ok := errors.AsType[*event.FaultError](err); ok {
+		return unusable.Faults
+	}
+	return []event.Fault{{Code: "malformed", Message: err.Error()}}
+}
+
+func (v *validation) report(at foundFault, faults []event.Fault) error {
+	if len(faults) > 0 {
+		v.faulty++
+	}
+	v.faults += len(faults)
+	for _, at.Fault = range faults {
+		if err := v.print(at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func printFaultJSON(out io.Writer, f foundFault) error { return json.NewEncoder(out).Encode(f) }
+
+func printFaultText(out io.Writer, f foundFault) error {
+	place := f.Place
+	if f.Event > 0 {
+		place += fmt.Sprintf(", event %d", f.Event)
+	}
+	if f.Pointer != "" {
+		place += ": " + f.Pointer
+	}
+	_, err := fmt.Fprintf(out, "%s: %s (%s)\n", place, f.Message, codeOf(f.Fault))
+	return err
+}
+
+func (v *validation) summary() string {
+	text := fmt.Sprintf("%s, %s in %d of them", count(v.events, "event"), count(v.faults, "fault"), v.faulty)
+	if v.removed > 0 {
+		text += fmt.Sprintf("; %s would be removed (graph.messaging_extras)", count(v.removed, "member"))
+	}
+	return text
+}

@@ -1,0 +1,94 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
+)
+
+// Events are tried by hand, with no server but Meta's.
+func TestValidate(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	good := event("a", "clid")
+	lead := strings.Replace(good, `"Purchase"`, `"Lead"`, 1)
+	file := r.file("events.ndjson", good+"\n{\n"+`{"data":[`+good+`,`+lead+`,{"event_name":""}]}`+"\n"+
+		strings.Replace(good, `"user_data":{`, `"user_data":{"fbp":"x",`, 1)+"\n")
+	stdout, stderr, code := r.run("validate", file)
+	require.Equal(t, 3, code, stderr)
+	require.Equal(t, `line 2: malformed JSON: at offset 1, in "": unexpected EOF (malformed)
+line 3, event 2: /event_name: business messaging does not know this event_name; did you mean LeadSubmitted? (unknown_value; Meta: 100/2804066)
+line 3, event 3: /event_name: every event has an event_name; it is empty (empty; Meta: 100/2804019)
+line 3, event 3: /event_time: every event has an event_time, in seconds since 1970 (missing; Meta: 100/2804019)
+line 3, event 3: /user_data: every event has a user_data object (missing; Meta: 100/2804019)
+line 3, event 3: /action_source: every event has an action_source: "email", "website", "app", "phone_call", "chat", "physical_store", "system_generated", "business_messaging" or "other" (missing; Meta: 100/2804019)
+`, stdout)
+	require.Equal(t, "6 events, 6 faults in 3 of them; 1 member would be removed (graph.messaging_extras)\n", stderr)
+
+	stdout, _, code = r.run("validate", "--json", file)
+	require.Equal(t, 3, code)
+	var found struct {
+		Place, Pointer, Code string
+		Event, Subcode       int
+	}
+	require.NoError(t, json.Unmarshal([]byte(strings.Split(stdout, "\n")[1]), &found))
+	require.Equal(t, "line 3 /event_name unknown_value", found.Place+" "+found.Pointer+" "+found.Code)
+	require.Equal(t, []int{2, 2804066}, []int{found.Event, found.Subcode})
+
+	_, stderr, code = r.run("validate", r.file("good.json", good))
+	require.Zero(t, code)
+	require.Equal(t, "1 event, 0 faults in 0 of them\n", stderr)
+	for _, wrong := range [][]string{{"validate"}, {"validate", "/nowhere"}} {
+		_, _, code = r.run(wrong...)
+		require.Equal(t, 2, code)
+	}
+}
+
+func TestTestEvent(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	r.addDatasets(1)
+	r.config.Graph.AppSecretFile = r.file("secret", "hush")
+	file := r.file("event.json", event("a", "clid"))
+	try := func(want int, file string, more ...string) string {
+		stdout, stderr, code := r.run(append([]string{"test-event", "--dataset", datasetID(0), "--code", "TEST123", file}, more...)...)
+		require.Equal(t, want, code, stdout+stderr)
+		require.NotContains(t, stdout+stderr, token)
+		require.NotContains(t, stdout, "appsecret_proof")
+		return stdout
+	}
+	shown := try(0, file)
+	t.Log(shown)
+	require.Contains(t, shown, "POST http://"+r.graph.address+"/v26.0/"+datasetID(0)+"/events")
+	require.Contains(t, shown, `"test_event_code": "TEST123"`)
+	require.Contains(t, shown, "HTTP 200")
+	require.Contains(t, shown, `"events_received": 1`)
+	require.Contains(t, shown, "accepted: 1 event received")
+	require.Equal(t, "TEST123", r.Ledger().Entries()[0].TestEventCode)
+
+	var line struct {
+		Verdict string
+		Answer  struct{ Error struct{ Code int } }
+		Request struct{ Data []json.RawMessage }
+	}
+	r.Script(datasetID(0), graphtest.Fault{Error: graphtest.TokenExpired()})
+	require.NoError(t, json.Unmarshal([]byte(try(3, file, "--json")), &line))
+	require.Equal(t, "paused", line.Verdict)
+	require.Equal(t, 190, line.Answer.Error.Code)
+	require.Len(t, line.Request.Data, 1)
+
+	faulty := r.file("faulty.json", `{"event_name":"Lead"}`)
+	requests := r.Ledger().Sum().Requests
+	require.Contains(t, try(3, faulty), "/event_time: every event has an event_time")
+	require.Equal(t, requests, r.Ledger().Sum().Requests, "it was not sent")
+	require.Contains(t, try(3, faulty, "--anyway"), "what to do: see Meta's message")
+
+	for _, wrong := range [][]string{{"test-event", file}, {"test-event", "--dataset", "1", file}, {"test-event", "--dataset", "1", "--code", "T", "/nowhere"}} {
+		_, _, code := r.run(wrong...)
+		require.Equal(t, 2, code, wrong)
+	}
+}

@@ -1,0 +1,29 @@
+package dispatcher
+
+import (
+	"slices"
+
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+)
+
+// checkRegion turns messaging events of pages and Instagram accounts away that
+// are registered where Meta takes none, as far as the configuration tells. Of
+// the others, Meta tells itself. What Meta says of one event is not held
+// against the next: it also depends on the customer's region and the kind of
+// event.
+func (d *Dispatcher) checkRegion(e *entry) {
+	var country, pointer string
+	switch assets := &e.event.Assets; e.event.Channel {
+	case event.Messenger:
+		country, pointer = d.cfg.Assets.Pages[assets.Page].Country, "/user_data/page_id"
+	case event.Instagram:
+		country, pointer = d.cfg.Assets.Instagram[assets.Instagram].Country, "/user_data/ig_account_id"
+	}
+	if country != "" && slices.Contains(d.cfg.RestrictedCountries, country) {
+		e.dead(deadletter.RestrictedRegion, event.Fault{
+			Pointer: pointer, Code: "restricted_region",
+			Message: "the account is registered in " + country + ", where Meta takes no messaging events (ePrivacy)",
+		})
+	}
+}
