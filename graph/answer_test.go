@@ -156,7 +156,7 @@ func TestExplain(t *testing.T) {
 		{190, 12345, "access token expired, revoked or invalid"},
 		{100, 2804087, "ctwa_clid is not of a real click"},
 		{250, 0, "permission missing"},
-		{80009, 0, "too many calls for this business use case"},
+		{80009, 0, "too many calls: catalogue management"},
 	} {
 		meaning, ok := graph.Explain(tc.code, tc.subcode)
 		require.True(t, ok)
