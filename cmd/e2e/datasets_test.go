@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/capi-dispatcher/capi-dispatcher/config"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
@@ -47,6 +48,16 @@ func TestDatasetsFromTheShell(t *testing.T) {
 	require.Zero(t, code, stderr)
 	read, _, _ := r.run("dataset", "get", "--waba", "102")
 	require.Equal(t, created, read)
+}
+
+func TestMetaTellsTheWorkerADataset(t *testing.T) {
+	t.Parallel()
+	r := setup(t, func(cfg *config.Config) { cfg.Graph.ResolveDatasets = true })
+	r.addDatasets(1)
+	r.AddAsset(graphtest.Asset{ID: "102290129340398", Kind: graphtest.WhatsApp, Dataset: datasetID(0), Tokens: []string{token}})
+	r.start()
+	r.publishAll([]jetstreamMessage{{"capi.events.auto", event("a", "x")}})
+	r.await("it is accepted", func() bool { return r.Ledger().Totals(datasetID(0)).Events == 1 })
 }
 
 func TestErrorCodesAreExplained(t *testing.T) {
