@@ -26,9 +26,11 @@ func asking(t *testing.T) func(*options) {
 }
 
 // ofPage is a sound event of a page's.
-func ofPage(page, id string) string {
+func ofPage(page, id string) string { return ofPageAt(page, id, time.Now()) }
+
+func ofPageAt(page, id string, at time.Time) string {
 	return fmt.Sprintf(`{"event_name":"LeadSubmitted","event_id":%q,"event_time":%d,"action_source":"business_messaging",`+
-		`"messaging_channel":"messenger","user_data":{"page_id":%q,"page_scoped_user_id":"1"}}`, id, time.Now().Unix(), page)
+		`"messaging_channel":"messenger","user_data":{"page_id":%q,"page_scoped_user_id":"1"}}`, id, at.Unix(), page)
 }
 
 func (b *bench) addPage(id, dataset string) {
@@ -154,4 +156,18 @@ func TestAStoppingWorkerGivesBackWhatItAsksFor(t *testing.T) {
 	b.awaitAccepted(1)
 	b.requireOnce("a")
 	b.awaitQuiet()
+}
+
+func TestEventsDoNotWaitForADatasetForEver(t *testing.T) {
+	t.Parallel()
+	b := setup(t, asking(t))
+	b.addPage("11", dataset)
+	b.Always("11", graphtest.Fault{Error: graphtest.PermissionMissing()})
+	old := time.Now().Add(-7*24*time.Hour + 3*time.Second)
+	b.publish("auto", ofPageAt("11", "a", old))
+	letters := b.awaitLetters(1)
+	require.Equal(t, deadletter.Expired, letters[0].Reason)
+	require.Len(t, letters[0].Faults, 1)
+	b.awaitQuiet()
+	b.requireBalance()
 }

@@ -264,3 +264,23 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	require.NoError(t, err)
 	require.NotContains(t, string(text), "hush")
 }
+
+func TestErrorCodesAreInOrderAndExplained(t *testing.T) {
+	t.Parallel()
+	codes := graph.ErrorCodes()
+	require.Equal(t, graph.ErrorCode{Code: 1}, codes[0])
+	require.Contains(t, codes, graph.ErrorCode{Code: 100, Subcode: 2804048})
+	for i, code := range codes {
+		meaning, ok := graph.Explain(code.Code, code.Subcode)
+		require.True(t, ok)
+		require.NotEmpty(t, meaning.Title, code)
+		require.NotEmpty(t, meaning.Advice, code)
+		require.NotContains(t, []graph.Verdict{graph.Unknown, graph.Accepted}, meaning.Verdict, code)
+		if i > 0 {
+			before := codes[i-1]
+			require.True(t, before.Code < code.Code || before.Code == code.Code && before.Subcode < code.Subcode, code)
+		}
+	}
+	require.Equal(t, "100/33", graph.ErrorCode{Code: 100, Subcode: 33}.String())
+	require.Equal(t, "190", graph.ErrorCode{Code: 190}.String())
+}
