@@ -27,20 +27,32 @@ func (d *Dispatcher) admit(m *message, decoder *event.Decoder) {
 	items := make([]batcher.Item[lane, *entry], 0, len(request.Events))
 	for i := range request.Events {
 		e := d.newEntry(m, i, request)
+		if e.asks() {
+			d.lookups.Add(e.lookup())
+			continue
+		}
 		d.meters.received(e)
-		d.meters.removed(e)
-		switch {
-		case e.reason != "":
-			d.exits.Add(e.exit(exitDead))
-		case !e.until.IsZero():
-			d.exits.Add(e.exit(exitParked))
-		case d.identities.join(e):
+		if d.direct(e) {
 			items = append(items, e.item())
 		}
 	}
 	if len(items) > 0 {
 		d.batches.Add(items...)
 	}
+}
+
+// direct sends an event out if it has to leave, or lets it follow another with
+// the same identity, or tells that it is to be sent.
+func (d *Dispatcher) direct(e *entry) (sends bool) {
+	switch {
+	case e.reason != "":
+		d.exits.Add(e.exit(exitDead))
+	case !e.until.IsZero():
+		d.exits.Add(e.exit(exitParked))
+	default:
+		return d.identities.join(e)
+	}
+	return false
 }
 
 // decode reads a message. What we have parked is one event, with what its
@@ -57,9 +69,20 @@ func (d *Dispatcher) decode(m *message, decoder *event.Decoder) (event.Request, 
 // newEntry takes an event in hand and finds out where it has to go.
 func (d *Dispatcher) newEntry(m *message, index int, request event.Request) *entry {
 	e := &entry{message: m, index: index, event: request.Events[index], history: newHistory(m, index)}
-	dataset, fault := d.route(m, &e.event)
+	dataset, ask, fault := d.route(m, &e.event)
+	if len(e.event.Faults) == 0 { // a faulty event needs no dataset
+		e.asset = ask
+	}
 	e.lane = lane{dataset: dataset, envelope: d.envelope(m, request.Envelope, dataset)}
 	d.startSpan(e)
+	if !e.asks() {
+		d.check(e, fault)
+	}
+	return e
+}
+
+// check decides about an event whose way is known, or known not to exist.
+func (d *Dispatcher) check(e *entry, fault *event.Fault) {
 	switch {
 	case fault != nil:
 		e.dead(deadletter.NoDataset, append(e.event.Faults, *fault)...)
@@ -71,9 +94,8 @@ func (d *Dispatcher) newEntry(m *message, index int, request event.Request) *ent
 		d.checkFuture(e, time.Now())
 	}
 	if e.reason == "" {
-		e.key = d.identify(dataset, &e.event, e.history)
+		e.key = d.identify(e.lane.dataset, &e.event, e.history)
 	}
-	return e
 }
 
 // admitUnreadable takes a message in hand whose events can't be told apart. It

@@ -32,6 +32,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/directory"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
@@ -145,14 +146,20 @@ func (b *bench) launch() *worker {
 	client, err := graph.New(o.graph, transport)
 	require.NoError(b.t, err)
 	provider := trace.NewTracerProvider(trace.WithSyncer(b.spans))
-	d, err := dispatcher.New(o.cfg, o.batch, dispatcher.Deps{
+	deps := dispatcher.Deps{
 		JetStream: o.nats.JetStream(),
 		Claims:    dedupe.New(o.dedupe, o.redis),
 		Graph:     client, Tokens: client.Tokens(),
 		Log:    zaptest.NewLogger(b.t, zaptest.Level(zap.WarnLevel)),
 		Tracer: provider.Tracer("test"),
 		Meter:  b.meters.Meter("test"),
-	})
+	}
+	if o.graph.ResolveDatasets {
+		datasets := directory.New(client, client.Tokens(), o.redis)
+		b.t.Cleanup(datasets.Close)
+		deps.Directory = datasets
+	}
+	d, err := dispatcher.New(o.cfg, o.batch, deps)
 	require.NoError(b.t, err)
 	ctx, stop := context.WithCancel(context.WithoutCancel(b.t.Context()))
 	w := &worker{Dispatcher: d, stop: stop, done: make(chan error, 1)}

@@ -10,10 +10,12 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
+	"golang.org/x/time/rate"
 
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/directory"
 )
 
 // Sender posts one request to Meta, once.
@@ -34,12 +36,21 @@ type Tokens interface {
 	Fingerprint(dataset string) string
 }
 
+// Directory finds the datasets of accounts: a [directory.Directory].
+type Directory interface {
+	// Recall returns what is in memory, at once.
+	Recall(asset graph.Asset) (finding directory.Finding, known bool)
+	// Find finds it out, or gives up when ctx ends.
+	Find(ctx context.Context, asset graph.Asset) directory.Finding
+}
+
 // Deps are the things a dispatcher works with.
 type Deps struct {
 	JetStream jetstream.JetStream
 	Claims    Claims
 	Graph     Sender
 	Tokens    Tokens
+	Directory Directory // nil: only the configured accounts are known
 	Log       *zap.Logger
 	Tracer    trace.Tracer
 	Meter     metric.Meter
@@ -63,8 +74,11 @@ type Dispatcher struct {
 	unreached  atomic.Int64 // connections in a row that did not come about
 	deadline   atomic.Int64 // of the drain, in Unix nanoseconds
 
-	batches *batcher.Batcher[lane, *entry] // on their way to Meta
-	exits   *batcher.Batcher[exit, *entry] // on their way out, from admit
+	batches *batcher.Batcher[lane, *entry]        // on their way to Meta
+	exits   *batcher.Batcher[exit, *entry]        // on their way out, from admit
+	lookups *batcher.Batcher[graph.Asset, *entry] // waiting for their account's dataset
+
+	lookupTrouble rate.Sometimes // is logged
 
 	// taking ends when the dispatcher is to stop: from then on nothing new is
 	// begun and nobody waits for better times. working ends when what is in
@@ -89,6 +103,8 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 		meters:     meters,
 		confirms:   newConfirms(),
 		maxBody:    batch.MaxBytes,
+
+		lookupTrouble: rate.Sometimes{First: 1, Interval: 10 * time.Second},
 	}
 	d.startBatchers(batch)
 	if err := d.observe(deps.Meter); err != nil {
@@ -118,6 +134,7 @@ func (d *Dispatcher) startBatchers(cfg batcher.Config) {
 		Send:     d.leave,
 		Overflow: func(exit, []*entry) {},
 	})
+	d.lookups = newLookups(d)
 }
 
 // Run dispatches until ctx ends. Then it stops taking events, sends what it has
@@ -129,6 +146,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	d.taking, d.working = ctx, working
 	sources, err := d.openStreams(ctx)
 	if err != nil {
+		d.lookups.Drain()
 		d.batches.Drain()
 		d.exits.Drain()
 		if ctx.Err() != nil {
@@ -159,6 +177,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 // drain lets everything in hand come to its end. Whoever could wait sees that
 // taking has ended and gives back instead.
 func (d *Dispatcher) drain() {
+	d.lookups.Drain()
 	d.batches.Drain()
 	d.exits.Drain()
 	d.flushConfirms()

@@ -28,6 +28,7 @@ type entry struct {
 	index   int // in the message
 	event   event.Event
 	lane    lane
+	asset   graph.Asset // whose dataset has to be found out first; mostly none
 	key     dedupe.Key
 	history history
 	span    trace.Span

@@ -60,9 +60,6 @@ func (m *meters) received(e *entry) {
 	at := byDataset(e.lane.dataset)
 	m.receivedEvents.Add(context.Background(), 1, at)
 	m.inHand.Add(context.Background(), 1, at)
-}
-
-func (m *meters) removed(e *entry) {
 	for _, pointer := range e.event.Removed {
 		m.removedMembers.Add(context.Background(), 1, byDataset(e.lane.dataset, attribute.String("member", pointer)))
 	}

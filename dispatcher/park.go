@@ -19,12 +19,21 @@ import (
 
 // waitSubject is where one event waits. Schedules are told apart by subject.
 func (d *Dispatcher) waitSubject(e *entry) string {
-	return fmt.Sprintf("%s.wait.%s.%s", d.cfg.Streams.ParkedSubject, e.lane.dataset, e.id())
+	return fmt.Sprintf("%s.wait.%s.%s", d.cfg.Streams.ParkedSubject, e.destination(), e.id())
 }
 
 // dueSubject is where a dataset's events come back.
 func (d *Dispatcher) dueSubject(dataset string) string {
 	return d.cfg.Streams.ParkedSubject + ".due." + dataset
+}
+
+// destination is the dataset that an event waits for, or auto if that has yet
+// to be found out.
+func (e *entry) destination() string {
+	if e.lane.dataset == "" {
+		return auto
+	}
+	return e.lane.dataset
 }
 
 // id names an event in hand for good: the same delivery again has the same id.
@@ -89,7 +98,7 @@ func (d *Dispatcher) parkedMessage(e *entry, reason string, at time.Time) public
 	}
 	return publication{entry: e, msg: msg, opts: []jetstream.PublishOpt{
 		jetstream.WithScheduleAt(at),
-		jetstream.WithScheduleTarget(d.dueSubject(e.lane.dataset)),
+		jetstream.WithScheduleTarget(d.dueSubject(e.destination())),
 		jetstream.WithMsgID("park-" + e.id()),
 	}}
 }

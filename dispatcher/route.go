@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
+	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
@@ -12,22 +13,26 @@ const auto = "auto"
 
 // route finds the dataset of an event: named by the subject, else by a header,
 // else by the account that the event belongs to. If there is none, the fault
-// says what was looked for.
-func (d *Dispatcher) route(m *message, e *event.Event) (dataset string, fault *event.Fault) {
+// says what was looked for; or ask says of which account Meta has to tell it.
+func (d *Dispatcher) route(m *message, e *event.Event) (dataset string, ask graph.Asset, fault *event.Fault) {
 	word := d.subjectWord(m)
 	if validDataset(word) {
-		return word, nil
+		return word, ask, nil
 	}
 	if word != auto {
-		return "", noDataset("", "the subject does not end in a dataset id or in "+auto)
+		return "", ask, noDataset("", "the subject does not end in a dataset id or in "+auto)
 	}
 	if named := m.Headers().Get(header.Dataset); named != "" {
 		if !validDataset(named) {
-			return "", noDataset("", "the header "+header.Dataset+" does not hold a dataset id")
+			return "", ask, noDataset("", "the header "+header.Dataset+" does not hold a dataset id")
 		}
-		return named, nil
+		return named, ask, nil
 	}
-	return d.routeByAsset(e)
+	dataset, fault = d.routeByAsset(e)
+	if fault != nil && d.deps.Directory != nil {
+		return d.recall(e, fault)
+	}
+	return dataset, ask, fault
 }
 
 // subjectWord is what follows the common part of the subject.
@@ -63,11 +68,19 @@ func noDataset(pointer, message string) *event.Fault {
 // envelope completes what a message says beside its events: with its header,
 // then with what is configured for the dataset, then for all.
 func (d *Dispatcher) envelope(m *message, asked event.Envelope, dataset string) event.Envelope {
-	if m.source.parked {
+	if m.source.parked && d.subjectWord(m) != auto {
 		return asked // it was completed when the event first came
 	}
+	asked.TestEventCode = firstOf(asked.TestEventCode, m.Headers().Get(header.TestEventCode))
+	if dataset == "" {
+		return asked
+	}
+	return d.complete(asked, dataset)
+}
+
+func (d *Dispatcher) complete(asked event.Envelope, dataset string) event.Envelope {
 	configured := d.cfg.Datasets[dataset]
-	asked.TestEventCode = firstOf(asked.TestEventCode, m.Headers().Get(header.TestEventCode), configured.TestEventCode)
+	asked.TestEventCode = firstOf(asked.TestEventCode, configured.TestEventCode)
 	asked.PartnerAgent = firstOf(asked.PartnerAgent, configured.PartnerAgent, d.cfg.PartnerAgent)
 	return asked
 }

@@ -156,7 +156,7 @@ func TestExplain(t *testing.T) {
 		{190, 12345, "access token expired, revoked or invalid"},
 		{100, 2804087, "ctwa_clid is not of a real click"},
 		{250, 0, "permission missing"},
-		{80009, 0, "too many calls for this business use case"},
+		{80009, 0, "too many calls: catalogue management"},
 	} {
 		meaning, ok := graph.Explain(tc.code, tc.subcode)
 		require.True(t, ok)
@@ -263,4 +263,24 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	text, err := json.Marshal(secret)
 	require.NoError(t, err)
 	require.NotContains(t, string(text), "hush")
+}
+
+func TestErrorCodesAreInOrderAndExplained(t *testing.T) {
+	t.Parallel()
+	codes := graph.ErrorCodes()
+	require.Equal(t, graph.ErrorCode{Code: 1}, codes[0])
+	require.Contains(t, codes, graph.ErrorCode{Code: 100, Subcode: 2804048})
+	for i, code := range codes {
+		meaning, ok := graph.Explain(code.Code, code.Subcode)
+		require.True(t, ok)
+		require.NotEmpty(t, meaning.Title, code)
+		require.NotEmpty(t, meaning.Advice, code)
+		require.NotContains(t, []graph.Verdict{graph.Unknown, graph.Accepted}, meaning.Verdict, code)
+		if i > 0 {
+			before := codes[i-1]
+			require.True(t, before.Code < code.Code || before.Code == code.Code && before.Subcode < code.Subcode, code)
+		}
+	}
+	require.Equal(t, "100/33", graph.ErrorCode{Code: 100, Subcode: 33}.String())
+	require.Equal(t, "190", graph.ErrorCode{Code: 190}.String())
 }

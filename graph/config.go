@@ -26,6 +26,9 @@ type Config struct {
 	// AppSecretFile holds the app secret; if set, requests carry an
 	// appsecret_proof.
 	AppSecretFile string `yaml:"app_secret_file"`
+	// ResolveDatasets has the dispatcher ask Meta for the datasets of
+	// accounts that are not configured.
+	ResolveDatasets bool `yaml:"resolve_datasets"`
 	// PartnerAgent is sent where neither request nor dataset names one.
 	PartnerAgent string `yaml:"partner_agent"`
 

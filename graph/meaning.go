@@ -1,5 +1,12 @@
 package graph
 
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strconv"
+)
+
 // Meaning is what one of Graph's error codes says, and what follows from it.
 type Meaning struct {
 	Verdict Verdict
@@ -13,8 +20,23 @@ type Meaning struct {
 	PerAsset bool
 }
 
-// code is a Graph error code with an optional subcode.
-type code struct{ code, subcode int }
+// ErrorCode is a Graph error code, with a subcode or 0.
+type ErrorCode struct{ Code, Subcode int }
+
+func (c ErrorCode) String() string {
+	if c.Subcode == 0 {
+		return strconv.Itoa(c.Code)
+	}
+	return strconv.Itoa(c.Code) + "/" + strconv.Itoa(c.Subcode)
+}
+
+// ErrorCodes lists every code that is written down here, in order. A code
+// without a subcode stands for its unknown subcodes, too.
+func ErrorCodes() []ErrorCode {
+	return slices.SortedFunc(maps.Keys(meanings()), func(a, b ErrorCode) int {
+		return cmp.Or(cmp.Compare(a.Code, b.Code), cmp.Compare(a.Subcode, b.Subcode))
+	})
+}
 
 // Explain returns what a Graph error code and subcode mean. Either may be one
 // that nobody has written down; ok is false then.
@@ -22,7 +44,7 @@ type code struct{ code, subcode int }
 // Sources: Meta, "Handling Errors" and "Rate Limiting" (2026), and answers
 // that users of the live API have published.
 func Explain(errorCode, subcode int) (meaning Meaning, ok bool) {
-	for _, key := range []code{{errorCode, subcode}, {errorCode, 0}} {
+	for _, key := range []ErrorCode{{errorCode, subcode}, {errorCode, 0}} {
 		if m, ok := meanings()[key]; ok {
 			return m, true
 		}
@@ -66,50 +88,61 @@ func badEvent(title, advice string) Meaning {
 	return Meaning{Verdict: Refused, Title: title, Advice: advice}
 }
 
+// untitled is for subcodes that others have met as errors of an event, and
+// whose titles nobody has published.
+func untitled() Meaning {
+	return badEvent("some fault of the event; Meta's title for it is not known", "see Meta's message; correct the event and replay it")
+}
+
 func badLink(title, advice string) Meaning {
 	return Meaning{Verdict: Paused, Title: title, Advice: advice, PerAsset: true}
 }
 
 // meanings is the table. It is a function so that nobody can change it.
-func meanings() map[code]Meaning { //nolint:funlen // it is a table
-	return map[code]Meaning{
-		{1, 0}:     temporary("unknown error on Meta's side, possibly temporary"),
-		{2, 0}:     temporary("service temporarily unavailable"),
-		{3, 0}:     permission(),
-		{4, 0}:     throttle("too many calls by the app"),
-		{10, 0}:    permission(),
-		{17, 0}:    throttle("too many calls by the user or for the ad account"),
-		{32, 0}:    throttle("too many calls for the page"),
-		{33, 0}:    unreachableDataset(),
-		{100, 0}:   badEvent("invalid parameter", "see Meta's message; correct the event and replay it"),
-		{100, 33}:  unreachableDataset(),
-		{102, 0}:   deadToken("session expired or invalid"),
-		{104, 0}:   deadToken("an access token is required"),
-		{190, 0}:   deadToken("access token expired, revoked or invalid"),
-		{190, 452}: deadToken("session mismatch"),
-		{190, 456}: deadToken("access token malformed"),
-		{190, 457}: deadToken("access token used from the wrong origin"),
-		{190, 458}: deadToken("the user has removed the app"),
-		{190, 459}: deadToken("the user has to log in at facebook.com first (checkpoint)"),
-		{190, 460}: deadToken("the user's password has changed"),
-		{190, 461}: deadToken("the app was installed anew"),
-		{190, 462}: deadToken("access token of an old version"),
-		{190, 463}: deadToken("access token expired"),
-		{190, 464}: deadToken("the user is not confirmed"),
-		{190, 465}: deadToken("invalid user, or a system user of another business"),
-		{190, 466}: deadToken("access token invalidated"),
-		{190, 467}: deadToken("access token invalid, or logged out"),
-		{190, 468}: deadToken("the app was unused for too long"),
-		{190, 492}: deadToken("invalid session: the role on the page was lost"),
-		{341, 0}:   throttle("temporary limit of the application"),
+func meanings() map[ErrorCode]Meaning { //nolint:funlen // it is a table
+	return map[ErrorCode]Meaning{
+		{1, 0}:        temporary("unknown error on Meta's side, possibly temporary"),
+		{1, 99}:       temporary("unknown error on Meta's side, possibly temporary"),
+		{2, 0}:        temporary("service temporarily unavailable"),
+		{3, 0}:        permission(),
+		{4, 0}:        throttle("too many calls by the app"),
+		{4, 1504022}:  throttle("too many calls by the app"),
+		{4, 1504039}:  throttle("too many calls by the app"),
+		{10, 0}:       permission(),
+		{17, 0}:       throttle("too many calls by the user or for the ad account"),
+		{17, 2446079}: throttle("too many calls for the ad account"),
+		{32, 0}:       throttle("too many calls for the page"),
+		{33, 0}:       unreachableDataset(),
+		{100, 0}:      badEvent("invalid parameter", "see Meta's message; correct the event and replay it"),
+		{100, 33}:     unreachableDataset(),
+		{102, 0}:      deadToken("session expired or invalid"),
+		{104, 0}:      deadToken("an access token is required"),
+		{190, 0}:      deadToken("access token expired, revoked or invalid"),
+		{190, 452}:    deadToken("session mismatch"),
+		{190, 456}:    deadToken("access token malformed"),
+		{190, 457}:    deadToken("access token used from the wrong origin"),
+		{190, 458}:    deadToken("the user has removed the app"),
+		{190, 459}:    deadToken("the user has to log in at facebook.com first (checkpoint)"),
+		{190, 460}:    deadToken("the user's password has changed"),
+		{190, 461}:    deadToken("the app was installed anew"),
+		{190, 462}:    deadToken("access token of an old version"),
+		{190, 463}:    deadToken("access token expired"),
+		{190, 464}:    deadToken("the user is not confirmed"),
+		{190, 465}:    deadToken("invalid user, or a system user of another business"),
+		{190, 466}:    deadToken("access token invalidated"),
+		{190, 467}:    deadToken("access token invalid, or logged out"),
+		{190, 468}:    deadToken("the app was unused for too long"),
+		{190, 492}:    deadToken("invalid session: the role on the page was lost"),
+		{341, 0}:      throttle("temporary limit of the application"),
 		{368, 0}: {
 			Verdict: Paused, Title: "temporarily blocked for a policy violation",
 			Advice: "see the app's and the business's support inbox; sending resumes by itself once Meta lifts the block",
 		},
-		{613, 0}:  throttle("custom rate limit reached"),
-		{803, 0}:  unreachableDataset(),
-		{960, 0}:  temporary("batch timed out on Meta's side"),
-		{2500, 0}: unreachableDataset(),
+		{613, 0}:       throttle("custom rate limit reached"),
+		{613, 1487742}: throttle("too many calls for the ad account"),
+		{803, 0}:       unreachableDataset(),
+		{960, 0}:       temporary("batch timed out on Meta's side"),
+		{2500, 0}:      unreachableDataset(),
 		{2635, 0}: {
 			Verdict: Paused, Title: "this version of the Graph API is switched off",
 			Advice: "set graph.version to a current one",
@@ -117,17 +150,33 @@ func meanings() map[code]Meaning { //nolint:funlen // it is a table
 		{5000, 0}:  temporary("unknown error on Meta's side"),
 		{21009, 0}: temporary("the data set upload is temporarily not ready"),
 
+		{80000, 0}:       throttle("too many calls: ads insights"),
+		{80001, 0}:       throttle("too many calls: pages"),
+		{80002, 0}:       throttle("too many calls: Instagram"),
+		{80003, 0}:       throttle("too many calls: custom audiences"),
+		{80004, 0}:       throttle("too many calls: ads management"),
+		{80004, 2446079}: throttle("too many calls for the ad account"),
+		{80005, 0}:       throttle("too many calls: lead generation"),
+		{80006, 0}:       throttle("too many calls: Messenger"),
+		{80008, 0}:       throttle("too many calls: WhatsApp Business management"),
+		{80009, 0}:       throttle("too many calls: catalogue management"),
+		{80014, 0}:       throttle("too many calls: catalogue batches"),
+
+		{100, 2804001}: untitled(),
 		{100, 2804003}: badEvent("event timestamp too old", "events are accepted for 7 days; send them sooner"),
 		{100, 2804004}: badEvent("event timestamp in the future", "check the producer's clock, and that event_time is in seconds"),
+		{100, 2804007}: untitled(),
 		{100, 2804008}: badEvent("contents is not a list of objects", "correct custom_data.contents"),
 		{100, 2804009}: badEvent("purchase without a value", "set custom_data.value"),
 		{100, 2804010}: badEvent("purchase without currency or value", "set custom_data.currency and custom_data.value"),
 		{100, 2804011}: badEvent("currency not accepted for purchases", "use a currency that Meta's ads support"),
 		{100, 2804016}: badEvent("invalid field in custom_data", "see Meta's message"),
+		{100, 2804017}: untitled(),
 		{100, 2804019}: badEvent("a required field is missing", "see Meta's message"),
 		{100, 2804030}: badEvent("limited data use selection required", "set data_processing_options"),
 		{100, 2804036}: badEvent("invalid lead_id", "correct user_data.lead_id: 15 to 17 digits"),
 		{100, 2804043}: badEvent("app event without an OS version", "fill slot 4 of app_data.extinfo"),
+		{100, 2804048}: untitled(),
 		{100, 2804050}: badEvent("not enough customer information", "send more of user_data"),
 		{100, 2804063}: badEvent("messaging_channel missing", "set messaging_channel"),
 		{100, 2804064}: badEvent("argument not allowed on a messaging event", "leave out client_ip_address, client_user_agent and the like"),

@@ -33,7 +33,7 @@ input was refused.`,
 	}
 	root.PersistentFlags().StringVar(&p.configFile, "config", "", "configuration file (YAML); CAPI_… variables override it")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(p.run(), p.publish(), p.validate(), p.testEvent(), p.dlq(), p.streams(), p.config())
+	root.AddCommand(p.run(), p.publish(), p.validate(), p.testEvent(), p.dlq(), p.dataset(), p.explain(), p.streams(), p.config())
 	for _, command := range root.Commands() {
 		refuseWrongArguments(command)
 	}

@@ -145,7 +145,7 @@ func inWords(answer *graph.Answer) string {
 			text += ": " + e.UserMessage
 		}
 		if meaning, ok := graph.Explain(e.Code, e.Subcode); ok {
-			text += "\n  what it means: " + meaning.Title + "\n  what to do: " + meaning.Advice
+			text += "\n  what it means: " + meaning.Title + "\n  what to do: " + meaning.Advice + "\n  the dispatcher " + reaction(meaning)
 		}
 	}
 	return text

@@ -18,6 +18,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/directory"
 )
 
 // Run dispatches until ctx ends, then drains, and returns nil. started, if not
@@ -49,11 +50,17 @@ func Run(ctx context.Context, cfg *config.Config, version string, log *zap.Logge
 		return err
 	}
 
-	d, err := dispatcher.New(cfg.Dispatcher(), cfg.Batch, dispatcher.Deps{
+	deps := dispatcher.Deps{
 		JetStream: js, Claims: dedupe.New(cfg.Dedupe.Config, redis),
 		Graph: client, Tokens: client.Tokens(),
 		Log: log, Tracer: observed.Tracer, Meter: observed.Meter,
-	})
+	}
+	if cfg.Graph.ResolveDatasets {
+		datasets := directory.New(client, client.Tokens(), redis)
+		defer datasets.Close()
+		deps.Directory = datasets
+	}
+	d, err := dispatcher.New(cfg.Dispatcher(), cfg.Batch, deps)
 	if err != nil {
 		return err
 	}
