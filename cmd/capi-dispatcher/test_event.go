@@ -76,10 +76,7 @@ type trial struct {
 func (t *trial) run(ctx context.Context, in io.Reader) error {
 	var refused bool
 	for r := range readRecords(in, t.rules) {
-		v := validation{now: time.Now(), print: func(f foundFault) error { return printFaultText(t.out, f) }}
-		if t.flags.asJSON {
-			v.print = func(f foundFault) error { return printFaultJSON(t.out, f) }
-		}
+		v := validation{now: time.Now(), report: reporter(t.out, t.flags.asJSON)}
 		if err := v.record(r); err != nil {
 			return err
 		}

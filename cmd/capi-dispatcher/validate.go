@@ -36,11 +36,7 @@ If there are faults, the exit code is 3.`,
 				return err
 			}
 			defer func() { _ = in.Close() }()
-			print := printFaultText
-			if asJSON {
-				print = printFaultJSON
-			}
-			v := validation{rules: cfg.Graph.Rules, now: time.Now(), print: func(f foundFault) error { return print(cmd.OutOrStdout(), f) }}
+			v := validation{rules: cfg.Graph.Rules, now: time.Now(), report: reporter(cmd.OutOrStdout(), asJSON)}
 			if err := v.run(in); err != nil {
 				return err
 			}
@@ -57,9 +53,9 @@ If there are faults, the exit code is 3.`,
 
 // validation goes through an input and counts.
 type validation struct {
-	rules event.Rules
-	now   time.Time
-	print func(foundFault) error
+	rules  event.Rules
+	now    time.Time
+	report func(foundFault) error
 
 	events, faulty, faults, removed int
 }
@@ -84,7 +80,7 @@ func (v *validation) run(in io.Reader) error {
 func (v *validation) record(r record) error {
 	if r.err != nil {
 		v.events++
-		return v.report(foundFault{Place: r.place}, unreadable(r.err))
+		return v.reportAll(foundFault{Place: r.place}, unreadable(r.err))
 	}
 	for i := range r.request.Events {
 		e := &r.request.Events[i]
@@ -94,7 +90,7 @@ func (v *validation) record(r record) error {
 		}
 		v.events++
 		v.removed += len(e.Removed)
-		if err := v.report(at, v.check(e)); err != nil {
+		if err := v.reportAll(at, v.check(e)); err != nil {
 			return err
 		}
 	}
@@ -118,22 +114,28 @@ func unreadable(err error) []event.Fault {
 	return []event.Fault{{Code: "malformed", Message: err.Error()}}
 }
 
-func (v *validation) report(at foundFault, faults []event.Fault) error {
+func (v *validation) reportAll(at foundFault, faults []event.Fault) error {
 	if len(faults) > 0 {
 		v.faulty++
 	}
 	v.faults += len(faults)
 	for _, at.Fault = range faults {
-		if err := v.print(at); err != nil {
+		if err := v.report(at); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func printFaultJSON(out io.Writer, f foundFault) error { return json.NewEncoder(out).Encode(f) }
+// reporter prints faults, for people or for programs.
+func reporter(out io.Writer, asJSON bool) func(foundFault) error {
+	if asJSON {
+		return func(f foundFault) error { return json.NewEncoder(out).Encode(f) }
+	}
+	return func(f foundFault) error { return printFault(out, f) }
+}
 
-func printFaultText(out io.Writer, f foundFault) error {
+func printFault(out io.Writer, f foundFault) error {
 	place := f.Place
 	if f.Event > 0 {
 		place += fmt.Sprintf(", event %d", f.Event)

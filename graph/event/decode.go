@@ -23,11 +23,14 @@ func (e *FaultError) Error() string {
 // Decoder reads messages and checks their events. It keeps its buffers from one
 // call to the next and must not be used from two goroutines at once.
 type Decoder struct {
-	rules  Rules
-	schema schema
-	reader bytes.Buffer
-	json   jsontext.Decoder
-	parser parser
+	rules   Rules
+	schema  schema
+	channel kind // messaging_channel, on messaging events
+	// Sentences that would be put together anew for each event.
+	needsSource, needsChannel string
+	reader                    bytes.Buffer
+	json                      jsontext.Decoder
+	parser                    parser
 
 	body    []byte
 	members []member // top-level members of the message being read
@@ -38,7 +41,13 @@ type Decoder struct {
 type member struct{ name, value []byte }
 
 // NewDecoder returns a decoder that checks events by these rules.
-func NewDecoder(rules Rules) *Decoder { return &Decoder{rules: rules, schema: eventSchema()} }
+func NewDecoder(rules Rules) *Decoder {
+	return &Decoder{
+		rules: rules, schema: eventSchema(), channel: oneOf(Channels()...),
+		needsSource:  "every event has an action_source: " + joinQuoted(ActionSources()),
+		needsChannel: "a business_messaging event has a messaging_channel: " + joinQuoted(Channels()),
+	}
+}
 
 // Decode reads a message: a request body if its object has a "data" array,
 // else one event. What it returns aliases body, which is left as it is.

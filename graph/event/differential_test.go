@@ -122,9 +122,13 @@ func paths() []string {
 func values() []any {
 	week, store := at-7*24*3600, at-62*24*3600
 	return []any{
-		absent{}, absent{}, nil, "", "x", "Purchase", "OrderCreated", "website", "app", "business_messaging", "messenger", "whatsapp", "instagram",
+		absent{},
+		absent{},
+		nil, "", "x", "Purchase", "OrderCreated", "website", "app", "business_messaging", "messenger", "whatsapp", "instagram",
 		0, 1, 2, -1, 1.5, true, false, at, at * 1000, at + 3600, week + 59, week + 61, store, "12.5", "7", " 7", "USD", "eur", "MRU", "QQQ",
-		"123456789012345", int64(12345678901234567), "curbside", list(), list("LDU"), list("x", 1), list(true), object{}, object{"id": "a"},
+		"123456789012345", int64(12345678901234567), "curbside", list(), list("LDU"), list("x", 1), list(true),
+		object{},
+		object{"id": "a"},
 		list(object{"id": "a", "quantity": 1}), list(object{"quantity": "x"}), list(object{"delivery_category": "post"}), list(object{}, 1),
 		extinfo(), slotOf(4, ""), slotOf(0, "a3"), slotOf(9, "x"), slotOf(2, 7), extinfo()[:3], 1000,
 	}

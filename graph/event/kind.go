@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	iso4217 "github.com/bojanz/currency"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -123,7 +124,7 @@ func currency(value jsontext.Value) (Code, string) {
 	switch code := inner(value); {
 	case !isText(value):
 		return WrongType, should
-	case len(code) == 0 || isCurrency(string(code)):
+	case len(code) == 0 || iso4217.IsValid(strings.ToUpper(string(code))):
 		return "", ""
 	default:
 		return UnknownValue, should

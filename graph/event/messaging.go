@@ -38,10 +38,10 @@ func (p *parser) validateChannel() {
 	const pointer, subcode = "/messaging_channel", 2804063
 	p.kept[slotChannel].sound = p.kept[slotChannel].there
 	if !p.kept[slotChannel].there {
-		p.faultAt(pointer, Missing, subcode, "a business_messaging event has a messaging_channel: "+joinQuoted(Channels()))
+		p.faultAt(pointer, Missing, subcode, p.needsChannel)
 		return
 	}
-	if code, should := oneOf(Channels()...)(p.raw(slotChannel)); code != "" {
+	if code, should := p.channel(p.raw(slotChannel)); code != "" {
 		p.faultAt(pointer, code, subcode, "messaging_channel is "+should)
 		return
 	}

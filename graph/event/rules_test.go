@@ -80,6 +80,7 @@ func chat(channel string, user object) object {
 func messengerChat() object {
 	return chat("messenger", object{"page_id": "1061", "page_scoped_user_id": "7012"})
 }
+
 func whatsAppChat() object {
 	return chat("whatsapp", object{"whatsapp_business_account_id": 102, "ctwa_clid": "ARAk"})
 }
@@ -423,7 +424,7 @@ func TestEveryRuleIsTested(t *testing.T) {
 			require.True(t, testExists(t, row[2]), "%s: there is no %s", row[1], row[2])
 		}
 	}
-	require.Equal(t, len(rules()), len(documented), "rules without a test, or tests without a rule")
+	require.Len(t, documented, len(rules()), "rules without a test, or tests without a rule")
 	for name := range rules() {
 		require.True(t, documented[name], "%s is not documented", name)
 	}

@@ -54,7 +54,7 @@ func (p *parser) finish(from, to int64) {
 	p.require(slotName, "/event_name", missingField, "every event has an event_name")
 	p.require(slotTime, "/event_time", missingField, "every event has an event_time, in seconds since 1970")
 	p.require(slotUser, "/user_data", missingField, "every event has a user_data object")
-	p.require(slotSource, "/action_source", missingField, "every event has an action_source: "+joinQuoted(ActionSources()))
+	p.require(slotSource, "/action_source", missingField, p.needsSource)
 	switch p.event.ActionSource {
 	case BusinessMessaging:
 		p.validateMessaging()
