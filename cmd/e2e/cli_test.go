@@ -91,6 +91,17 @@ func TestDeadLettersFromTheShell(t *testing.T) {
 	require.Contains(t, shown, `"event_id": "refused"`)
 	require.Contains(t, r.must("dlq", "show", refused, "--json"), `"sequence":`+refused)
 
+	invalid := regexp.MustCompile(`(?m)^(\d) .* invalid `).FindStringSubmatch(r.must("dlq", "ls"))[1]
+	shown = r.must("dlq", "show", invalid)
+	t.Logf("dlq show\n%s", shown)
+	for _, want := range []string{
+		`(?m)^  /event_time +every event has an event_time, in seconds since 1970 \(missing; Meta: 100/2804019\)$`,
+		`(?m)^  /custom_data/value +a Purchase has a value \(missing; Meta: 100/2804009\)$`,
+		`(?m)^  /custom_data/currency +a Purchase has a currency, like USD \(missing; Meta: 100/2804010\)$`,
+	} {
+		require.Regexp(t, want, shown)
+	}
+
 	for _, wrong := range [][]string{
 		{"dlq", "show"},
 		{"dlq", "show", "x"},

@@ -247,7 +247,7 @@ func TestEveryRuleIsTried(t *testing.T) {
 	text, err := os.ReadFile("../../docs/events.md")
 	require.NoError(t, err)
 	var rules []string
-	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\|").FindAllStringSubmatch(string(text), -1) {
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\|.*`Test").FindAllStringSubmatch(string(text), -1) {
 		rules = append(rules, row[1])
 	}
 	require.NotEmpty(t, rules)
