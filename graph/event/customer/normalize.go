@@ -20,6 +20,8 @@ import (
 func Normalize(field Field, text, country string) (string, error) {
 	text = norm.NFC.String(strings.TrimSpace(text))
 	normalized, err := normalize(field, text, country)
+	// What was taken out may have stood between a letter and its accent.
+	normalized = norm.NFC.String(normalized)
 	if err == nil && normalized == "" {
 		err = ErrEmpty
 	}
@@ -78,7 +80,7 @@ func name(text string) string {
 
 func head(text string, runes int) string {
 	all := []rune(text)
-	return string(all[:min(runes, len(all))])
+	return strings.TrimSpace(string(all[:min(runes, len(all))]))
 }
 
 func email(text string) (string, error) {
