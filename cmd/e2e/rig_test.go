@@ -46,7 +46,9 @@ type rig struct {
 }
 
 // setup starts all servers. The configuration has short times, so that a crash
-// is noticed soon; change may change it.
+// is noticed soon, but longer ones than the slowest machine needs for a request:
+// a timeout would be one more reason to send an event again. change may change
+// it.
 func setup(t *testing.T, change ...func(*config.Config)) *rig {
 	t.Helper()
 	r := &rig{
@@ -57,8 +59,8 @@ func setup(t *testing.T, change ...func(*config.Config)) *rig {
 	r.js = r.nats.JetStream()
 	r.graph = newGraphServer(t, r.API)
 	r.config = config.Default()
-	r.config.NATS.AckWait = 3 * time.Second
-	r.config.Graph.Timeout = 1500 * time.Millisecond
+	r.config.NATS.AckWait = 10 * time.Second
+	r.config.Graph.Timeout = 5 * time.Second
 	r.config.Graph.TokenDir = filepath.Join(r.dir, "tokens")
 	r.config.Delivery.Park = dispatcher.Backoff{Initial: time.Second, Max: 2 * time.Second}
 	r.config.Delivery.DrainTimeout = 10 * time.Second

@@ -63,7 +63,7 @@ func TestTheBooksBalance(t *testing.T) {
 	t.Parallel()
 	// So long that nothing is delivered again, however slow the machine is:
 	// the books are to be exact.
-	r := setup(t, func(cfg *config.Config) { cfg.NATS.AckWait = time.Minute })
+	r := setup(t, func(cfg *config.Config) { cfg.NATS.AckWait, cfg.Graph.Timeout = time.Minute, 20*time.Second })
 	const datasets, n = 20, 20_000
 	r.addDatasets(datasets)
 	w := r.start()
