@@ -56,6 +56,9 @@ type Dispatcher struct {
 	leases     *leases
 	identities *identities
 	breaker    *breaker
+	accounts   *accounts
+	quota      *quota
+	recalls    *recalls
 	health     *health
 	meters     *meters
 	confirms   *confirms
@@ -85,6 +88,9 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 		leases:     newLeases(deps.JetStream.Conn(), cfg.Streams.AckWait),
 		identities: newIdentities(),
 		breaker:    newBreaker(cfg.Delivery.Park, deps.Tokens),
+		accounts:   newAccounts(cfg.Delivery.Park),
+		quota:      newQuota(),
+		recalls:    newRecalls(),
 		health:     newHealth(),
 		meters:     meters,
 		confirms:   newConfirms(),
@@ -140,6 +146,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	background.Go(func() { d.leases.run(working) })
 	background.Go(func() { d.watchRedis(working) })
 	background.Go(func() { d.confirmLater(working) })
+	background.Go(func() { d.callBack(ctx) })
 	for _, source := range sources {
 		intakes.Go(func() { d.take(source) })
 	}

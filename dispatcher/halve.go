@@ -51,7 +51,7 @@ func (s *shipment) split(group []*entry, refusal graph.Answer) (first, second []
 func (s *shipment) refuse(e *entry, refusal graph.Answer) {
 	e.answer = &refusal
 	if refusal.PerAsset {
-		s.parkUntil([]*entry{e}, "unlinked", s.breaker.failedAsset(e, refusal))
+		s.parkUntil([]*entry{e}, parkedUnlinked, s.accounts.failed(e, &refusal))
 		return
 	}
 	e.dead(deadletter.Refused)

@@ -17,6 +17,17 @@ import (
 // <parked>.due.<dataset>, where a consumer finds them. Until then they hold no
 // memory here and no place in a consumer. (NATS 2.12, ADR-51.)
 
+// Why events are parked. The header Capi-Reason says it.
+const (
+	parkedPaused    = "paused"    // the dataset is in trouble
+	parkedThrottled = "throttled" // Meta, or a limit that is near, asks to wait
+	parkedRetry     = "retry"     // it did not work for too long
+	parkedUnknown   = "unknown"   // nobody knows whether it did
+	parkedUnlinked  = "unlinked"  // the account is not linked to the dataset
+	parkedCongested = "congested" // the dataset does not keep up
+	parkedNotYet    = "not_yet"   // the event comes from a fast clock
+)
+
 // waitSubject is where one event waits. Schedules are told apart by subject.
 func (d *Dispatcher) waitSubject(e *entry) string {
 	return fmt.Sprintf("%s.wait.%s.%s", d.cfg.Streams.ParkedSubject, e.lane.dataset, e.id())

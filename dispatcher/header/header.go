@@ -23,7 +23,8 @@ const (
 
 // Headers on parked events only.
 const (
-	Parked = "Capi-Parked" // how often the event has been parked
+	Parked   = "Capi-Parked"   // how often the event has been parked
+	Recalled = "Capi-Recalled" // when it was called back before its time, RFC 3339
 )
 
 // Headers on dead letters only. They carry [Dataset] as well.
