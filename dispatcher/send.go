@@ -68,6 +68,9 @@ func (s *shipment) try(entries []*entry) ([]*entry, graph.Answer) {
 			return nil, graph.Answer{}
 		}
 		answer := s.post(entries)
+		if answer.Verdict == graph.Accepted || blamesEvents(answer) {
+			s.backoff.Reset() // Meta has judged the events; what comes next begins anew
+		}
 		wait, again := s.patience(answer)
 		if !again {
 			return entries, answer
