@@ -58,7 +58,7 @@ type options struct {
 type bench struct {
 	*graphtest.API
 
-	t       *testing.T
+	t       testing.TB
 	options options
 	js      jetstream.JetStream
 	graph   *httptest.Server
@@ -76,7 +76,7 @@ type worker struct {
 	done chan error
 }
 
-func setup(t *testing.T, change ...func(*options)) *bench {
+func setup(t testing.TB, change ...func(*options)) *bench {
 	t.Helper()
 	b := &bench{t: t, API: graphtest.New(graphtest.Config{KeepEvents: true}), metrics: metric.NewManualReader(), spans: tracetest.NewInMemoryExporter()}
 	b.meters = metric.NewMeterProvider(metric.WithReader(b.metrics))
@@ -322,7 +322,7 @@ func (b *bench) books(name string, with ...attribute.KeyValue) int64 {
 	return sum
 }
 
-func points(t *testing.T, data metricdata.Aggregation) []metricdata.DataPoint[int64] {
+func points(t testing.TB, data metricdata.Aggregation) []metricdata.DataPoint[int64] {
 	t.Helper()
 	switch data := data.(type) {
 	case metricdata.Sum[int64]:
