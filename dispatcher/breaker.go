@@ -33,10 +33,8 @@ type trouble struct {
 	since    time.Time // the last failure
 	until    time.Time
 	probing  bool
-	token    string // fingerprint of the one it failed with
-	// replaced: the token has been, and nobody has tried the new one yet.
-	replaced bool
-	called   int       // how often an event has been called back to try it
+	token    string    // fingerprint of the one it failed with
+	called   int       // how often an event has been called back for a trial
 	callAt   time.Time // when the next one is
 	// turnedAway are the datasets that wait for an app.
 	turnedAway map[string]struct{}
@@ -97,7 +95,7 @@ func (b *breaker) enter(dataset string, news time.Time) (p *pass, until time.Tim
 		p.probed = append(p.probed, key)
 	}
 	for _, key := range p.probed {
-		b.states[key].probing, b.states[key].replaced = true, false
+		b.states[key].probing = true
 	}
 	return p, time.Time{}
 }
@@ -178,7 +176,8 @@ func (b *breaker) failed(dataset, token string, answer *graph.Answer) (until tim
 	key := toBlame(dataset, token, answer.AppWide())
 	state, now := b.state(key, token), time.Now()
 	state.turnAway(key, dataset)
-	state.since, state.token, state.replaced, state.probing = now, token, false, false
+	state.since, state.token, state.probing = now, token, false
+	state.called, state.callAt = 0, time.Time{}
 	if !now.Before(state.until) { // several batches in flight fail as one
 		state.failures++
 		state.until = now.Add(max(askedDelay(*answer), b.pauses.delay(state.failures-1)))

@@ -19,11 +19,6 @@ func (s *shipment) enter(entries []*entry) []*entry {
 			return s.enterAccounts(entries)
 		}
 		if until.After(patience) {
-			if time.Until(until) < shortWait {
-				// Somebody is finding out, and takes long. If all is well, the
-				// events are called back.
-				until = time.Now().Add(s.cfg.Delivery.Park.delay(0))
-			}
 			s.setAside(entries, until)
 			return nil
 		}
@@ -60,9 +55,17 @@ func (s *shipment) enterAccounts(entries []*entry) []*entry {
 	return free
 }
 
-// setAside parks events without having tried them.
+// setAside parks events of a dataset in trouble without having tried them.
 func (s *shipment) setAside(entries []*entry, until time.Time) {
-	s.setAsideFor(entries, parkedPaused, until)
+	s.setAsideFor(entries, parkedPaused, s.forLong(until))
+}
+
+// forLong is when events come back by themselves whose dataset is in trouble: as
+// late as may be, because they are called back as soon as one of them gets
+// through (see trial.go). A hundred thousand that come back only to be parked
+// again would take their time from others.
+func (s *shipment) forLong(until time.Time) time.Time {
+	return later(until, time.Now().Add(s.cfg.Delivery.Park.Max))
 }
 
 func (s *shipment) setAsideFor(entries []*entry, reason string, until time.Time) {

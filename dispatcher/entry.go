@@ -70,9 +70,9 @@ func newHistory(m *message, index int) history {
 		originSequence: m.sequence,
 	}
 	headers := m.Headers()
-	h.dedupeID = headers.Get(header.DedupeID)
+	h.dedupeID = shortID(headers.Get(header.DedupeID))
 	if id := headers.Get(nats.MsgIdHdr); id != "" && h.dedupeID == "" {
-		h.dedupeID = id + "/" + strconv.Itoa(index)
+		h.dedupeID = shortID(id + "/" + strconv.Itoa(index))
 	}
 	if !m.source.parked {
 		return h

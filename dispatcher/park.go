@@ -95,7 +95,10 @@ func (d *Dispatcher) parkedMessage(e *entry, reason string, at time.Time) public
 	if h.dedupeID != "" {
 		msg.Header.Set(header.DedupeID, h.dedupeID)
 	}
-	if envelope := e.lane.envelope.Marshal(); envelope != "" {
+	switch envelope := e.lane.envelope.Marshal(); {
+	case len(envelope) > longHeader:
+		msg.Data = withEnvelope(msg.Data, envelope)
+	case envelope != "":
 		msg.Header.Set(header.Envelope, envelope)
 	}
 	return publication{entry: e, msg: msg, opts: []jetstream.PublishOpt{

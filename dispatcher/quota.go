@@ -119,6 +119,6 @@ func (s *shipment) mustWait(entries []*entry) bool {
 	if until.IsZero() {
 		return false
 	}
-	s.setAsideFor(entries, parkedThrottled, until)
+	s.setAsideFor(entries, parkedThrottled, s.forLong(until))
 	return true
 }

@@ -147,7 +147,7 @@ func TestNothingIsSentWhenALimitIsReached(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := setup(t, parkForAnHour)
+			b := setup(t)
 			b.addIndependent()
 			b.Script(dataset, tc.fault)
 			began := time.Now()

@@ -50,7 +50,7 @@ const (
 	// recallAgain is how long it takes until events are called back again
 	// because one of them got through: another worker may have parked more.
 	recallAgain = 10 * time.Second
-	// lookEvery is how often somebody looks for new tokens.
+	// lookEvery is how often somebody looks for datasets to try again.
 	lookEvery = time.Second
 )
 
@@ -132,7 +132,7 @@ type recallRun struct {
 }
 
 // callBack does what recalls ask for, a page of each at a time, and looks for
-// new tokens, until ctx ends. One goroutine does it all: recalls wait for each
+// datasets to try again, until ctx ends. One goroutine does it all: recalls wait for each
 // other, and not for memory.
 func (d *Dispatcher) callBack(ctx context.Context) {
 	look := time.NewTicker(lookEvery)
@@ -148,7 +148,7 @@ func (d *Dispatcher) callBack(ctx context.Context) {
 				runs[what] = &recallRun{recall: what}
 			}
 		case <-look.C:
-			d.tryNewTokens(ctx)
+			d.tryAgain(ctx)
 		case <-ctx.Done():
 			pages.Stop()
 			return
@@ -255,17 +255,17 @@ func isWrongSequence(err error) bool {
 	return errors.As(err, &answered) && answered.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
 }
 
-// tryNewTokens calls one event back for each dataset whose token has been
-// replaced. If it gets through, the others follow.
-func (d *Dispatcher) tryNewTokens(ctx context.Context) {
-	try, free := d.breaker.replaced()
+// tryAgain calls one event back of each dataset that is to be tried.
+func (d *Dispatcher) tryAgain(ctx context.Context) {
+	try, free := d.breaker.trials()
 	for _, dataset := range free {
 		d.recalls.want(recall{dataset: dataset})
 	}
 	for _, dataset := range try {
-		d.log.Info("the access token is a new one; it is tried", zap.String("dataset", dataset))
+		d.log.Debug("an event is called back to try the dataset again", zap.String("dataset", dataset))
 		if err := d.callOneBack(ctx, recall{dataset: dataset}); err != nil && ctx.Err() == nil {
-			d.log.Warn("no parked event could be called back to try the new token", zap.String("dataset", dataset), zap.Error(err))
+			d.log.Warn("no parked event could be called back for a trial; it comes back at its own time",
+				zap.String("dataset", dataset), zap.Error(err))
 		}
 	}
 }

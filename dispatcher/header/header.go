@@ -35,6 +35,7 @@ const (
 	GraphMessage   = "Capi-Graph-Message" // and text
 	TraceID        = "Capi-Fbtrace-Id"    // Meta's name for the request
 	DeadLetteredAt = "Capi-Dead-Lettered-At"
+	CutOff         = "Capi-Cut-Off" // how many bytes the event had, where it does not fit a message
 )
 
 // Headers of W3C trace context.

@@ -2,19 +2,22 @@ package dispatcher
 
 import "time"
 
-// Whoever is paused for its token is not asked again before its time, so
-// somebody has to look whether the token has been replaced.
+// What waits for a dataset in trouble waits for long, so that it costs nothing.
+// Somebody has to find out when the trouble is over: when its time is up, or
+// the token has been replaced, one waiting event is called back and tried. If
+// it gets through, the others follow.
 
-// replaced looks for new tokens. It returns the datasets that should try theirs
-// with one event, and those whose app is another one now and that need no trial.
-func (b *breaker) replaced() (try, free []string) {
-	for key, datasets := range b.waitingForTokens() {
+// trials returns the datasets of which an event is to be tried now, and those
+// that an app's trouble is no concern of any more, because they have a token of
+// another app.
+func (b *breaker) trials() (try, free []string) {
+	for key, datasets := range b.waiting() {
 		for _, dataset := range datasets {
 			token := b.tokens.Fingerprint(dataset) // reads a file, so without the lock
 			switch {
 			case key != dataset && b.releasedFrom(key, dataset, token):
 				free = append(free, dataset)
-			case key == dataset && b.shouldTry(dataset, token):
+			case b.shouldTry(key, token):
 				try = append(try, dataset)
 			}
 		}
@@ -22,8 +25,8 @@ func (b *breaker) replaced() (try, free []string) {
 	return try, free
 }
 
-// waitingForTokens lists who waits, with the datasets that wait for it.
-func (b *breaker) waitingForTokens() map[string][]string {
+// waiting lists who is in trouble, with the datasets that wait for that.
+func (b *breaker) waiting() map[string][]string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	waiting := make(map[string][]string, len(b.states))
@@ -38,21 +41,21 @@ func (b *breaker) waitingForTokens() map[string][]string {
 	return waiting
 }
 
-// shouldTry tells that a dataset's token is a new one, and that it is time to
-// call an event back to try it. The event may come to another worker, which may
-// not have seen the new token yet, so it is asked for again from time to time.
-func (b *breaker) shouldTry(dataset, token string) bool {
+// shouldTry tells that it is time to try an event. It may come to another
+// worker, which may not have seen a new token yet, so it is asked for again
+// from time to time.
+func (b *breaker) shouldTry(key, token string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	state, now := b.states[dataset], time.Now()
+	state, now := b.states[key], time.Now()
 	if state == nil {
 		return false
 	}
-	if token != state.token {
+	if validDataset(key) && token != state.token {
 		state.token, state.until = token, now
-		state.replaced, state.called, state.callAt = true, 0, now
+		state.called, state.callAt = 0, now
 	}
-	if !state.replaced || now.Before(state.callAt) {
+	if state.probing || now.Before(state.until) || now.Before(state.callAt) {
 		return false
 	}
 	state.callAt = now.Add(min(5*time.Second<<min(state.called, 10), b.pauses.Max))
