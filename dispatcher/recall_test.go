@@ -197,3 +197,32 @@ func TestAnUnlinkedAccountIsFoundOutOnce(t *testing.T) {
 	require.Empty(t, b.letters())
 	b.requireNoneTwice()
 }
+
+// BenchmarkRecall calls 100,000 parked events back and sends them, the server
+// and the simulated API in the same process.
+func BenchmarkRecall(b *testing.B) {
+	const n = 100_000
+	for b.Loop() {
+		b.StopTimer()
+		bench := setup(b, parkForAnHour)
+		hour := time.Now().Add(time.Hour)
+		for i := range n {
+			msg := &nats.Msg{
+				Subject: fmt.Sprintf("capi.parked.wait.%s.%d", dataset, i), Data: []byte(event(fmt.Sprint("e", i))),
+				Header: nats.Header{"Capi-Reason": {"paused"}, "Capi-Origin-Subject": {"capi.events." + dataset}},
+			}
+			_, err := bench.js.PublishMsgAsync(msg, jetstream.WithScheduleAt(hour), jetstream.WithScheduleTarget("capi.parked.due."+dataset))
+			require.NoError(b, err)
+			if i%1000 == 999 {
+				<-bench.js.PublishAsyncComplete()
+			}
+		}
+		b.StartTimer()
+		bench.publish(dataset, event("first"))
+		require.Eventually(b, func() bool { return bench.Ledger().Totals(dataset).Events == n+1 }, 5*time.Minute, 5*time.Millisecond)
+		b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+		b.StopTimer()
+		bench.stop(bench.running)
+		b.StartTimer()
+	}
+}
