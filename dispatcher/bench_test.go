@@ -76,24 +76,24 @@ type worker struct {
 	done chan error
 }
 
-func setup(t testing.TB, change ...func(*options)) *bench {
-	t.Helper()
-	b := &bench{t: t, API: graphtest.New(graphtest.Config{KeepEvents: true}), metrics: metric.NewManualReader(), spans: tracetest.NewInMemoryExporter()}
+func setup(tb testing.TB, change ...func(*options)) *bench {
+	tb.Helper()
+	b := &bench{t: tb, API: graphtest.New(graphtest.Config{KeepEvents: true}), metrics: metric.NewManualReader(), spans: tracetest.NewInMemoryExporter()}
 	b.meters = metric.NewMeterProvider(metric.WithReader(b.metrics))
 	b.AddDataset(dataset, token)
 	b.AddDataset(other, token)
 	b.graph = httptest.NewServer(b.API)
-	t.Cleanup(b.graph.Close)
+	tb.Cleanup(b.graph.Close)
 	b.options = b.defaults()
 	for _, c := range change {
 		c(&b.options)
 	}
 	if b.options.nats == nil {
-		b.options.nats = natstest.Start(t)
+		b.options.nats = natstest.Start(tb)
 	}
 	if b.options.redis == nil {
-		b.options.redis = redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr(), MaxRetries: -1})
-		t.Cleanup(func() { _ = b.options.redis.Close() })
+		b.options.redis = redis.NewClient(&redis.Options{Addr: miniredis.RunT(tb).Addr(), MaxRetries: -1})
+		tb.Cleanup(func() { _ = b.options.redis.Close() })
 	}
 	b.js = b.options.nats.JetStream()
 	b.running = b.start()
@@ -322,7 +322,7 @@ func (b *bench) books(name string, with ...attribute.KeyValue) int64 {
 	return sum
 }
 
-func points(t testing.TB, data metricdata.Aggregation) []metricdata.DataPoint[int64] {
+func points(tb testing.TB, data metricdata.Aggregation) []metricdata.DataPoint[int64] {
 	t.Helper()
 	switch data := data.(type) {
 	case metricdata.Sum[int64]:
@@ -330,7 +330,7 @@ func points(t testing.TB, data metricdata.Aggregation) []metricdata.DataPoint[in
 	case metricdata.Gauge[int64]:
 		return data.DataPoints
 	default:
-		t.Fatalf("%T is neither a counter nor a gauge", data)
+		tb.Fatalf("%T is neither a counter nor a gauge", data)
 		return nil
 	}
 }

@@ -91,11 +91,11 @@ func readAnswers(ctx context.Context, inbox *nats.Subscription, most int) (waite
 		case err != nil:
 			return nil, fmt.Errorf("reading parked events: %w", err)
 		}
-		switch status := msg.Header.Get("Status"); {
-		case status == "":
-		case status == "404" || status == "204": // none, or no more
+		switch status := msg.Header.Get("Status"); status {
+		case "":
+		case "404", "204": // none, or no more
 			return waiters, nil
-		case status == "503":
+		case "503":
 			return nil, errNoDirectGet
 		default:
 			return waiters, fmt.Errorf("reading parked events: %s %s", status, msg.Header.Get("Description"))
