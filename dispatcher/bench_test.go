@@ -323,7 +323,7 @@ func (b *bench) books(name string, with ...attribute.KeyValue) int64 {
 }
 
 func points(tb testing.TB, data metricdata.Aggregation) []metricdata.DataPoint[int64] {
-	t.Helper()
+	tb.Helper()
 	switch data := data.(type) {
 	case metricdata.Sum[int64]:
 		return data.DataPoints
