@@ -65,6 +65,9 @@ type Dispatcher struct {
 	maxBody    int          // bytes of a request
 	unreached  atomic.Int64 // connections in a row that did not come about
 	deadline   atomic.Int64 // of the drain, in Unix nanoseconds
+	// exitFailedAt is when an event could last not be parked or
+	// dead-lettered, in Unix nanoseconds.
+	exitFailedAt atomic.Int64
 
 	batches *batcher.Batcher[lane, *entry] // on their way to Meta
 	exits   *batcher.Batcher[exit, *entry] // on their way out, from admit

@@ -149,6 +149,7 @@ func (d *Dispatcher) callBack(ctx context.Context) {
 			}
 		case <-look.C:
 			d.tryAgain(ctx)
+			d.forgetExitFailure()
 		case <-ctx.Done():
 			pages.Stop()
 			return
