@@ -56,13 +56,14 @@ func (d *Dispatcher) direct(e *entry) (sends bool) {
 }
 
 // decode reads a message. What we have parked is one event, with what its
-// request body said beside it in a header.
+// request body said beside it in a header, or around it if that is long.
 func (d *Dispatcher) decode(m *message, decoder *event.Decoder) (event.Request, error) {
 	request, err := decoder.Decode(m.Data())
-	if err != nil || !m.source.parked {
+	envelope := m.Headers().Get(header.Envelope)
+	if err != nil || !m.source.parked || envelope == "" {
 		return request, err
 	}
-	request.Envelope, err = event.ParseEnvelope(m.Headers().Get(header.Envelope))
+	request.Envelope, err = event.ParseEnvelope(envelope)
 	return request, err
 }
 

@@ -59,7 +59,7 @@ type options struct {
 type bench struct {
 	*graphtest.API
 
-	t       *testing.T
+	t       testing.TB
 	options options
 	js      jetstream.JetStream
 	graph   *httptest.Server
@@ -77,24 +77,24 @@ type worker struct {
 	done chan error
 }
 
-func setup(t *testing.T, change ...func(*options)) *bench {
-	t.Helper()
-	b := &bench{t: t, API: graphtest.New(graphtest.Config{KeepEvents: true}), metrics: metric.NewManualReader(), spans: tracetest.NewInMemoryExporter()}
+func setup(tb testing.TB, change ...func(*options)) *bench {
+	tb.Helper()
+	b := &bench{t: tb, API: graphtest.New(graphtest.Config{KeepEvents: true}), metrics: metric.NewManualReader(), spans: tracetest.NewInMemoryExporter()}
 	b.meters = metric.NewMeterProvider(metric.WithReader(b.metrics))
 	b.AddDataset(dataset, token)
 	b.AddDataset(other, token)
 	b.graph = httptest.NewServer(b.API)
-	t.Cleanup(b.graph.Close)
+	tb.Cleanup(b.graph.Close)
 	b.options = b.defaults()
 	for _, c := range change {
 		c(&b.options)
 	}
 	if b.options.nats == nil {
-		b.options.nats = natstest.Start(t)
+		b.options.nats = natstest.Start(tb)
 	}
 	if b.options.redis == nil {
-		b.options.redis = redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr(), MaxRetries: -1})
-		t.Cleanup(func() { _ = b.options.redis.Close() })
+		b.options.redis = redis.NewClient(&redis.Options{Addr: miniredis.RunT(tb).Addr(), MaxRetries: -1})
+		tb.Cleanup(func() { _ = b.options.redis.Close() })
 	}
 	b.js = b.options.nats.JetStream()
 	b.running = b.start()
@@ -320,15 +320,15 @@ func (b *bench) books(name string, with ...attribute.KeyValue) int64 {
 	return sum
 }
 
-func points(t *testing.T, data metricdata.Aggregation) []metricdata.DataPoint[int64] {
-	t.Helper()
+func points(tb testing.TB, data metricdata.Aggregation) []metricdata.DataPoint[int64] {
+	tb.Helper()
 	switch data := data.(type) {
 	case metricdata.Sum[int64]:
 		return data.DataPoints
 	case metricdata.Gauge[int64]:
 		return data.DataPoints
 	default:
-		t.Fatalf("%T is neither a counter nor a gauge", data)
+		tb.Fatalf("%T is neither a counter nor a gauge", data)
 		return nil
 	}
 }

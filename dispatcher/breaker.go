@@ -2,155 +2,229 @@ package dispatcher
 
 import (
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
 
-// breaker keeps a dataset in trouble from being tried over and over.
+// breaker keeps those in trouble from being tried over and over: datasets, and
+// apps, whose limits all their datasets share. We know apps by their tokens
+// only, so datasets that use the same token count as one app.
 //
 //	closed ── a batch fails for good ──► open, for longer each time
-//	  ▲                                    │ its time is up, or the token is replaced
+//	  ▲                                    │ its time is up, the token is replaced,
+//	  │                                    │ or another worker got through
 //	  └── accepted ── half open: one batch is let through, one event at first
 //
-// The same is kept of single accounts that are not linked to their dataset.
+// Accounts that are not linked to their dataset are kept apart: see accounts.
 type breaker struct {
 	pauses Backoff
 	tokens Tokens
 
 	mu     sync.Mutex
-	states map[string]*breakerState // only of those in trouble
+	states map[string]*trouble // only of those in trouble
 }
 
-type breakerState struct {
-	failures    int
-	until       time.Time
-	fingerprint string // of the token it failed with
-	probing     bool
+// trouble is what is known of a dataset, or of an app, that may not be sent for.
+type trouble struct {
+	failures int
+	since    time.Time // the last failure
+	until    time.Time
+	probing  bool
+	token    string    // fingerprint of the one it failed with
+	called   int       // how often an event has been called back for a trial
+	callAt   time.Time // when the next one is
+	// turnedAway are the datasets that wait for an app.
+	turnedAway map[string]struct{}
 }
 
-// maxBreakerStates bounds what is remembered: anybody can name datasets.
-const maxBreakerStates = 10_000
+// maxTroubles bounds what is remembered: anybody can name datasets. A trouble
+// that is forgotten costs one more request.
+const maxTroubles = 10_000
 
 func newBreaker(pauses Backoff, tokens Tokens) *breaker {
-	return &breaker{pauses: pauses, tokens: tokens, states: make(map[string]*breakerState)}
+	return &breaker{pauses: pauses, tokens: tokens, states: make(map[string]*trouble)}
 }
+
+// appOf is the key of the app that a token belongs to. Datasets are digits.
+func appOf(token string) string { return "app of " + token }
 
 // pass is the right to send for a dataset. It has to be given back.
 type pass struct {
 	breaker *breaker
-	dataset string
-	// probes: the dataset was in trouble, and this batch finds out whether it
-	// still is.
-	probes bool
+	probed  []string
 }
 
+// probes tells that the dataset or its app was in trouble, and that this batch
+// finds out whether it still is.
+func (p *pass) probes() bool { return len(p.probed) > 0 }
+
 func (p *pass) leave() {
-	if !p.probes {
+	if !p.probes() {
 		return
 	}
 	p.breaker.mu.Lock()
 	defer p.breaker.mu.Unlock()
-	if state := p.breaker.states[p.dataset]; state != nil {
-		state.probing = false
+	for _, key := range p.probed {
+		if state := p.breaker.states[key]; state != nil {
+			state.probing = false
+		}
 	}
 }
 
 // enter asks for the right to send for a dataset. If it is denied, until tells
-// when to ask again.
-func (b *breaker) enter(dataset string) (p *pass, until time.Time) {
+// when to ask again. news is when another worker saw the dataset well, if it did.
+func (b *breaker) enter(dataset string, news time.Time) (p *pass, until time.Time) {
+	token := b.tokens.Fingerprint(dataset)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	state := b.states[dataset]
-	if state == nil {
-		return &pass{}, time.Time{}
-	}
 	now := time.Now()
-	if b.tokens.Fingerprint(dataset) != state.fingerprint {
-		state.until, state.fingerprint = now, b.tokens.Fingerprint(dataset)
+	p = &pass{breaker: b}
+	for _, key := range []string{appOf(token), dataset} {
+		state := b.states[key]
+		if state == nil {
+			continue
+		}
+		state.hear(now, token, news)
+		if until := state.bars(now); !until.IsZero() {
+			state.turnAway(key, dataset)
+			return nil, until
+		}
+		p.probed = append(p.probed, key)
 	}
+	for _, key := range p.probed {
+		b.states[key].probing = true
+	}
+	return p, time.Time{}
+}
+
+// hear ends the wait when there is reason to hope: a new token, or another
+// worker that got through.
+func (t *trouble) hear(now time.Time, token string, news time.Time) {
+	if token != t.token || news.After(t.since) && now.Before(t.until) {
+		t.token, t.until = token, now
+	}
+}
+
+// bars tells until when nobody may try; zero if somebody may.
+func (t *trouble) bars(now time.Time) time.Time {
 	switch {
-	case now.Before(state.until):
-		return nil, state.until
-	case state.probing:
-		return nil, now.Add(time.Second)
+	case now.Before(t.until):
+		return t.until
+	case t.probing:
+		return now.Add(time.Second)
 	default:
-		state.probing = true
-		return &pass{breaker: b, dataset: dataset, probes: true}, time.Time{}
+		return time.Time{}
 	}
 }
 
-// succeeded closes the breaker of a dataset.
-func (b *breaker) succeeded(dataset string) {
+func (t *trouble) turnAway(key, dataset string) {
+	if key == dataset || len(t.turnedAway) >= maxTroubles {
+		return
+	}
+	if t.turnedAway == nil {
+		t.turnedAway = make(map[string]struct{})
+	}
+	t.turnedAway[dataset] = struct{}{}
+}
+
+// shut tells until when a dataset, or its app, is barred by what has happened
+// since the pass was given out; zero if it is not.
+func (b *breaker) shut(dataset string, p *pass) time.Time {
+	token := b.tokens.Fingerprint(dataset)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.states, dataset)
-}
-
-// failed opens the breaker of a dataset and tells until when.
-func (b *breaker) failed(dataset string, answer graph.Answer) time.Time {
-	return b.open(dataset, b.tokens.Fingerprint(dataset), askedDelay(answer))
-}
-
-// pause opens the breaker for a given time that does not count as a failure.
-func (b *breaker) pause(dataset string, wait time.Duration) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	state := b.state(dataset)
-	state.fingerprint = b.tokens.Fingerprint(dataset)
-	state.until = later(state.until, time.Now().Add(wait))
-}
-
-// failedAsset opens the breaker of the account that an event names.
-func (b *breaker) failedAsset(e *entry, answer graph.Answer) time.Time {
-	return b.open(assetKey(e), "", askedDelay(answer))
-}
-
-// assetUntil tells until when the account that an event names is not to be
-// tried; zero if it may be.
-func (b *breaker) assetUntil(e *entry) time.Time {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if state := b.states[assetKey(e)]; state != nil && time.Now().Before(state.until) {
-		return state.until
+	for _, key := range []string{appOf(token), dataset} {
+		state := b.states[key]
+		if state != nil && !slices.Contains(p.probed, key) && time.Now().Before(state.until) {
+			state.turnAway(key, dataset)
+			return state.until
+		}
 	}
 	return time.Time{}
 }
 
-func assetKey(e *entry) string {
-	a := &e.event.Assets
-	return e.lane.dataset + "/" + a.Page + "/" + a.WhatsApp + "/" + a.Instagram
-}
-
-func (b *breaker) open(key, fingerprint string, asked time.Duration) time.Time {
+// succeeded closes the breaker of a dataset and of its app, unless they have
+// failed since the request was begun. It returns the datasets that have
+// recovered by that.
+func (b *breaker) succeeded(dataset, token string, begun time.Time) (recovered []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	state, now := b.state(key), time.Now()
-	if !now.Before(state.until) { // several batches in flight fail as one
-		state.failures++
-		state.until = now.Add(max(asked, b.pauses.delay(state.failures-1)))
+	for _, key := range []string{appOf(token), dataset} {
+		state := b.states[key]
+		if state == nil || begun.Before(state.since) {
+			continue
+		}
+		delete(b.states, key)
+		recovered = append(recovered, dataset)
+		for other := range state.turnedAway {
+			recovered = append(recovered, other)
+		}
 	}
-	state.fingerprint, state.probing = fingerprint, false
-	return state.until
+	slices.Sort(recovered)
+	return slices.Compact(recovered)
 }
 
-// state returns what is kept of a key, and forgets the oldest troubles when
-// there are too many.
-func (b *breaker) state(key string) *breakerState {
+// failed opens the breaker of a dataset, or of its app if that is to blame,
+// because of a request that was made with a token. It tells until when, and
+// whether that is news.
+func (b *breaker) failed(dataset, token string, answer *graph.Answer) (until time.Time, news bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	key := toBlame(dataset, token, answer.AppWide())
+	state, now := b.state(key, token), time.Now()
+	state.turnAway(key, dataset)
+	state.since, state.token, state.probing = now, token, false
+	state.called, state.callAt = 0, time.Time{}
+	if !now.Before(state.until) { // several batches in flight fail as one
+		state.failures++
+		state.until = now.Add(max(askedDelay(*answer), b.pauses.delay(state.failures-1)))
+		return state.until, true
+	}
+	return state.until, false
+}
+
+// pause opens the breaker for a given time that does not count as a failure.
+func (b *breaker) pause(dataset, token string, appWide bool, wait time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	state, now := b.state(toBlame(dataset, token, appWide), token), time.Now()
+	state.since, state.token = now, token
+	state.until = later(state.until, now.Add(wait))
+}
+
+// toBlame is whose breaker opens.
+func toBlame(dataset, token string, appWide bool) string {
+	if appWide {
+		return appOf(token)
+	}
+	return dataset
+}
+
+// state returns what is kept of a key, and forgets another when there are too
+// many.
+func (b *breaker) state(key, token string) *trouble {
 	if state := b.states[key]; state != nil {
 		return state
 	}
-	if len(b.states) >= maxBreakerStates {
-		for other, state := range b.states {
-			if time.Since(state.until) > b.pauses.Max {
-				delete(b.states, other)
-			}
+	if len(b.states) >= maxTroubles {
+		for victim := range b.states {
+			delete(b.states, victim)
+			break
 		}
 	}
-	state := &breakerState{}
+	state := &trouble{token: token}
 	b.states[key] = state
 	return state
+}
+
+// count tells how many datasets and apps are in trouble.
+func (b *breaker) count() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.states)
 }
 
 // delay is the wait after so many waits before it: doubling, with half of it
@@ -168,46 +242,4 @@ func later(a, b time.Time) time.Time {
 		return a
 	}
 	return b
-}
-
-// enter keeps events of datasets and accounts in trouble from being tried:
-// they are parked until it may be over. It returns those that may be sent.
-func (s *shipment) enter(entries []*entry) []*entry {
-	if len(entries) == 0 {
-		return nil
-	}
-	// A short pause is not worth the way through the parked stream.
-	const short = 2 * time.Second
-	for {
-		pass, until := s.breaker.enter(s.lane.dataset)
-		if pass != nil {
-			s.pass, s.cautious = pass, pass.probes
-			return s.enterAssets(entries)
-		}
-		if wait := time.Until(until); wait > short || s.batch.Rest(s.taking, wait) != nil {
-			s.setAside(entries, until)
-			return nil
-		}
-	}
-}
-
-func (s *shipment) enterAssets(entries []*entry) []*entry {
-	var free []*entry
-	for _, e := range entries {
-		if until := s.breaker.assetUntil(e); !until.IsZero() {
-			s.setAside([]*entry{e}, until)
-			continue
-		}
-		free = append(free, e)
-	}
-	return free
-}
-
-// setAside parks events without having tried them.
-func (s *shipment) setAside(entries []*entry, until time.Time) {
-	if s.stopping() {
-		s.giveBack(entries)
-		return
-	}
-	s.parkUntil(entries, "paused", until)
 }

@@ -17,7 +17,7 @@ func (d *Dispatcher) bury(entries []*entry) {
 	publications := make([]publication, len(entries))
 	for i, e := range entries {
 		publications[i] = publication{
-			entry: e, msg: newLetter(e, now).Message(d.cfg.Streams.DeadLetterSubject),
+			entry: e, msg: d.letterMessage(newLetter(e, now)),
 			opts: []jetstream.PublishOpt{jetstream.WithMsgID("dead-" + e.id())},
 		}
 	}

@@ -75,7 +75,9 @@ type Delivery struct {
 	// again but dead-lettered, even if OnUnknown is Resend.
 	MaxUnknown int   `yaml:"max_unknown"`
 	Retry      Retry `yaml:"retry"`
-	// Park is how long parked events wait, the first time and at the most.
+	// Park is how long a dataset in trouble is left alone before one event is
+	// tried, the first time and at the most. Parked events that nobody calls
+	// back come back after Max.
 	Park Backoff `yaml:"park"`
 	// MaxInHand and MaxInHandBytes bound the messages in this process.
 	MaxInHand      int `yaml:"max_in_hand"`

@@ -12,6 +12,9 @@ import (
 func (s *StreamSet) consumer(ctx context.Context, stream jetstream.Stream, parked bool) (jetstream.Consumer, error) {
 	want, name := s.consumerConfig(parked), stream.CachedInfo().Config.Name
 	if s.cfg.Manage {
+		if err := s.dropMisled(ctx, stream, want); err != nil {
+			return nil, err
+		}
 		consumer, err := stream.CreateOrUpdateConsumer(ctx, want)
 		return consumer, wrapSetup(err, "consumer %s on stream %s cannot be created", want.Durable, name)
 	}
@@ -23,6 +26,31 @@ func (s *StreamSet) consumer(ctx context.Context, stream jetstream.Stream, parke
 		return nil, fmt.Errorf("consumer %s on stream %s: %w", want.Durable, name, err)
 	}
 	return consumer, s.checkConsumer(consumer.CachedInfo())
+}
+
+// dropMisled deletes a consumer that looks at other subjects than it should. It
+// has passed over events that it would not go back to if its filter were only
+// corrected; a new one begins at the beginning, and Redis knows what was sent.
+func (s *StreamSet) dropMisled(ctx context.Context, stream jetstream.Stream, want jetstream.ConsumerConfig) error {
+	consumer, err := stream.Consumer(ctx, want.Durable)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return nil
+	}
+	name := stream.CachedInfo().Config.Name
+	if err != nil {
+		return fmt.Errorf("consumer %s on stream %s: %w", want.Durable, name, err)
+	}
+	have := consumer.CachedInfo().Config
+	if have.FilterSubject == want.FilterSubject {
+		return nil
+	}
+	s.warn(fmt.Sprintf("consumer %s on stream %s looks at %q and not at %q; it is made anew and begins at the beginning",
+		want.Durable, name, append(have.FilterSubjects, have.FilterSubject), want.FilterSubject))
+	err = stream.DeleteConsumer(ctx, want.Durable)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		err = nil // another worker was faster
+	}
+	return wrapSetup(err, "consumer %s on stream %s cannot be deleted", want.Durable, name)
 }
 
 // consumerConfig is what the protocol needs. There is no limit on deliveries,
@@ -41,6 +69,18 @@ func (s *StreamSet) consumerConfig(parked bool) jetstream.ConsumerConfig {
 		MaxDeliver:    -1,
 		MaxAckPending: s.cfg.MaxAckPending,
 	}
+}
+
+// suits tells whether a consumer is still as it has to be; as we make it, if we
+// do.
+func (s *StreamSet) suits(info *jetstream.ConsumerInfo, parked bool) bool {
+	have, want := info.Config, s.consumerConfig(parked)
+	suits := have.AckPolicy == want.AckPolicy && have.AckWait == want.AckWait && have.DeliverSubject == ""
+	if !s.cfg.Manage {
+		return suits
+	}
+	return suits && have.FilterSubject == want.FilterSubject && have.MaxDeliver == want.MaxDeliver &&
+		len(have.BackOff) == 0 && have.MaxAckPending == want.MaxAckPending
 }
 
 // checkConsumer verifies a consumer that somebody else has made.

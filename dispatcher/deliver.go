@@ -31,6 +31,8 @@ type shipment struct {
 	batch   *batcher.Batch[lane, *entry]
 	lane    lane
 	pass    *pass
+	token   string    // fingerprint of the one that the last request was made with
+	posted  time.Time // when that was
 	backoff *backoff.ExponentialBackOff
 	// cautious sends the next event alone, to find out with the least harm
 	// whether requests are answered again.
@@ -174,5 +176,5 @@ func (d *Dispatcher) byUnknownPolicy(entries []*entry) (again, buried []*entry) 
 func (d *Dispatcher) overflow(lane lane, entries []*entry) {
 	d.log.Warn("events of a slow dataset are parked to make room for others",
 		zap.String("dataset", lane.dataset), zap.Int("events", len(entries)))
-	d.park(d.stillOurs(entries), "congested")
+	d.park(d.stillOurs(entries), parkedCongested)
 }

@@ -67,12 +67,18 @@ type Dispatcher struct {
 	leases     *leases
 	identities *identities
 	breaker    *breaker
+	accounts   *accounts
+	quota      *quota
+	recalls    *recalls
 	health     *health
 	meters     *meters
 	confirms   *confirms
 	maxBody    int          // bytes of a request
 	unreached  atomic.Int64 // connections in a row that did not come about
 	deadline   atomic.Int64 // of the drain, in Unix nanoseconds
+	// exitFailedAt is when an event could last not be parked or
+	// dead-lettered, in Unix nanoseconds.
+	exitFailedAt atomic.Int64
 
 	batches *batcher.Batcher[lane, *entry]        // on their way to Meta
 	exits   *batcher.Batcher[exit, *entry]        // on their way out, from admit
@@ -99,6 +105,9 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 		leases:     newLeases(deps.JetStream.Conn(), cfg.Streams.AckWait),
 		identities: newIdentities(),
 		breaker:    newBreaker(cfg.Delivery.Park, deps.Tokens),
+		accounts:   newAccounts(cfg.Delivery.Park),
+		quota:      newQuota(),
+		recalls:    newRecalls(),
 		health:     newHealth(),
 		meters:     meters,
 		confirms:   newConfirms(),
@@ -158,6 +167,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	background.Go(func() { d.leases.run(working) })
 	background.Go(func() { d.watchRedis(working) })
 	background.Go(func() { d.confirmLater(working) })
+	background.Go(func() { d.callBack(ctx) })
 	for _, source := range sources {
 		intakes.Go(func() { d.take(source) })
 	}

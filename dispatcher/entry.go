@@ -55,6 +55,8 @@ type history struct {
 	attempts       int // requests it was in
 	maybeSent      int // of these, how many of unknown outcome
 	parked         int // times
+	parkedFor      string
+	recalled       time.Time // when it was called back, if it was
 	originSubject  string
 	originSequence uint64
 	dedupeID       string // stands in for a missing event_id
@@ -69,9 +71,9 @@ func newHistory(m *message, index int) history {
 		originSequence: m.sequence,
 	}
 	headers := m.Headers()
-	h.dedupeID = headers.Get(header.DedupeID)
+	h.dedupeID = shortID(headers.Get(header.DedupeID))
 	if id := headers.Get(nats.MsgIdHdr); id != "" && h.dedupeID == "" {
-		h.dedupeID = id + "/" + strconv.Itoa(index)
+		h.dedupeID = shortID(id + "/" + strconv.Itoa(index))
 	}
 	if !m.source.parked {
 		return h
@@ -82,6 +84,10 @@ func newHistory(m *message, index int) history {
 	h.attempts = atoi(headers.Get(header.Attempts))
 	h.maybeSent = atoi(headers.Get(header.MaybeSent))
 	h.parked = atoi(headers.Get(header.Parked))
+	h.parkedFor = headers.Get(header.Reason)
+	if at, err := time.Parse(time.RFC3339Nano, headers.Get(header.Recalled)); err == nil {
+		h.recalled = at
+	}
 	h.originSubject = headers.Get(header.OriginSubject)
 	h.originSequence, _ = strconv.ParseUint(headers.Get(header.OriginSequence), 10, 64)
 	return h

@@ -23,6 +23,6 @@ func (d *Dispatcher) leave(batch *batcher.Batch[exit, *entry]) {
 	case exitDead:
 		d.bury(batch.Items)
 	case exitParked:
-		d.park(batch.Items, "not_yet")
+		d.park(batch.Items, parkedNotYet)
 	}
 }

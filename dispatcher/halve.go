@@ -9,8 +9,9 @@ import (
 // does not say which they are. Alone, an event is dead-lettered, or parked if
 // only its account is to blame; its neighbours are delivered.
 //
-// One culprit among n costs at most 2·log2(n) requests: where the first half
-// is accepted, the culprit is in the second, and nobody has to ask.
+// k culprits among n events cost at most 2·k·log2(n)+1 requests in all: where
+// the first half is accepted, a culprit is in the second, and nobody has to ask.
+// A culprit that Meta names costs two requests.
 func (s *shipment) halve(group []*entry, refusal graph.Answer) {
 	if len(group) == 1 {
 		s.refuse(group[0], refusal)
@@ -22,7 +23,7 @@ func (s *shipment) halve(group []*entry, refusal graph.Answer) {
 	case answer.Verdict == graph.Accepted:
 		s.accept(sent)
 		if len(sent) == len(first) && len(second) > 1 {
-			s.halve(second, refusal)
+			s.halve(second, withoutName(refusal))
 			return
 		}
 	case len(sent) > 0 && blamesEvents(answer):
@@ -47,11 +48,22 @@ func (s *shipment) split(group []*entry, refusal graph.Answer) (first, second []
 	return group[:half:half], group[half:]
 }
 
+// withoutName is a refusal of which only that is used that some event is at
+// fault: the one it names was not, or is not in the group.
+func withoutName(refusal graph.Answer) graph.Answer {
+	if refusal.Error != nil {
+		unnamed := *refusal.Error
+		unnamed.Event = -1
+		refusal.Error = &unnamed
+	}
+	return refusal
+}
+
 // refuse settles the one event that Meta would not take.
 func (s *shipment) refuse(e *entry, refusal graph.Answer) {
 	e.answer = &refusal
 	if refusal.PerAsset {
-		s.parkUntil([]*entry{e}, "unlinked", s.breaker.failedAsset(e, refusal))
+		s.parkUntil([]*entry{e}, parkedUnlinked, s.accounts.failed(e, &refusal))
 		return
 	}
 	e.dead(deadletter.Refused)

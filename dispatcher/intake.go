@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -30,6 +31,10 @@ func (d *Dispatcher) take(s *source) {
 		most, err := d.mayTake()
 		if err != nil {
 			return
+		}
+		if s = d.recheck(s); s.wrong {
+			pace.slowDown(d.taking)
+			continue
 		}
 		messages, bytes, err := d.room.reserve(d.taking, most, d.largestMessage())
 		if err != nil {
@@ -123,14 +128,43 @@ func (d *Dispatcher) reopen(s *source, cause error) *source {
 	if !d.deps.JetStream.Conn().IsConnected() {
 		return s // it may all be there when the connection is back
 	}
+	return d.openAgain(s)
+}
+
+// openAgain finds a source's stream and consumer again. If they are not as they
+// have to be, readiness says so.
+func (d *Dispatcher) openAgain(s *source) *source {
 	ctx, cancel := context.WithTimeout(d.taking, 10*time.Second)
 	defer cancel()
 	fresh, err := d.openSource(ctx, s.parked)
-	if err != nil {
+	if err == nil {
+		return fresh
+	}
+	if d.taking.Err() == nil {
+		s.gate.shut(err.Error())
 		d.log.Warn("the stream or its consumer is not usable", zap.String("stream", s.stream), zap.Error(err))
+	}
+	_, s.wrong = errors.AsType[*SetupError](err)
+	return s
+}
+
+// recheck looks once in an AckWait whether the consumer is still what leases
+// are reckoned by: somebody may have changed it, and pulling would not show it.
+// Nothing is pulled from a consumer that is wrong.
+func (d *Dispatcher) recheck(s *source) *source {
+	if !s.wrong && time.Since(s.checked) < d.cfg.Streams.AckWait {
 		return s
 	}
-	return fresh
+	s.checked = time.Now()
+	ctx, cancel := context.WithTimeout(d.taking, 5*time.Second)
+	defer cancel()
+	info, err := s.consumer.Info(ctx)
+	streams := StreamSet{cfg: d.cfg.Streams}
+	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) || err == nil && !s.wrong && streams.suits(info, s.parked) {
+		return s
+	}
+	d.log.Warn("the consumer has been changed or deleted", zap.String("stream", s.stream))
+	return d.openAgain(s)
 }
 
 // pace makes a loop that fails go slower and slower.

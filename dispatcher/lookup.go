@@ -142,5 +142,5 @@ func (d *Dispatcher) parkUnfound(asset graph.Asset, entries []*entry, finding di
 	})
 	fresh, late := inTime(d.stillOurs(entries), time.Now())
 	d.expire(late)
-	d.parkUntil(fresh, "no_answer", finding.Until)
+	d.parkUntil(fresh, parkedUnasked, finding.Until)
 }

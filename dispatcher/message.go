@@ -17,6 +17,10 @@ type source struct {
 	epoch    dedupe.Epoch
 	gate     *gate // open while pulling works
 	parked   bool  // its messages are events that we parked
+
+	// Only whoever pulls from the source looks at these.
+	checked time.Time // when the consumer was last looked at
+	wrong   bool      // the consumer is not as it has to be
 }
 
 // message is one delivery of a JetStream message, in hand until all its events

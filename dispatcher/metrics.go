@@ -23,11 +23,13 @@ type meters struct {
 	requestTime    metric.Float64Histogram
 	batchEvents    metric.Int64Histogram
 	latency        metric.Float64Histogram
+	recalled       metric.Int64Counter
+	usagePercent   metric.Float64Gauge
 }
 
 func newMeters(meter metric.Meter) (*meters, error) {
 	var m meters
-	var errs [9]error
+	var errs [11]error
 	m.receivedEvents, errs[0] = meter.Int64Counter("capi.events.received",
 		metric.WithDescription("Events taken in hand, repeated deliveries included"), metric.WithUnit("{event}"))
 	m.settledEvents, errs[1] = meter.Int64Counter("capi.events.settled",
@@ -47,7 +49,11 @@ func newMeters(meter metric.Meter) (*meters, error) {
 	m.latency, errs[7] = meter.Float64Histogram("capi.event.latency",
 		metric.WithDescription("Time from an event's storage in NATS to its acceptance by Meta"), metric.WithUnit("s"),
 		metric.WithExplicitBucketBoundaries(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400, 604800))
-	m.removedMembers, errs[8] = meter.Int64Counter("capi.members.removed",
+	m.recalled, errs[8] = meter.Int64Counter("capi.events.recalled",
+		metric.WithDescription("Parked events called back before their time, because their dataset has recovered"), metric.WithUnit("{event}"))
+	m.usagePercent, errs[9] = meter.Float64Gauge("capi.usage",
+		metric.WithDescription("How much of a rate limit of Meta's is used up, in percent, by limit: dataset or app"))
+	m.removedMembers, errs[10] = meter.Int64Counter("capi.members.removed",
 		metric.WithDescription("Members taken out of events, because Meta would refuse them"), metric.WithUnit("{member}"))
 	return &m, errors.Join(errs[:]...)
 }
@@ -88,6 +94,21 @@ func (m *meters) posted(ctx context.Context, dataset string, events int, answer 
 	m.batchEvents.Record(ctx, int64(events))
 }
 
+func (m *meters) calledBack(dataset string, events int) {
+	if events > 0 {
+		m.recalled.Add(context.Background(), int64(events), byDataset(dataset))
+	}
+}
+
+// usage notes what an answer says of Meta's limits, if it does.
+func (m *meters) usage(dataset string, usage *graph.Usage) {
+	for limit, percent := range map[string]float64{"dataset": usage.Percent, "app": usage.App} {
+		if percent > 0 {
+			m.usagePercent.Record(context.Background(), percent, byDataset(dataset, attribute.String("limit", limit)))
+		}
+	}
+}
+
 // observe adds what is looked at rather than counted.
 func (d *Dispatcher) observe(meter metric.Meter) error {
 	gauge := func(name, description string, read func() int64) error {
@@ -107,6 +128,7 @@ func (d *Dispatcher) observe(meter metric.Meter) error {
 			return nil
 		}))
 	return errors.Join(err,
+		gauge("capi.datasets.paused", "Datasets and apps that are not sent for: paused, throttled or failing", func() int64 { return int64(d.breaker.count()) }),
 		gauge("capi.messages.in_hand", "Messages in hand", func() int64 { return int64(d.leases.count()) }),
 		gauge("capi.batches.waiting", "Events waiting for a request", func() int64 { return int64(d.batches.Stats().Waiting) }),
 		gauge("capi.senders.busy", "Senders in use", func() int64 { return int64(d.batches.Stats().Busy) }),

@@ -17,6 +17,18 @@ import (
 // <parked>.due.<dataset>, where a consumer finds them. Until then they hold no
 // memory here and no place in a consumer. (NATS 2.12, ADR-51.)
 
+// Why events are parked. The header Capi-Reason says it.
+const (
+	parkedPaused    = "paused"    // the dataset is in trouble
+	parkedThrottled = "throttled" // Meta, or a limit that is near, asks to wait
+	parkedRetry     = "retry"     // it did not work for too long
+	parkedUnknown   = "unknown"   // nobody knows whether it did
+	parkedUnlinked  = "unlinked"  // the account is not linked to the dataset
+	parkedCongested = "congested" // the dataset does not keep up
+	parkedNotYet    = "not_yet"   // the event comes from a fast clock
+	parkedUnasked   = "no_answer" // nobody has told the dataset yet
+)
+
 // waitSubject is where one event waits. Schedules are told apart by subject.
 func (d *Dispatcher) waitSubject(e *entry) string {
 	return fmt.Sprintf("%s.wait.%s.%s", d.cfg.Streams.ParkedSubject, e.destination(), e.id())
@@ -93,7 +105,10 @@ func (d *Dispatcher) parkedMessage(e *entry, reason string, at time.Time) public
 	if h.dedupeID != "" {
 		msg.Header.Set(header.DedupeID, h.dedupeID)
 	}
-	if envelope := e.lane.envelope.Marshal(); envelope != "" {
+	switch envelope := e.lane.envelope.Marshal(); {
+	case len(envelope) > longHeader:
+		msg.Data = withEnvelope(msg.Data, envelope)
+	case envelope != "":
 		msg.Header.Set(header.Envelope, envelope)
 	}
 	return publication{entry: e, msg: msg, opts: []jetstream.PublishOpt{

@@ -1,6 +1,8 @@
 package dispatcher
 
 import (
+	"time"
+
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
@@ -15,11 +17,13 @@ func (s *shipment) post(entries []*entry) graph.Answer {
 		request.Events[i] = e.event.Raw
 		e.history.attempts++
 	}
+	s.token, s.posted = s.deps.Tokens.Fingerprint(s.lane.dataset), time.Now()
 	answer := s.deps.Graph.Send(ctx, request)
 	endPost(span, &answer)
 	s.meters.posted(ctx, s.lane.dataset, len(entries), &answer)
 	s.logPost(span, entries, &answer)
 	s.noteReach(&answer)
+	s.noteUsage(&answer)
 	return answer
 }
 

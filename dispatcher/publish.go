@@ -81,8 +81,18 @@ func (p *publication) await() error {
 // exitFailed says that an event could not be parked or dead-lettered. Nothing
 // is lost by it: the event stays where it is.
 func (d *Dispatcher) exitFailed(subject string, err error) {
+	d.exitFailedAt.Store(time.Now().UnixNano())
 	reason := "cannot publish to " + subject + ": " + err.Error()
 	if d.health.exits.shut(reason) {
 		d.log.Error("events can be neither parked nor dead-lettered; they stay in their stream", zap.String("reason", reason))
+	}
+}
+
+// forgetExitFailure opens the gate again when what could not be published has
+// come back since, and needed it no more.
+func (d *Dispatcher) forgetExitFailure() {
+	back := 2*d.cfg.Delivery.Park.Initial + d.cfg.Streams.AckWait
+	if failed := time.Unix(0, d.exitFailedAt.Load()); time.Since(failed) > back && d.health.exits.open() {
+		d.log.Info("no event has had to be parked or dead-lettered since that failed")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+	"go.uber.org/zap"
 
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
@@ -49,7 +50,7 @@ func blamesEvents(answer graph.Answer) bool {
 // accept remembers events as sent, and settles them.
 func (s *shipment) accept(entries []*entry) {
 	s.cautious = false
-	s.breaker.succeeded(s.lane.dataset)
+	s.recovered(entries)
 	s.confirm(entries)
 	s.settleAll(entries, accepted)
 }
@@ -59,7 +60,7 @@ func (s *shipment) accept(entries []*entry) {
 // others have been let go.
 func (s *shipment) try(entries []*entry) ([]*entry, graph.Answer) {
 	for {
-		if s.noTimeFor(entries) {
+		if s.noTimeFor(entries) || s.mustWait(entries) {
 			return nil, graph.Answer{}
 		}
 		entries = s.stillSendable(entries)
@@ -67,12 +68,15 @@ func (s *shipment) try(entries []*entry) ([]*entry, graph.Answer) {
 			return nil, graph.Answer{}
 		}
 		answer := s.post(entries)
+		if answer.Verdict == graph.Accepted || blamesEvents(answer) {
+			s.backoff.Reset() // Meta has judged the events; what comes next begins anew
+		}
 		wait, again := s.patience(answer)
 		if !again {
 			return entries, answer
 		}
 		if answer.Verdict == graph.Throttled {
-			s.breaker.pause(s.lane.dataset, wait)
+			s.breaker.pause(s.lane.dataset, s.token, answer.AppWide(), wait)
 		}
 		if s.batch.Rest(s.taking, wait) != nil {
 			return entries, answer
@@ -81,11 +85,12 @@ func (s *shipment) try(entries []*entry) ([]*entry, graph.Answer) {
 }
 
 // stillSendable lets go of what time has overtaken: events whose message may be
-// somebody else's by now, and events that Meta would refuse for their age.
+// somebody else's by now, events that Meta would refuse for their age, and
+// events of accounts that have turned out not to be linked.
 func (s *shipment) stillSendable(entries []*entry) []*entry {
 	entries, late := inTime(s.stillOurs(entries), time.Now())
 	s.expire(late)
-	return entries
+	return s.enterAccounts(entries)
 }
 
 // noTimeFor gives events back if the dispatcher is stopping and a request
@@ -154,6 +159,10 @@ func (s *shipment) hold(entries []*entry, answer graph.Answer) {
 	for _, e := range entries {
 		e.answer = &answer
 	}
-	until := s.breaker.failed(s.lane.dataset, answer)
-	s.parkUntil(entries, answer.Verdict.String(), until)
+	until, news := s.breaker.failed(s.lane.dataset, s.token, &answer)
+	if news {
+		s.log.Warn("the dataset's events wait", zap.String("dataset", s.lane.dataset), zap.Bool("app_wide", answer.AppWide()),
+			zap.Time("until", until), zap.String("reason", answer.Reason()))
+	}
+	s.parkUntil(entries, answer.Verdict.String(), s.forLong(until))
 }

@@ -66,7 +66,7 @@ func (d *Dispatcher) openSource(ctx context.Context, parked bool) (*source, erro
 		return nil, err
 	}
 	return &source{
-		stream: name, consumer: consumer, parked: parked, gate: gate,
+		stream: name, consumer: consumer, parked: parked, gate: gate, checked: time.Now(),
 		epoch: dedupe.NewEpoch(name, stream.CachedInfo().Created.UnixNano()),
 	}, nil
 }

@@ -94,7 +94,7 @@ func injectTrace(e *entry, into nats.Header) {
 		return
 	}
 	for _, name := range []string{header.TraceParent, header.TraceState, header.Baggage} {
-		if value := carrier(e.message.Headers()).Get(name); value != "" {
+		if value := carrier(e.message.Headers()).Get(name); value != "" && len(value) <= longHeader {
 			into.Set(name, value)
 		}
 	}

@@ -120,7 +120,7 @@ func TestUsage(t *testing.T) {
 		header, value string
 		want          graph.Usage
 	}{
-		"app": {"X-App-Usage", `{"call_count":25,"total_cputime":12,"total_time":88}`, graph.Usage{Percent: 88}},
+		"app": {"X-App-Usage", `{"call_count":25,"total_cputime":12,"total_time":88}`, graph.Usage{App: 88}},
 		"ad account": {
 			"X-Ad-Account-Usage", `{"acc_id_util_pct":9.67,"reset_time_duration":100,"ads_api_access_tier":"standard_access"}`,
 			graph.Usage{Percent: 9.67},
@@ -143,6 +143,21 @@ func TestUsage(t *testing.T) {
 			header.Set(tc.header, tc.value)
 			require.Equal(t, tc.want, graph.Judge(200, header, nil, 1).Usage)
 		})
+	}
+}
+
+func TestAppWideThrottles(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]bool{
+		`{"error":{"code":4,"is_transient":true}}`: true,
+		`{"error":{"code":341}}`:                   true,
+		`{"error":{"code":17}}`:                    false,
+		`{"error":{"code":80004}}`:                 false,
+		`{"error":{"code":190}}`:                   false,
+		`Too many requests`:                        false,
+	} {
+		answer := graph.Judge(http.StatusTooManyRequests, nil, []byte(body), 1)
+		require.Equal(t, want, answer.AppWide(), body)
 	}
 }
 

@@ -9,16 +9,14 @@ import (
 // Usage is how much of Meta's rolling-hour rate limits is used up, as the
 // answer's headers tell. Source: Meta, "Rate Limiting" (2026).
 type Usage struct {
-	// Percent is the highest of all figures, 0 to 100 and sometimes beyond.
+	// App is the highest figure of the app's own limit, which all datasets
+	// share that the app sends for: 0 to 100, and sometimes beyond.
+	App float64
+	// Percent is the highest of the other figures, which are about the
+	// business, the account or the dataset of the request alone.
 	Percent float64
 	// Regain is how long until access is back once a limit is reached.
 	Regain time.Duration
-}
-
-func (u *Usage) raise(percents ...float64) {
-	for _, p := range percents {
-		u.Percent = max(u.Percent, p)
-	}
 }
 
 // readUsage reads all three usage headers; one that cannot be read is as good
@@ -37,10 +35,12 @@ type callUsage struct {
 	Time      float64 `json:"total_time"`
 }
 
+func (c *callUsage) highest() float64 { return max(0, c.CallCount, c.CPUTime, c.Time) }
+
 func readAppUsage(value string, usage *Usage) {
 	var app callUsage
 	if json.Unmarshal([]byte(value), &app) == nil {
-		usage.raise(app.CallCount, app.CPUTime, app.Time)
+		usage.App = app.highest()
 	}
 }
 
@@ -52,7 +52,7 @@ func readAdAccountUsage(value string, usage *Usage) {
 	if json.Unmarshal([]byte(value), &account) != nil {
 		return
 	}
-	usage.raise(account.Percent)
+	usage.Percent = max(usage.Percent, account.Percent)
 	if account.Percent >= 100 {
 		usage.Regain = max(usage.Regain, seconds(account.ResetSeconds))
 	}
@@ -70,7 +70,7 @@ func readBusinessUsage(value string, usage *Usage) {
 	}
 	for _, limits := range businesses {
 		for _, limit := range limits {
-			usage.raise(limit.CallCount, limit.CPUTime, limit.Time)
+			usage.Percent = max(usage.Percent, limit.highest())
 			usage.Regain = max(usage.Regain, seconds(60*limit.RegainMinutes))
 		}
 	}
@@ -80,4 +80,11 @@ func readBusinessUsage(value string, usage *Usage) {
 func seconds(s float64) time.Duration {
 	const most = float64(24 * time.Hour / time.Second)
 	return time.Duration(min(max(s, 0), most) * float64(time.Second))
+}
+
+// AppWide tells that the whole app is throttled, not the dataset alone: code 4
+// is the app's limit of calls, code 341 its temporary one. Source: Meta,
+// "Rate Limiting" (2026).
+func (a *Answer) AppWide() bool {
+	return a.Verdict == Throttled && a.Error != nil && (a.Error.Code == 4 || a.Error.Code == 341)
 }

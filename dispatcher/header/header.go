@@ -23,7 +23,8 @@ const (
 
 // Headers on parked events only.
 const (
-	Parked = "Capi-Parked" // how often the event has been parked
+	Parked   = "Capi-Parked"   // how often the event has been parked
+	Recalled = "Capi-Recalled" // when it was called back before its time, RFC 3339
 )
 
 // Headers on dead letters only. They carry [Dataset] as well.
@@ -34,6 +35,7 @@ const (
 	GraphMessage   = "Capi-Graph-Message" // and text
 	TraceID        = "Capi-Fbtrace-Id"    // Meta's name for the request
 	DeadLetteredAt = "Capi-Dead-Lettered-At"
+	CutOff         = "Capi-Cut-Off" // how many bytes the event had, where it does not fit a message
 )
 
 // Headers of W3C trace context.

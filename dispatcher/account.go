@@ -1,0 +1,84 @@
+package dispatcher
+
+import (
+	"sync"
+	"time"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph"
+)
+
+// accounts keeps pages and business accounts that are not linked to their
+// dataset from being tried over and over, while the dataset's others go on.
+type accounts struct {
+	pauses Backoff
+
+	mu     sync.Mutex
+	states map[string]*trouble // only of those in trouble
+}
+
+func newAccounts(pauses Backoff) *accounts {
+	return &accounts{pauses: pauses, states: make(map[string]*trouble)}
+}
+
+func accountKey(e *entry) string {
+	a := &e.event.Assets
+	return e.lane.dataset + "/" + a.Page + "/" + a.WhatsApp + "/" + a.Instagram
+}
+
+// failed bars the account that an event names, and tells until when.
+func (a *accounts) failed(e *entry, answer *graph.Answer) time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	key, now := accountKey(e), time.Now()
+	state := a.states[key]
+	if state == nil {
+		if len(a.states) >= maxTroubles {
+			for victim := range a.states {
+				delete(a.states, victim)
+				break
+			}
+		}
+		state = &trouble{}
+		a.states[key] = state
+	}
+	if !now.Before(state.until) {
+		state.failures++
+		state.until = now.Add(max(askedDelay(*answer), a.pauses.delay(state.failures-1)))
+	}
+	state.since = now
+	return state.until
+}
+
+// until tells until when the account that an event names is not to be tried;
+// zero if it may be. An event that was called back since the account failed
+// brings the news that it is linked.
+func (a *accounts) until(e *entry) time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.states) == 0 {
+		return time.Time{}
+	}
+	state := a.states[accountKey(e)]
+	if state == nil || !time.Now().Before(state.until) || e.history.recalled.After(state.since) {
+		return time.Time{}
+	}
+	return state.until
+}
+
+// succeeded forgets the trouble of the accounts that events name, and tells
+// whether there was any.
+func (a *accounts) succeeded(entries []*entry) (any bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, e := range entries {
+		if len(a.states) == 0 {
+			break
+		}
+		key := accountKey(e)
+		if _, ok := a.states[key]; ok {
+			delete(a.states, key)
+			any = true
+		}
+	}
+	return any
+}

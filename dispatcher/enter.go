@@ -1,0 +1,77 @@
+package dispatcher
+
+import "time"
+
+// shortWait is a wait that is not worth the way through the parked stream.
+const shortWait = 2 * time.Second
+
+// enter keeps events of datasets and accounts in trouble from being tried:
+// they are parked until it may be over. It returns those that may be sent.
+func (s *shipment) enter(entries []*entry) []*entry {
+	if len(entries) == 0 {
+		return nil
+	}
+	patience := time.Now().Add(shortWait)
+	for {
+		pass, until := s.breaker.enter(s.lane.dataset, latestNews(entries))
+		if pass != nil {
+			s.pass, s.cautious = pass, pass.probes()
+			return s.enterAccounts(entries)
+		}
+		if until.After(patience) {
+			s.setAside(entries, until)
+			return nil
+		}
+		if s.batch.Rest(s.taking, time.Until(until)) != nil {
+			s.setAside(entries, until)
+			return nil
+		}
+	}
+}
+
+// latestNews is when another worker last saw the dataset well, as far as its
+// events tell.
+func latestNews(entries []*entry) (at time.Time) {
+	for _, e := range entries {
+		at = later(at, e.history.recalled)
+	}
+	return at
+}
+
+// enterAccounts sets events aside whose account is not linked.
+func (s *shipment) enterAccounts(entries []*entry) []*entry {
+	free := entries[:0:0]
+	for i, e := range entries {
+		until := s.accounts.until(e)
+		switch {
+		case until.IsZero() && len(free) == i: // the usual case costs nothing
+			free = entries[: i+1 : i+1]
+		case until.IsZero():
+			free = append(free, e)
+		default:
+			s.setAsideFor([]*entry{e}, parkedUnlinked, until)
+		}
+	}
+	return free
+}
+
+// setAside parks events of a dataset in trouble without having tried them.
+func (s *shipment) setAside(entries []*entry, until time.Time) {
+	s.setAsideFor(entries, parkedPaused, s.forLong(until))
+}
+
+// forLong is when events come back by themselves whose dataset is in trouble: as
+// late as may be, because they are called back as soon as one of them gets
+// through (see trial.go). A hundred thousand that come back only to be parked
+// again would take their time from others.
+func (s *shipment) forLong(until time.Time) time.Time {
+	return later(until, time.Now().Add(s.cfg.Delivery.Park.Max))
+}
+
+func (s *shipment) setAsideFor(entries []*entry, reason string, until time.Time) {
+	if s.stopping() {
+		s.giveBack(entries)
+		return
+	}
+	s.parkUntil(entries, reason, until)
+}

@@ -1,0 +1,187 @@
+package dispatcher_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/attribute"
+
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
+)
+
+// patient makes requests be repeated for longer than a message is ours.
+func patient(o *options) {
+	o.cfg.Streams.AckWait, o.graph.Timeout = 2*time.Second, 500*time.Millisecond
+	o.cfg.Delivery.Retry = dispatcher.Retry{Backoff: dispatcher.Backoff{Initial: 100 * time.Millisecond, Max: 100 * time.Millisecond}, Budget: time.Minute}
+}
+
+func (b *bench) settledAs(outcome string) int64 {
+	b.t.Helper()
+	return b.books("capi.events.settled", attribute.String("outcome", outcome))
+}
+
+// While NATS does not answer, a message that is in hand becomes somebody else's.
+// It is sent no more then, and let go.
+func TestALeaseIsRenewedOnlyIfTheServerAgrees(t *testing.T) {
+	t.Parallel()
+	b := setup(t, patient)
+	b.Always(dataset, graphtest.Fault{Status: 500})
+	b.publish(dataset, event("a"))
+	b.await("it is being tried", func() bool { return b.Ledger().Sum().Requests >= 3 })
+	b.options.nats.Stop()
+	b.await("it is let go", func() bool { return b.settledAs("dropped") == 1 })
+	tried := b.Ledger().Sum().Requests
+	b.Clear(dataset)
+	b.options.nats.Restart()
+	b.awaitAccepted(1)
+	b.awaitQuiet()
+	require.Equal(t, tried+1, b.Ledger().Sum().Requests, "nothing was sent without a lease")
+	b.requireOnce("a")
+}
+
+// The acknowledgement is lost with the server. The message comes again and is
+// recognised.
+func TestALostAcknowledgementDoesNoHarm(t *testing.T) {
+	t.Parallel()
+	b := setup(t, patient)
+	b.Script(dataset, graphtest.Fault{Accept: true, AnswerDelay: 400 * time.Millisecond})
+	b.publish(dataset, event("a"))
+	b.awaitAccepted(1)
+	b.options.nats.Stop()
+	b.await("it is settled", func() bool { return b.settledAs("accepted") == 1 })
+	b.options.nats.Restart()
+	b.await("the message comes again", func() bool { return b.settledAs("duplicate") == 1 })
+	b.awaitQuiet()
+	b.requireOnce("a")
+	require.Zero(t, b.books("capi.events.maybe_sent"))
+}
+
+// The consumer is deleted while a request is under way. The new consumer
+// delivers the message again, and the second delivery shares the first's fate.
+func TestAConsumerDeletedDuringARequest(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.Script(dataset, graphtest.Fault{Accept: true, AnswerDelay: 1500 * time.Millisecond})
+	b.publish(dataset, event("a"))
+	b.awaitAccepted(1)
+	stream, err := b.js.Stream(t.Context(), "CAPI")
+	require.NoError(t, err)
+	require.NoError(t, stream.DeleteConsumer(t.Context(), "capi-dispatcher"))
+	b.await("the message comes again", func() bool { return b.settledAs("duplicate") == 1 })
+	b.awaitQuiet()
+	b.requireOnce("a")
+	require.Zero(t, b.books("capi.events.maybe_sent"))
+}
+
+// Somebody changes the consumer under a running worker. It is set right again.
+func TestAChangedConsumerIsSetRight(t *testing.T) {
+	t.Parallel()
+	b := setup(t, patient)
+	change := func(change func(*jetstream.ConsumerConfig)) {
+		consumer, err := b.js.Consumer(t.Context(), "CAPI", "capi-dispatcher")
+		require.NoError(t, err)
+		cfg := consumer.CachedInfo().Config
+		change(&cfg)
+		_, err = b.js.UpdateConsumer(t.Context(), "CAPI", cfg)
+		require.NoError(t, err)
+	}
+	for name, wrong := range map[string]func(*jetstream.ConsumerConfig){
+		"ack wait":   func(c *jetstream.ConsumerConfig) { c.AckWait = time.Hour },
+		"deliveries": func(c *jetstream.ConsumerConfig) { c.MaxDeliver = 2 },
+		"filter":     func(c *jetstream.ConsumerConfig) { c.FilterSubject = "capi.events.1" },
+	} {
+		change(wrong)
+		b.publish(dataset, event(name))
+		b.await(name+" is as it was", func() bool {
+			consumer, err := b.js.Consumer(t.Context(), "CAPI", "capi-dispatcher")
+			cfg := consumer.CachedInfo().Config
+			return err == nil && cfg.AckWait == 2*time.Second && cfg.MaxDeliver == -1 && cfg.FilterSubject == "capi.events.>"
+		})
+	}
+	b.awaitAccepted(3)
+	b.awaitQuiet()
+	b.requireNoneTwice()
+}
+
+// Where consumers are only verified, a wrong one is said, and not pulled from.
+func TestAChangedConsumerIsSaid(t *testing.T) {
+	t.Parallel()
+	b := setup(t, patient)
+	b.stop(b.running)
+	b.options.cfg.Streams.Manage = false
+	b.running = b.start()
+	consumer, err := b.js.Consumer(t.Context(), "CAPI", "capi-dispatcher")
+	require.NoError(t, err)
+	right := consumer.CachedInfo().Config
+	wrong := right
+	wrong.AckWait = time.Hour
+	_, err = b.js.UpdateConsumer(t.Context(), "CAPI", wrong)
+	require.NoError(t, err)
+	b.awaitCondition("events", false)
+	require.Contains(t, b.condition("events").Reason, "has an AckWait of 1h0m0s; set nats.ack_wait")
+	b.publish(dataset, event("a"))
+	_, err = b.js.UpdateConsumer(t.Context(), "CAPI", right)
+	require.NoError(t, err)
+	b.awaitAccepted(1)
+	b.awaitCondition("events", true)
+	b.awaitQuiet()
+}
+
+// A stream takes no more. Nothing that would have gone there is acknowledged.
+func TestAFullStreamLosesNothing(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		fill   func(*jetstream.StreamConfig)
+		full   string
+		fault  graphtest.Fault
+		events []string
+		inHand int // messages that are not acknowledged
+		reason string
+	}{
+		"dead letters": {
+			full: "CAPI_DLQ", fill: func(c *jetstream.StreamConfig) { c.MaxMsgs = 1 },
+			events: []string{poison("a"), `{`, poison("b")}, inHand: 2, reason: "maximum messages exceeded",
+		},
+		"parked": {
+			full: "CAPI_PARKED", fill: func(c *jetstream.StreamConfig) { c.MaxMsgSize = 10 },
+			fault:  graphtest.Fault{Error: graphtest.PermissionMissing()},
+			events: []string{event("a"), event("b"), event("c")}, inHand: 3, reason: "message size exceeds maximum allowed",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			if tc.fault.Error != nil {
+				b.Always(dataset, tc.fault)
+			}
+			stream, err := b.js.Stream(t.Context(), tc.full)
+			require.NoError(t, err)
+			cfg := stream.CachedInfo().Config
+			full := cfg
+			tc.fill(&full)
+			_, err = b.js.UpdateStream(t.Context(), full)
+			require.NoError(t, err)
+			b.publish(dataset, tc.events...)
+			b.awaitCondition("exits", false)
+			require.Contains(t, b.condition("exits").Reason, tc.reason)
+			b.await("what found no place is not acknowledged", func() bool { return b.ackPending("CAPI") == tc.inHand && b.pending("CAPI") == 0 })
+			b.await("it is tried again and again", func() bool { return b.settledAs("returned") > 5 })
+			require.Equal(t, tc.inHand, b.ackPending("CAPI"))
+			_, err = b.js.UpdateStream(t.Context(), cfg)
+			require.NoError(t, err)
+			b.Clear(dataset)
+			if tc.full == "CAPI_DLQ" {
+				b.awaitLetters(len(tc.events))
+			} else {
+				b.awaitAccepted(len(tc.events))
+			}
+			b.awaitQuiet()
+			b.awaitCondition("exits", true)
+			b.requireNoneTwice()
+			b.requireBalance()
+		})
+	}
+}
