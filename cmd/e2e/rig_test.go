@@ -90,7 +90,7 @@ type graphServer struct {
 
 func newGraphServer(t *testing.T, api http.Handler) *graphServer {
 	t.Helper()
-	g := &graphServer{t: t, api: api, address: "127.0.0.1:" + freePort(t)}
+	g := &graphServer{t: t, api: api, address: "127.0.0.1:0"}
 	g.comeBack()
 	t.Cleanup(func() {
 		if g.running != nil {
@@ -104,6 +104,7 @@ func (g *graphServer) comeBack() {
 	g.t.Helper()
 	listener, err := net.Listen("tcp", g.address)
 	require.NoError(g.t, err)
+	g.address = listener.Addr().String()
 	g.running = &http.Server{Handler: g.api, ReadHeaderTimeout: time.Minute}
 	go func(s *http.Server) { _ = s.Serve(listener) }(g.running)
 }
