@@ -83,7 +83,7 @@ func (s *shipment) try(entries []*entry) ([]*entry, graph.Answer) {
 // stillSendable lets go of what time has overtaken: events whose message may be
 // somebody else's by now, and events that Meta would refuse for their age.
 func (s *shipment) stillSendable(entries []*entry) []*entry {
-	entries, late := inTime(s.stillOurs(entries), time.Now())
+	entries, late := inTime(s.stillOurs(s.renewClaims(entries)), time.Now())
 	s.expire(late)
 	return entries
 }
