@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo build test lint bench fuzz redis cc
+.PHONY: help demo build test lint bench fuzz model crash chaos vuln redis cc
 
 # The version of golangci-lint is part of what the code is held against.
 GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -30,6 +30,12 @@ fuzz: ## Every fuzz target, FUZZ_TIME (60s) each
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_TIME) -fuzzminimizetime 10x "$$(dirname "$$file")"; \
 		done; \
 	done
+
+model: ## Every order of the claim protocol, deeply (some minutes)
+	MODEL_DEEPLY=1 go test -timeout 30m -count 1 -v -run 'TestTheProtocol|TestBrokenProtocols|TestTheModelsRedis' ./dispatcher
+
+crash: redis ## Kill a worker at each step of an event's path; prints the table
+	go test -timeout 15m -count 1 -v -run TestCrashTable ./cmd/e2e
 
 # What the tests need beside Go is installed where Debian's packages can be had.
 redis:

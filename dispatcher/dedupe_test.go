@@ -264,7 +264,11 @@ func TestATakeOverWhoseAnswerGotLost(t *testing.T) {
 			return claims
 		}
 	})
-	dedupe.New(b.options.dedupe, b.options.redis).Claim(t.Context(), claimOf(9))
+	claim := claimOf(9)
+	dedupe.New(b.options.dedupe, b.options.redis).Claim(t.Context(), claim)
+	b.await("the claim is old", func() bool {
+		return b.options.dedupe.Window-b.options.redis.PTTL(t.Context(), string(claim[0].Key[:])).Val() >= b.options.dedupe.Takeover
+	})
 	b.publish(dataset, event("a"))
 	b.awaitQuiet()
 	b.requireOnce("a")

@@ -43,7 +43,11 @@ type rig struct {
 	graph  *graphServer
 	config config.Config
 	dir    string
+	via    proxies // what the workers' connections go through, if anything
 }
+
+// proxies stand in front of the servers.
+type proxies struct{ nats, redis, graph *proxy }
 
 // setup starts all servers. The configuration has short times, so that a crash
 // is noticed soon; change may change it.
@@ -152,6 +156,10 @@ func (r *rig) configFile() string {
 	cfg := r.config
 	cfg.NATS.URL, cfg.Redis.URL = secret.URLs(r.nats.URL()), secret.URLs(r.redis.URL())
 	cfg.Graph.URL = "http://" + r.graph.address
+	if r.via.nats != nil {
+		cfg.NATS.URL, cfg.Redis.URL = secret.URLs("nats://"+r.via.nats.address()), secret.URLs("redis://"+r.via.redis.address()+"/0")
+		cfg.Graph.URL = "http://" + r.via.graph.address()
+	}
 	text, err := cfg.YAML()
 	require.NoError(r.t, err)
 	file := filepath.Join(r.dir, "config.yaml")
