@@ -29,7 +29,7 @@ func (d *Dispatcher) redisFailed(err error) {
 
 // watchRedis opens the gate again when Redis answers again.
 func (d *Dispatcher) watchRedis(ctx context.Context) {
-	for d.health.redis.await(ctx, false) == nil {
+	for d.health.redis.await(ctx, false) == nil && ctx.Err() == nil {
 		var pace pace
 		for !d.tryRedis() && ctx.Err() == nil {
 			pace.slowDown(ctx)

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/capi-dispatcher/capi-dispatcher/config"
+	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
@@ -34,6 +35,14 @@ func contains(text string) func([]byte) bool {
 }
 
 func anything([]byte) bool { return true }
+
+// proxies stand in front of the servers.
+type proxies struct{ nats, redis, graph *proxy }
+
+func (p proxies) lead(cfg *config.Config) {
+	cfg.NATS.URL, cfg.Redis.URL = secret.URLs("nats://"+p.nats.address()), secret.URLs("redis://"+p.redis.address()+"/0")
+	cfg.Graph.URL = "http://" + p.graph.address()
+}
 
 // step is a point at which a worker is killed.
 type step struct {
@@ -138,14 +147,15 @@ func (s step) crash(t *testing.T, policy dispatcher.OnUnknown) row {
 	})
 	natsURL, err := url.Parse(r.nats.URL())
 	require.NoError(t, err)
-	r.via = proxies{newProxy(t, natsURL.Host), newProxy(t, r.redis.Addr), newProxy(t, r.graph.address)}
+	via := proxies{newProxy(t, natsURL.Host), newProxy(t, r.redis.Addr), newProxy(t, r.graph.address)}
+	r.lead = via.lead
 	r.must("stream", "ensure")
 	r.addDatasets(1)
 	r.Script(datasetID(0), s.fault)
 	l := s.load()
 	r.publishAll(l.messages)
 
-	reached := s.stop(r.via)
+	reached := s.stop(via)
 	first := r.launch(shipped)
 	select {
 	case <-reached:
@@ -154,7 +164,7 @@ func (s step) crash(t *testing.T, policy dispatcher.OnUnknown) row {
 		t.Fatal("the step is never reached")
 	}
 	first.kill()
-	for _, p := range []*proxy{r.via.nats, r.via.redis, r.via.graph} {
+	for _, p := range []*proxy{via.nats, via.redis, via.graph} {
 		p.cut()
 	}
 	r.await("no request is under way", func() bool { return r.Ledger().InFlight() == 0 })

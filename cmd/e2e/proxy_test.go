@@ -110,8 +110,8 @@ func (p *proxy) slow(latency time.Duration) {
 	p.latency = latency
 }
 
-// lead sends new connections to another server.
-func (p *proxy) lead(target string) {
+// point sends new connections to that server.
+func (p *proxy) point(target string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.target = target

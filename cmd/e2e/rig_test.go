@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -43,11 +44,9 @@ type rig struct {
 	graph  *graphServer
 	config config.Config
 	dir    string
-	via    proxies // what the workers' connections go through, if anything
+	// lead writes where the servers are.
+	lead func(cfg *config.Config)
 }
-
-// proxies stand in front of the servers.
-type proxies struct{ nats, redis, graph *proxy }
 
 // setup starts all servers. The configuration has short times, so that a crash
 // is noticed soon; change may change it.
@@ -60,6 +59,19 @@ func setup(t *testing.T, change ...func(*config.Config)) *rig {
 	}
 	r.js = r.nats.JetStream()
 	r.graph = newGraphServer(t, r.API)
+	r.lead = func(cfg *config.Config) {
+		cfg.NATS.URL, cfg.Redis.URL = secret.URLs(r.nats.URL()), secret.URLs(r.redis.URL())
+		cfg.Graph.URL = "http://" + r.graph.address
+	}
+	r.configure(change)
+	return r
+}
+
+// configure sets everything that is not the servers' addresses: short times,
+// so that a crash is noticed soon.
+func (r *rig) configure(change []func(*config.Config)) {
+	t := r.t
+	t.Helper()
 	r.config = config.Default()
 	r.config.NATS.AckWait = 3 * time.Second
 	r.config.Graph.Timeout = 1500 * time.Millisecond
@@ -72,7 +84,6 @@ func setup(t *testing.T, change ...func(*config.Config)) *rig {
 	for _, c := range change {
 		c(&r.config)
 	}
-	return r
 }
 
 func freePort(t *testing.T) string {
@@ -154,15 +165,11 @@ func TestMain(m *testing.M) {
 func (r *rig) configFile() string {
 	r.t.Helper()
 	cfg := r.config
-	cfg.NATS.URL, cfg.Redis.URL = secret.URLs(r.nats.URL()), secret.URLs(r.redis.URL())
-	cfg.Graph.URL = "http://" + r.graph.address
-	if r.via.nats != nil {
-		cfg.NATS.URL, cfg.Redis.URL = secret.URLs("nats://"+r.via.nats.address()), secret.URLs("redis://"+r.via.redis.address()+"/0")
-		cfg.Graph.URL = "http://" + r.via.graph.address()
-	}
+	r.lead(&cfg)
 	text, err := cfg.YAML()
 	require.NoError(r.t, err)
-	file := filepath.Join(r.dir, "config.yaml")
+	// A worker that is starting may be reading its own.
+	file := filepath.Join(r.dir, "config-"+filepath.Ext(strings.ReplaceAll(cfg.Admin.Address, ":", "."))[1:]+".yaml")
 	require.NoError(r.t, os.WriteFile(file, []byte(text), 0o600))
 	return file
 }
