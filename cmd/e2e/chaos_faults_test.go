@@ -1,9 +1,9 @@
 package e2e_test
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -58,7 +58,7 @@ func schedule(seed uint64, during time.Duration) (all []mishap) {
 		}
 		resource := k.resource
 		if resource == "worker" || resource == "dataset" {
-			resource += fmt.Sprint(m.which)
+			resource += strconv.Itoa(m.which)
 		}
 		if at < busy[resource] {
 			continue

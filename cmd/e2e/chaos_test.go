@@ -200,7 +200,8 @@ func (c *chaos) produce(seed uint64) producing {
 				return
 			case <-time.After(5 * time.Millisecond):
 			}
-			m, id := jetstreamMessage{}, fmt.Sprintf("order-%d", i)
+			var m jetstreamMessage
+			id := fmt.Sprintf("order-%d", i)
 			dataset := datasetID(random.IntN(chaosDatasets))
 			switch kind := random.IntN(100); {
 			case kind < 10 && len(l.messages) > 0:

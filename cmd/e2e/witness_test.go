@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -124,9 +125,7 @@ func give(out http.ResponseWriter, answer *httptest.ResponseRecorder, how silenc
 		body = body[:len(body)/2]
 	case answered, tooLate:
 	}
-	for name, values := range answer.Header() {
-		out.Header()[name] = values
-	}
+	maps.Copy(out.Header(), answer.Header())
 	out.WriteHeader(answer.Code)
 	_, _ = out.Write(body)
 }
