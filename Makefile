@@ -1,8 +1,9 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo build test lint bench fuzz redis cc
+.PHONY: help demo build test lint bench fuzz model crash chaos vuln redis cc
 
 # The version of golangci-lint is part of what the code is held against.
 GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.8.0
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +31,21 @@ fuzz: ## Every fuzz target, FUZZ_TIME (60s) each
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_TIME) -fuzzminimizetime 10x "$$(dirname "$$file")"; \
 		done; \
 	done
+
+model: ## Every order of the claim protocol, deeply (some minutes)
+	MODEL_DEEPLY=1 go test -timeout 30m -count 1 -v -run 'TestTheProtocol|TestBrokenProtocols|TestTheModelsRedis' ./dispatcher
+
+crash: redis ## Kill a worker at each step of an event's path; prints the table
+	go test -timeout 15m -count 1 -v -run TestCrashTable ./cmd/e2e
+
+CHAOS_TIME ?= 2m
+chaos: redis ## Everything fails at random for CHAOS_TIME (2m); CHAOS_SEED=… replays a schedule
+	CHAOS_TIME=$(CHAOS_TIME) go test -timeout 30m -count 1 -v -run 'TestChaos$$' ./cmd/e2e
+
+vuln: ## Known vulnerabilities in what the program calls; needs https://vuln.go.dev, or GOVULNDB=…
+	@$(GOVULNCHECK) -version | grep -q 'DB updated' || { \
+		echo "nothing was checked: govulncheck finds no database; it needs https://vuln.go.dev, or a copy named by GOVULNDB" >&2; exit 1; }
+	$(GOVULNCHECK) ./...
 
 # What the tests need beside Go is installed where Debian's packages can be had.
 redis:

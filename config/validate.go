@@ -27,7 +27,12 @@ func (c *Config) Validate() []error {
 		}
 	}
 	whole := c.Dispatcher()
-	return sorted(append(all, flatten(whole.Validate())...))
+	all = append(all, flatten(whole.Validate())...)
+	if least := 3 * c.NATS.AckWait; c.Dedupe.Takeover < least {
+		all = append(all, fmt.Errorf("dedupe.takeover: %s is less than three times nats.ack_wait (%s): events could be taken over that are being sent",
+			c.Dedupe.Takeover, c.NATS.AckWait))
+	}
+	return sorted(all)
 }
 
 // sorted orders faults by their keys.

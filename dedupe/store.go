@@ -39,6 +39,9 @@ func (s State) String() string {
 type Claim struct {
 	Key   Key
 	Owner Owner
+	// Replaces is an owner whose claim passes to this one at once: that of a
+	// dead letter which somebody wants sent all the same. 0 is none.
+	Replaces Owner
 	// Remember is how long a confirmed event is remembered beyond
 	// [Config.Window]: for events that Meta accepts for longer.
 	Remember time.Duration
@@ -48,6 +51,9 @@ type Claim struct {
 type Result struct {
 	State State
 	Err   error
+	// Contested: the identity had an owner when the claim failed. If it is
+	// ours the next time, it may have been taken over.
+	Contested bool
 }
 
 // sent is the value of a key whose event was accepted.
@@ -100,6 +106,9 @@ if value == ARGV[1] then
   return 'own'
 elseif value == '1' then
   return 'sent'
+elseif value == ARGV[4] then
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+  return 'fresh'
 elseif not value or ARGV[2] - redis.call('PTTL', KEYS[1]) >= tonumber(ARGV[3]) then
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
   return value and 'taken' or 'fresh'
@@ -116,12 +125,12 @@ func (s *Store) contest(ctx context.Context, claims []Claim, contested []int, re
 	}
 	cmds := s.pipeline(ctx, subset, func(pipe redis.Pipeliner, c Claim) redis.Cmder {
 		return pipe.Eval(ctx, contestScript, []string{string(c.Key[:])},
-			int64(c.Owner), s.cfg.Window.Milliseconds(), s.cfg.Takeover.Milliseconds())
+			int64(c.Owner), s.cfg.Window.Milliseconds(), s.cfg.Takeover.Milliseconds(), int64(c.Replaces))
 	})
 	for i, cmd := range cmds {
 		text, err := cmd.(*redis.Cmd).Text()
 		if err != nil {
-			results[contested[i]].Err = explain(err)
+			results[contested[i]] = Result{Err: explain(err), Contested: true}
 			continue
 		}
 		results[contested[i]].State = map[string]State{

@@ -52,6 +52,7 @@ type options struct {
 	graph  graph.Config
 	redis  redis.UniversalClient
 	nats   *natstest.Server
+	claims func(dispatcher.Claims) dispatcher.Claims // in front of Redis
 }
 
 // bench is a dispatcher between a real NATS server, a Redis and a simulated
@@ -146,9 +147,13 @@ func (b *bench) launch() *worker {
 	client, err := graph.New(o.graph, transport)
 	require.NoError(b.t, err)
 	provider := trace.NewTracerProvider(trace.WithSyncer(b.spans))
+	claims := dispatcher.Claims(dedupe.New(o.dedupe, o.redis))
+	if o.claims != nil {
+		claims = o.claims(claims)
+	}
 	deps := dispatcher.Deps{
 		JetStream: o.nats.JetStream(),
-		Claims:    dedupe.New(o.dedupe, o.redis),
+		Claims:    claims,
 		Graph:     client, Tokens: client.Tokens(),
 		Log:    zaptest.NewLogger(b.t, zaptest.Level(zap.WarnLevel)),
 		Tracer: provider.Tracer("test"),

@@ -38,7 +38,10 @@ func newLetter(e *entry, now time.Time) *deadletter.Letter {
 		Attempts: h.attempts, MaybeSent: h.maybeSent,
 		FirstSeen: h.firstSeen, DeadLetteredAt: now,
 		OriginSubject: h.originSubject, OriginSequence: h.originSequence,
-		Trace: nats.Header{},
+		Trace: nats.Header{}, Claim: int64(h.replaces),
+	}
+	if e.claimed && h.maybeSent > 0 {
+		letter.Claim = int64(e.message.owner())
 	}
 	injectTrace(e, letter.Trace)
 	return letter

@@ -29,7 +29,7 @@ func (d *Dispatcher) redisFailed(err error) {
 
 // watchRedis opens the gate again when Redis answers again.
 func (d *Dispatcher) watchRedis(ctx context.Context) {
-	for d.health.redis.await(ctx, false) == nil {
+	for d.health.redis.await(ctx, false) == nil && ctx.Err() == nil {
 		var pace pace
 		for !d.tryRedis() && ctx.Err() == nil {
 			pace.slowDown(ctx)
@@ -51,7 +51,7 @@ func (d *Dispatcher) tryRedis() bool {
 // somebody else's. If Redis does not answer, it waits until it does, unless the
 // dispatcher is stopping: such a claim is taken over in the end.
 func (d *Dispatcher) release(entries []*entry) {
-	claims := releasable(entries)
+	claims := d.releasable(entries)
 	for len(claims) > 0 {
 		ctx, cancel := d.redisContext()
 		left, err := d.deps.Claims.Release(ctx, claims)
@@ -68,9 +68,9 @@ func (d *Dispatcher) release(entries []*entry) {
 	}
 }
 
-// releaseUnsent gives up the claims of events that go back to the server. The
+// releaseUnsent gives up the claims of events that were not sent for sure. The
 // claim of an event that may have been sent stays: it is how the next delivery
-// knows.
+// knows, or a copy of a dead letter.
 func (d *Dispatcher) releaseUnsent(entries []*entry) {
 	var unsent []*entry
 	for _, e := range entries {
@@ -81,10 +81,12 @@ func (d *Dispatcher) releaseUnsent(entries []*entry) {
 	d.release(unsent)
 }
 
-func releasable(entries []*entry) (claims []dedupe.Claim) {
+// releasable are the claims that may be given up: those of messages that will
+// be ours until Redis has surely got the word.
+func (d *Dispatcher) releasable(entries []*entry) (claims []dedupe.Claim) {
 	now := time.Now()
 	for _, e := range entries {
-		if e.claimed && !e.message.lapsed(now) {
+		if e.claimed && e.message.leaseLeft(now) > d.leases.margin() {
 			e.claimed = false
 			claims = append(claims, e.claim())
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -25,7 +26,7 @@ func (s *StreamSet) consumer(ctx context.Context, stream jetstream.Stream, parke
 	if err != nil {
 		return nil, fmt.Errorf("consumer %s on stream %s: %w", want.Durable, name, err)
 	}
-	return consumer, s.checkConsumer(consumer.CachedInfo())
+	return consumer, s.checkConsumer(consumer.CachedInfo(), want)
 }
 
 // dropMisled deletes a consumer that looks at other subjects than it should. It
@@ -84,7 +85,7 @@ func (s *StreamSet) suits(info *jetstream.ConsumerInfo, parked bool) bool {
 }
 
 // checkConsumer verifies a consumer that somebody else has made.
-func (s *StreamSet) checkConsumer(info *jetstream.ConsumerInfo) error {
+func (s *StreamSet) checkConsumer(info *jetstream.ConsumerInfo, want jetstream.ConsumerConfig) error {
 	have, where := info.Config, fmt.Sprintf("consumer %s on stream %s", info.Name, info.Stream)
 	switch {
 	case have.AckPolicy != jetstream.AckExplicitPolicy:
@@ -93,6 +94,8 @@ func (s *StreamSet) checkConsumer(info *jetstream.ConsumerInfo) error {
 		return setupError("%s has an AckWait of %s; set nats.ack_wait to the same (it is %s)", where, have.AckWait, s.cfg.AckWait)
 	case have.DeliverSubject != "":
 		return setupError("%s is a push consumer; a pull consumer is needed", where)
+	case !s.takesWhatItShould(filters(have), want.FilterSubject):
+		return setupError("%s has the filter %q; set it to %s", where, filters(have), want.FilterSubject)
 	}
 	if have.MaxDeliver > 0 {
 		s.warn(fmt.Sprintf("%s gives up after %d deliveries: messages are then stranded in the stream; set max deliver to -1", where, have.MaxDeliver))
@@ -101,4 +104,21 @@ func (s *StreamSet) checkConsumer(info *jetstream.ConsumerInfo) error {
 		s.warn(where + " has a backoff of its own, which stretches the dispatcher's delays; remove it")
 	}
 	return nil
+}
+
+func filters(c jetstream.ConsumerConfig) []string {
+	if c.FilterSubject != "" {
+		return []string{c.FilterSubject}
+	}
+	return c.FilterSubjects
+}
+
+// takesWhatItShould tells whether a consumer gets all that is meant for it. The
+// one of parked events must get nothing else: the rest of their stream are
+// events whose time has not come.
+func (s *StreamSet) takesWhatItShould(have []string, wanted string) bool {
+	if wanted != s.cfg.Subject+".>" {
+		return slices.Equal(have, []string{wanted})
+	}
+	return len(have) == 0 || coversAll(have, wanted)
 }

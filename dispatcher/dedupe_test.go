@@ -1,7 +1,10 @@
 package dispatcher_test
 
 import (
+	"context"
+	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,6 +15,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe/dedupetest"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
@@ -191,4 +195,105 @@ func TestTheClaimsOwnerMayStandSecondInLine(t *testing.T) {
 	b.start()
 	b.awaitQuiet()
 	b.requireOnce("a")
+}
+
+// A dead letter that may have been sent keeps its claim: a copy of its event is
+// not sent either, until somebody has the letter replayed.
+func TestCopiesOfADoubtfulDeadLetterAreNotSent(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(o *options) {
+		o.cfg.Delivery.OnUnknown = dispatcher.DeadLetter
+		o.dedupe.Takeover = 4 * time.Second
+		o.redis = dedupetest.Start(t).Client() // where time passes
+	})
+	b.Script(dataset, graphtest.Fault{Accept: true, Drop: true})
+	b.publish(dataset, event("a"))
+	letter := b.awaitLetters(1)[0]
+	require.NotZero(t, letter.Claim)
+	require.Equal(t, 1, letter.MaybeSent)
+	b.awaitQuiet()
+	b.publish(dataset, event("a"))
+	b.awaitQuiet()
+	b.requireOnce("a")
+	require.Len(t, b.letters(), 2, "the copy ends like the first")
+
+	box, err := deadletter.Open(t.Context(), b.js, "CAPI_DLQ", "capi.dead", "capi.events")
+	require.NoError(t, err)
+	last, err := box.Get(t.Context(), 2)
+	require.NoError(t, err)
+	require.NoError(t, box.Replay(t.Context(), last, true))
+	b.await("what is replayed is sent at once", func() bool { return b.Ledger().Sum().Events == 2 })
+}
+
+// A dead letter that was surely not sent gives its claim up, for a corrected
+// copy to pass.
+func TestCopiesOfARefusedEventMayPass(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.publish(dataset, poison("a"))
+	require.Zero(t, b.awaitLetters(1)[0].Claim)
+	b.publish(dataset, event("a"))
+	b.awaitAccepted(1)
+}
+
+// forgetful is a Redis that takes a contested claim over and loses the answer.
+type forgetful struct {
+	dispatcher.Claims
+
+	lost atomic.Int64
+}
+
+func (f *forgetful) Claim(ctx context.Context, claims []dedupe.Claim) []dedupe.Result {
+	results := f.Claims.Claim(ctx, claims)
+	if results[0].State == dedupe.Taken && f.lost.Add(1) == 1 {
+		return []dedupe.Result{{Err: errors.New("lost"), Contested: true}}
+	}
+	return results
+}
+
+// What was taken over may have been sent, also if the answer to the take-over
+// got lost.
+func TestATakeOverWhoseAnswerGotLost(t *testing.T) {
+	t.Parallel()
+	var claims *forgetful
+	b := setup(t, func(o *options) {
+		o.dedupe.Takeover = 3 * time.Second
+		o.redis = dedupetest.Start(t).Client()
+		o.claims = func(c dispatcher.Claims) dispatcher.Claims {
+			claims = &forgetful{Claims: c}
+			return claims
+		}
+	})
+	claim := claimOf(9)
+	dedupe.New(b.options.dedupe, b.options.redis).Claim(t.Context(), claim)
+	b.await("the claim is old", func() bool {
+		return b.options.dedupe.Window-b.options.redis.PTTL(t.Context(), string(claim[0].Key[:])).Val() >= b.options.dedupe.Takeover
+	})
+	b.publish(dataset, event("a"))
+	b.awaitQuiet()
+	b.requireOnce("a")
+	require.EqualValues(t, 1, claims.lost.Load())
+	require.EqualValues(t, 1, b.books("capi.events.maybe_sent"))
+}
+
+// A batch may take longer than the takeover time. What another worker has taken
+// over meanwhile is left to it.
+func TestOldClaimsAreRenewedBeforeRequests(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(o *options) {
+		o.cfg.Streams.AckWait, o.graph.Timeout = 2*time.Second, time.Second
+		o.dedupe.Takeover = 6 * time.Second
+		o.redis = dedupetest.Start(t).Client()
+	})
+	b.Always(dataset, graphtest.Fault{Delay: 900 * time.Millisecond})
+	// Halving takes a dozen requests; the last event is in the last of them.
+	b.publish(dataset, body(poison("1"), event("2"), poison("3"), event("4"), poison("5"), event("6"), poison("7"), event("a")))
+	elsewhere, claim := dedupe.New(b.options.dedupe, b.options.redis), claimOf(9)
+	b.await("it is under way", func() bool { return b.Ledger().Sum().Requests > 0 })
+	b.await("the claim can be taken over", func() bool { return elsewhere.Claim(t.Context(), claim)[0].State == dedupe.Taken })
+	require.Less(t, b.Ledger().Sum().Requests, 12, "the event has not been sent yet")
+	_, err := elsewhere.Confirm(t.Context(), claim)
+	require.NoError(t, err)
+	b.awaitQuiet()
+	b.requireOnce("2", "4", "6")
 }

@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -106,6 +107,17 @@ func (d *Dispatcher) claim(entries []*entry) (ours []*entry) {
 	return ours
 }
 
+// renewClaims claims again what was claimed long ago, so that nobody takes over
+// what is about to be sent: halving and waiting take their time. The takeover
+// time is several times AckWait.
+func (d *Dispatcher) renewClaims(entries []*entry) []*entry {
+	old := time.Now().Add(-d.cfg.Streams.AckWait)
+	if !slices.ContainsFunc(entries, func(e *entry) bool { return e.claimedAt.Before(old) }) {
+		return entries
+	}
+	return d.claim(entries)
+}
+
 // heldDelay is how long a message waits whose event another message has
 // claimed. The claim's owner needs about a request's time.
 const heldDelay = 2 * time.Second
@@ -124,21 +136,25 @@ type claimAnswers struct {
 }
 
 func newClaimAnswers(results []dedupe.Result, entries []*entry) (a claimAnswers) {
+	now := time.Now()
 	for i, e := range entries {
 		switch state := results[i].State; {
-		case state == dedupe.Fresh, state == dedupe.Own && e.claimTried && !e.message.redelivered:
-			// An own claim is fresh if it is the one that got no answer.
-			e.claimed = true
+		case state == dedupe.Fresh, state == dedupe.Own && (e.claimed || e.claimTried && !e.message.redelivered):
+			// An own claim is fresh if it is the one that got no answer, or
+			// if it is only renewed.
+			e.claimed, e.claimedAt = true, now
 			a.fresh = append(a.fresh, e)
 		case state == dedupe.Own, state == dedupe.Taken:
-			e.claimed = true
+			e.claimed, e.claimedAt = true, now
 			a.maybeSent = append(a.maybeSent, e)
 		case state == dedupe.Held:
 			a.held = append(a.held, e)
 		case state == dedupe.Sent:
 			a.sent = append(a.sent, e)
 		default:
-			e.claimTried = true
+			// What is found contested may have been taken over without our
+			// getting to know: that is no fresh claim.
+			e.claimTried = !results[i].Contested
 			a.unknown = append(a.unknown, e)
 			a.err = results[i].Err
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dedupe/dedupetest"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
@@ -91,4 +92,15 @@ func TestTheDrainDeadlineIsKept(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whoever stops while Redis is away does not wait for it.
+func TestStoppingWithoutRedis(t *testing.T) {
+	t.Parallel()
+	server := dedupetest.Start(t)
+	b := setup(t, func(o *options) { o.redis = server.Client() })
+	server.Kill()
+	b.publish(dataset, event("a"))
+	b.awaitCondition("redis", false)
+	b.stop(b.running)
 }

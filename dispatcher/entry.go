@@ -34,7 +34,8 @@ type entry struct {
 	span    trace.Span
 
 	// claimed: we have the claim in Redis, and nobody else may send.
-	claimed bool
+	claimed   bool
+	claimedAt time.Time
 	// claimTried: a claim of ours got no answer, so finding it made is no
 	// sign of an earlier life.
 	claimTried bool
@@ -59,7 +60,8 @@ type history struct {
 	recalled       time.Time // when it was called back, if it was
 	originSubject  string
 	originSequence uint64
-	dedupeID       string // stands in for a missing event_id
+	dedupeID       string       // stands in for a missing event_id
+	replaces       dedupe.Owner // the claim of the dead letter that this replays
 }
 
 // newHistory reads what we wrote on the event when we parked it, or begins
@@ -74,6 +76,9 @@ func newHistory(m *message, index int) history {
 	h.dedupeID = shortID(headers.Get(header.DedupeID))
 	if id := headers.Get(nats.MsgIdHdr); id != "" && h.dedupeID == "" {
 		h.dedupeID = shortID(id + "/" + strconv.Itoa(index))
+	}
+	if owner, err := strconv.ParseInt(headers.Get(header.Claim), 10, 64); err == nil {
+		h.replaces = dedupe.Owner(owner)
 	}
 	if !m.source.parked {
 		return h
@@ -110,7 +115,12 @@ func (e *entry) item() batcher.Item[lane, *entry] {
 
 // claim is what is asked of Redis for this event.
 func (e *entry) claim() dedupe.Claim {
-	return dedupe.Claim{Key: e.key, Owner: e.message.owner(), Remember: e.event.MaxAge() - event.MaxAge}
+	claim := dedupe.Claim{Key: e.key, Owner: e.message.owner(), Remember: e.event.MaxAge() - event.MaxAge}
+	if !e.message.redelivered {
+		// An earlier delivery may have sent it: the right is used up.
+		claim.Replaces = e.history.replaces
+	}
+	return claim
 }
 
 func claimsOf(entries []*entry) []dedupe.Claim {

@@ -102,6 +102,9 @@ func (d *Dispatcher) parkedMessage(e *entry, reason string, at time.Time) public
 	if h.maybeSent > 0 {
 		msg.Header.Set(header.MaybeSent, strconv.Itoa(h.maybeSent))
 	}
+	if h.replaces != 0 {
+		msg.Header.Set(header.Claim, strconv.FormatInt(int64(h.replaces), 10))
+	}
 	if h.dedupeID != "" {
 		msg.Header.Set(header.DedupeID, h.dedupeID)
 	}

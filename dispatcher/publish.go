@@ -28,10 +28,16 @@ const publishTimeout = 5 * time.Second
 // move publishes events to another stream and settles them. The claim is given
 // up once the event is safe there: a parked event, being another message, may
 // then be sent when it comes back, and a corrected copy of a dead one may pass.
+// The claim of a dead letter that may have been sent stays, or the next copy
+// would be sent as if nothing had happened; replaying the letter passes it on.
 // An event that could not be published stays where it is.
 func (d *Dispatcher) move(publications []publication, o outcome) {
 	stored, failed := d.publishAll(publications)
-	d.release(stored)
+	if o == deadLettered {
+		d.releaseUnsent(stored)
+	} else {
+		d.release(stored)
+	}
 	d.settleAll(stored, o)
 	d.releaseUnsent(failed)
 	d.returnLater(failed, d.cfg.Delivery.Park.delay(0))

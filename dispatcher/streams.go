@@ -96,7 +96,7 @@ func NewStreamSet(cfg Streams, js jetstream.JetStream, warn func(text string)) *
 // Ensure creates what is missing, or only verifies that all is there, as
 // configured. A [SetupError] says what has to be mended.
 func (s *StreamSet) Ensure(ctx context.Context) error {
-	if err := s.checkServer(); err != nil {
+	if err := s.CheckServer(); err != nil {
 		return err
 	}
 	for _, want := range s.streams() {
@@ -121,8 +121,8 @@ func (s *StreamSet) EnsureConsumers(ctx context.Context) error {
 	return nil
 }
 
-// checkServer asks for the first server that schedules messages.
-func (s *StreamSet) checkServer() error {
+// CheckServer asks for the first server that schedules messages.
+func (s *StreamSet) CheckServer() error {
 	version := s.js.Conn().ConnectedServerVersion()
 	major, minor, ok := parseVersion(version)
 	if ok && (major < 2 || major == 2 && minor < 12) {

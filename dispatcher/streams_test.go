@@ -73,7 +73,7 @@ func TestWhatDoesNotFitIsSaid(t *testing.T) {
 						consumer.AckWait = cfg.AckWait
 					}
 					if stream == "CAPI_PARKED" {
-						consumer.AckPolicy = jetstream.AckExplicitPolicy
+						consumer.AckPolicy, consumer.FilterSubject = jetstream.AckExplicitPolicy, "capi.parked.due.>"
 					}
 					_, err := js.CreateConsumer(t.Context(), stream, consumer)
 					require.NoError(t, err)

@@ -7,6 +7,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
 const (
@@ -95,4 +98,27 @@ func TestTheTraceGoesOnInDeadLettersAndParkedEvents(t *testing.T) {
 	require.GreaterOrEqual(t, len(outcomes), 2)
 	require.Equal(t, "parked", outcomes[0])
 	require.Equal(t, "accepted", outcomes[len(outcomes)-1])
+}
+
+// An event whose outcome nobody knows is marked: on its span, and on its dead
+// letter.
+func TestTheTraceTellsWhatMayHaveBeenSent(t *testing.T) {
+	t.Parallel()
+	for policy, outcome := range map[dispatcher.OnUnknown]string{dispatcher.Resend: "accepted", dispatcher.DeadLetter: "dead_lettered"} {
+		t.Run(string(policy), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, func(o *options) { o.cfg.Delivery.OnUnknown = policy })
+			b.Script(dataset, graphtest.Fault{Accept: true, Drop: true})
+			b.publish(dataset, event("a"))
+			b.awaitQuiet()
+			b.stop(b.running)
+			require.EqualValues(t, 1, b.books("capi.events.maybe_sent"))
+			span := b.spansOf("process event")[0]
+			require.Equal(t, outcome, attributeOf(span, "capi.outcome"))
+			require.Equal(t, "1", attributeOf(span, "capi.maybe_sent"))
+			if policy == dispatcher.DeadLetter {
+				require.Equal(t, 1, b.letters()[0].MaybeSent)
+			}
+		})
+	}
 }

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -43,6 +44,8 @@ type rig struct {
 	graph  *graphServer
 	config config.Config
 	dir    string
+	// lead writes where the servers are.
+	lead func(cfg *config.Config)
 }
 
 // setup starts all servers. The configuration has short times, so that a crash
@@ -58,6 +61,19 @@ func setup(t *testing.T, change ...func(*config.Config)) *rig {
 	}
 	r.js = r.nats.JetStream()
 	r.graph = newGraphServer(t, r.API)
+	r.lead = func(cfg *config.Config) {
+		cfg.NATS.URL, cfg.Redis.URL = secret.URLs(r.nats.URL()), secret.URLs(r.redis.URL())
+		cfg.Graph.URL = "http://" + r.graph.address
+	}
+	r.configure(change)
+	return r
+}
+
+// configure sets everything that is not the servers' addresses: short times,
+// so that a crash is noticed soon.
+func (r *rig) configure(change []func(*config.Config)) {
+	t := r.t
+	t.Helper()
 	r.config = config.Default()
 	r.config.NATS.AckWait = 10 * time.Second
 	r.config.Graph.Timeout = 5 * time.Second
@@ -70,7 +86,6 @@ func setup(t *testing.T, change ...func(*config.Config)) *rig {
 	for _, c := range change {
 		c(&r.config)
 	}
-	return r
 }
 
 func freePort(t *testing.T) string {
@@ -92,7 +107,7 @@ type graphServer struct {
 
 func newGraphServer(t *testing.T, api http.Handler) *graphServer {
 	t.Helper()
-	g := &graphServer{t: t, api: api, address: "127.0.0.1:" + freePort(t)}
+	g := &graphServer{t: t, api: api, address: "127.0.0.1:0"}
 	g.comeBack()
 	t.Cleanup(func() {
 		if g.running != nil {
@@ -106,6 +121,7 @@ func (g *graphServer) comeBack() {
 	g.t.Helper()
 	listener, err := net.Listen("tcp", g.address)
 	require.NoError(g.t, err)
+	g.address = listener.Addr().String()
 	g.running = &http.Server{Handler: g.api, ReadHeaderTimeout: time.Minute}
 	go func(s *http.Server) { _ = s.Serve(listener) }(g.running)
 }
@@ -151,11 +167,11 @@ func TestMain(m *testing.M) {
 func (r *rig) configFile() string {
 	r.t.Helper()
 	cfg := r.config
-	cfg.NATS.URL, cfg.Redis.URL = secret.URLs(r.nats.URL()), secret.URLs(r.redis.URL())
-	cfg.Graph.URL = "http://" + r.graph.address
+	r.lead(&cfg)
 	text, err := cfg.YAML()
 	require.NoError(r.t, err)
-	file := filepath.Join(r.dir, "config.yaml")
+	// A worker that is starting may be reading its own.
+	file := filepath.Join(r.dir, "config-"+filepath.Ext(strings.ReplaceAll(cfg.Admin.Address, ":", "."))[1:]+".yaml")
 	require.NoError(r.t, os.WriteFile(file, []byte(text), 0o600))
 	return file
 }

@@ -28,6 +28,7 @@ func Run(t *testing.T, client redis.UniversalClient, age func(d time.Duration)) 
 	t.Run("release", s.release)
 	t.Run("takeover", s.takeover)
 	t.Run("an own claim is as good as new", s.renewal)
+	t.Run("a claim passed on", s.passedOn)
 	t.Run("windows", s.windows)
 	t.Run("many keys", s.many)
 	t.Run("check", s.check)
@@ -130,6 +131,16 @@ func (s suite) renewal(t *testing.T) {
 	require.Equal(t, dedupe.Own, s.state(t, mine))
 	s.age(s.cfg.Takeover * 3 / 4)
 	require.Equal(t, dedupe.Held, s.state(t, other), "what its owner has just claimed again is not taken over")
+}
+
+func (s suite) passedOn(t *testing.T) {
+	letter, heir, other := one(t, "k", 1), one(t, "k", 2), one(t, "k", 3)
+	heir.Replaces, other.Replaces = letter.Owner, letter.Owner
+	require.Equal(t, dedupe.Fresh, s.state(t, letter))
+	require.Equal(t, dedupe.Fresh, s.state(t, heir))
+	require.Equal(t, dedupe.Held, s.state(t, letter), "it has passed its claim on")
+	require.Equal(t, dedupe.Held, s.state(t, other), "once")
+	require.Equal(t, dedupe.Own, s.state(t, heir))
 }
 
 func (s suite) windows(t *testing.T) {

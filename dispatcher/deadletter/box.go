@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -142,6 +143,9 @@ func (b *Box) event(letter Letter) (*nats.Msg, error) {
 	maps.Copy(msg.Header, letter.Trace)
 	if letter.DedupeID != "" {
 		msg.Header.Set(header.DedupeID, letter.DedupeID)
+	}
+	if letter.Claim != 0 {
+		msg.Header.Set(header.Claim, strconv.FormatInt(letter.Claim, 10))
 	}
 	created := b.stream.CachedInfo().Created.UnixNano()
 	msg.Header.Set(nats.MsgIdHdr, fmt.Sprintf("replay-%x-%d", created, letter.Sequence))

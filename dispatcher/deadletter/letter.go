@@ -58,10 +58,13 @@ type Letter struct {
 	DedupeID string `json:"dedupe_id,omitempty"`
 	// Attempts is how many requests to Meta the event was in; MaybeSent, how
 	// many of them have an unknown outcome.
-	Attempts       int         `json:"attempts"`
-	MaybeSent      int         `json:"maybe_sent,omitempty"`
-	FirstSeen      time.Time   `json:"first_seen"`
-	DeadLetteredAt time.Time   `json:"dead_lettered_at"`
+	Attempts       int       `json:"attempts"`
+	MaybeSent      int       `json:"maybe_sent,omitempty"`
+	FirstSeen      time.Time `json:"first_seen"`
+	DeadLetteredAt time.Time `json:"dead_lettered_at"`
+	// Claim is what an event that may have been sent has kept in Redis, so
+	// that no copy is sent either; 0 is none. Replaying passes it on.
+	Claim          int64       `json:"claim,omitempty"`
 	OriginSubject  string      `json:"origin_subject"`
 	OriginSequence uint64      `json:"origin_sequence"`
 	Trace          nats.Header `json:"trace,omitempty"`
@@ -120,6 +123,7 @@ func (l *Letter) Message(root string) *nats.Msg {
 	set(header.DedupeID, l.DedupeID)
 	msg.Header.Set(header.Attempts, strconv.Itoa(l.Attempts))
 	set(header.MaybeSent, number(uint64(l.MaybeSent)))
+	set(header.Claim, number(uint64(l.Claim)))
 	set(header.FirstSeen, l.FirstSeen.UTC().Format(time.RFC3339Nano))
 	set(header.DeadLetteredAt, l.DeadLetteredAt.UTC().Format(time.RFC3339Nano))
 	set(header.OriginSubject, l.OriginSubject)
@@ -154,6 +158,7 @@ func Parse(sequence uint64, data []byte, headers nats.Header) (Letter, error) {
 	read(header.Detail, func(s string) error { return json.Unmarshal([]byte(s), &l.Faults) })
 	read(header.Attempts, func(s string) (err error) { l.Attempts, err = strconv.Atoi(s); return err })
 	read(header.MaybeSent, func(s string) (err error) { l.MaybeSent, err = strconv.Atoi(s); return err })
+	read(header.Claim, func(s string) (err error) { l.Claim, err = strconv.ParseInt(s, 10, 64); return err })
 	read(header.FirstSeen, func(s string) (err error) { l.FirstSeen, err = time.Parse(time.RFC3339Nano, s); return err })
 	read(header.DeadLetteredAt, func(s string) (err error) { l.DeadLetteredAt, err = time.Parse(time.RFC3339Nano, s); return err })
 	read(header.OriginSequence, func(s string) (err error) { l.OriginSequence, err = strconv.ParseUint(s, 10, 64); return err })

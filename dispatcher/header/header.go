@@ -19,6 +19,7 @@ const (
 	DedupeID       = "Capi-Dedupe-Id"       // what identifies an event without event_id
 	OriginSubject  = "Capi-Origin-Subject"  // where it was published first
 	OriginSequence = "Capi-Origin-Sequence" // and its number in that stream
+	Claim          = "Capi-Claim"           // that an event which may have been sent has kept in Redis
 )
 
 // Headers on parked events only.

@@ -1,0 +1,339 @@
+package e2e_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/capi-dispatcher/capi-dispatcher/config"
+	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
+	"github.com/capi-dispatcher/capi-dispatcher/dedupe/dedupetest"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
+)
+
+const (
+	chaosWorkers  = 3
+	chaosNodes    = 3
+	chaosDatasets = 5
+	// remembering is how long after its acceptance an event is surely
+	// confirmed, when Redis answers.
+	remembering = 2 * time.Second
+	// replicaLag is how much of the last moments a failover may forget. The
+	// documentation states it.
+	replicaLag = time.Second
+)
+
+// chaos is three workers, a cluster of three NATS servers, a Redis with a
+// replica and a sentinel, and a witness in front of Meta.
+type chaos struct {
+	*rig
+
+	cluster  *natstest.Cluster
+	nodesVia []*proxy
+	redis    []*dedupetest.Server
+	redisVia []*proxy
+	sentinel *dedupetest.Server
+	witness  *witness
+	meta     [chaosWorkers]string // addresses, one a worker
+	admin    [chaosWorkers]string
+	workers  [chaosWorkers]*worker
+	lives    [chaosWorkers]atomic.Int64
+
+	counts  map[string]int
+	ends    []lifeEnd
+	outages []outage // of Redis
+	stopped int      // node
+	killed  int      // Redis
+}
+
+// lifeEnd is when a worker's process was told to end.
+type lifeEnd struct {
+	worker, life int
+	at           time.Time
+	kind         string
+}
+
+// outage is when Redis could not be relied on.
+type outage struct{ begin, end time.Time }
+
+// Everything fails at random, by a seed, while events keep coming. Nothing is
+// lost, and an event is accepted twice only where an answer was hidden, a
+// worker was killed before it could confirm, or Redis failed over.
+//
+// CHAOS_SEED replays a schedule; CHAOS_TIME is how long things go wrong.
+func TestChaos(t *testing.T) {
+	t.Parallel()
+	seed, during := uint64(time.Now().UnixNano()), 20*time.Second
+	if text := os.Getenv("CHAOS_SEED"); text != "" {
+		var err error
+		seed, err = strconv.ParseUint(text, 10, 64)
+		require.NoError(t, err)
+	}
+	if text := os.Getenv("CHAOS_TIME"); text != "" {
+		var err error
+		during, err = time.ParseDuration(text)
+		require.NoError(t, err)
+	}
+	t.Logf("CHAOS_SEED=%d CHAOS_TIME=%s", seed, during)
+	c := setupChaos(t)
+	producing := c.produce(seed)
+	began := time.Now()
+	for _, m := range schedule(seed, during) {
+		time.Sleep(time.Until(began.Add(m.at)))
+		c.happen(m)
+	}
+	good, poison, copies := producing.stop()
+	c.awaitEnd(good, poison)
+	c.judge(good, poison, copies)
+}
+
+func setupChaos(t *testing.T) *chaos {
+	t.Helper()
+	api := graphtest.New(graphtest.Config{Latency: 20 * time.Millisecond})
+	c := &chaos{
+		rig: &rig{t: t, API: api, dir: t.TempDir()}, counts: make(map[string]int), stopped: -1,
+		cluster: natstest.StartCluster(t, chaosNodes),
+	}
+	for _, node := range c.cluster.Nodes {
+		c.nodesVia = append(c.nodesVia, newProxy(t, strings.TrimPrefix(node.URL(), "nats://")))
+	}
+	c.startRedis()
+	c.configure([]func(*config.Config){func(cfg *config.Config) {
+		cfg.NATS.Replicas, cfg.Redis.Mode, cfg.Redis.SentinelMaster = 3, config.Sentinel, "main"
+		cfg.Dedupe.Takeover = 3 * cfg.NATS.AckWait
+	}})
+	c.witness = newWitness(api, c.config.Graph.Timeout)
+	conn, err := nats.Connect(c.cluster.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond), nats.ReconnectBufSize(-1))
+	require.NoError(t, err)
+	t.Cleanup(conn.Close)
+	c.js, err = jetstream.New(conn)
+	require.NoError(t, err)
+	c.addDatasets(chaosDatasets)
+	for i := range chaosWorkers {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		c.meta[i], c.admin[i] = listener.Addr().String(), "127.0.0.1:"+freePort(t)
+		server := &http.Server{Handler: c.witness.server(i, func() int { return int(c.lives[i].Load()) }), ReadHeaderTimeout: time.Minute}
+		go func() { _ = server.Serve(listener) }()
+		t.Cleanup(func() { _ = server.Close() })
+		c.startWorker(i)
+	}
+	for _, w := range c.workers {
+		c.await("a worker is ready", func() bool { return w.readiness().Ready })
+	}
+	return c
+}
+
+// startRedis runs two servers behind proxies, and a sentinel that knows them by
+// their proxies' addresses.
+func (c *chaos) startRedis() {
+	t := c.t
+	t.Helper()
+	var first string
+	for range 2 {
+		// The port that a server announces has to be known before it is there.
+		via := newProxy(t, "")
+		_, port, err := net.SplitHostPort(via.address())
+		require.NoError(t, err)
+		args := []string{"--replica-announce-ip", "127.0.0.1", "--replica-announce-port", port, "--repl-diskless-sync-delay", "0", "--appendonly", "yes"}
+		if first != "" {
+			args = append(args, "--replicaof", "127.0.0.1 "+first)
+		}
+		first = port
+		server := dedupetest.Start(t, args...)
+		via.point(server.Addr)
+		c.redis, c.redisVia = append(c.redis, server), append(c.redisVia, via)
+	}
+	c.sentinel = dedupetest.StartSentinel(t, &dedupetest.Server{Addr: c.redisVia[0].address()})
+	c.await("the replica is there", func() bool {
+		info, err := c.redis[1].Client().Info(t.Context(), "replication").Result()
+		return err == nil && strings.Contains(info, "master_link_status:up")
+	})
+}
+
+func (c *chaos) startWorker(i int) {
+	c.lives[i].Add(1)
+	c.config.Admin.Address = c.admin[i]
+	c.lead = func(cfg *config.Config) {
+		var urls []string
+		for _, via := range c.nodesVia {
+			urls = append(urls, "nats://"+via.address())
+		}
+		cfg.NATS.URL, cfg.Redis.URL = secret.URLs(strings.Join(urls, ",")), secret.URLs("redis://"+c.sentinel.Addr+"/0")
+		cfg.Graph.URL = "http://" + c.meta[i]
+	}
+	c.workers[i] = c.launch(shipped)
+}
+
+// producing is a producer that goes on whatever happens.
+type producing struct {
+	stop func() (good map[graphtest.Event]bool, poison map[string]bool, copies int)
+}
+
+// produce publishes about 200 messages a second: a tenth are copies of events
+// of the last moments, one in a hundred is poison. What NATS does not
+// acknowledge is published again.
+func (c *chaos) produce(seed uint64) producing {
+	random := rand.New(rand.NewPCG(seed, 1))
+	l, copies := load{good: make(map[graphtest.Event]bool), poison: make(map[string]bool)}, 0
+	var done sync.WaitGroup
+	ended := make(chan struct{})
+	done.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-ended:
+				return
+			case <-time.After(5 * time.Millisecond):
+			}
+			var m jetstreamMessage
+			id := fmt.Sprintf("order-%d", i)
+			dataset := datasetID(random.IntN(chaosDatasets))
+			switch kind := random.IntN(100); {
+			case kind < 10 && len(l.messages) > 0:
+				m = l.messages[max(0, len(l.messages)-1-random.IntN(1000))]
+				copies++
+			case kind == 10:
+				m = jetstreamMessage{"capi.events." + dataset, event(id, "invalid")}
+				l.poison[id] = true
+			default:
+				m = jetstreamMessage{"capi.events." + dataset, event(id, "ARAkLk")}
+				l.good[graphtest.Event{Dataset: dataset, Name: "Purchase", ID: id}] = true
+				l.messages = append(l.messages, m)
+			}
+			for !c.publishOnce(m.subject, m.body) {
+				time.Sleep(50 * time.Millisecond)
+			}
+		}
+	})
+	stop := sync.OnceFunc(func() { close(ended); done.Wait() })
+	c.t.Cleanup(stop)
+	return producing{func() (map[graphtest.Event]bool, map[string]bool, int) {
+		stop()
+		return l.good, l.poison, copies
+	}}
+}
+
+// awaitEnd waits until every event has come to its end, and nothing is left.
+func (c *chaos) awaitEnd(good map[graphtest.Event]bool, poison map[string]bool) {
+	c.t.Helper()
+	c.t.Logf("all is well again; %d events were published", len(good)+len(poison))
+	for _, w := range c.workers {
+		c.await("every worker is ready again", func() bool { return w.readiness().Ready })
+	}
+	c.awaitQuiet()
+}
+
+// remembered tells that Redis was told of an acceptance, for sure; else why not.
+func (c *chaos) remembered(a acceptance) (why string) {
+	if a.hidden {
+		return "hidden"
+	}
+	for _, o := range c.outages {
+		if a.at.After(o.begin.Add(-replicaLag)) && a.at.Before(o.end) {
+			return "failover"
+		}
+	}
+	for _, e := range c.ends {
+		if e.worker == a.worker && e.life == a.life && strings.HasPrefix(e.kind, "kill") && a.at.After(e.at.Add(-remembering)) {
+			return "killed"
+		}
+	}
+	return ""
+}
+
+// judge holds what was accepted and dead-lettered against what was published.
+func (c *chaos) judge(good map[graphtest.Event]bool, poison map[string]bool, copies int) {
+	t := c.t
+	t.Helper()
+	dead, reasons := make(map[string]bool), make(map[string]int)
+	for _, letter := range c.letters() {
+		for id := range poison {
+			if strings.Contains(string(letter.Event), `"event_id":"`+id+`"`) {
+				dead[id] = true
+			}
+		}
+		reasons[string(letter.Reason)]++
+		for e := range good {
+			if strings.Contains(string(letter.Event), `"event_id":"`+e.ID+`"`) {
+				dead[e.ID] = true
+			}
+		}
+	}
+	var lost, strange []string
+	var accepted, deadOnly, extra int
+	why := make(map[string]int)
+	counts := c.Ledger().Counts()
+	for e := range good {
+		n := counts[e]
+		switch {
+		case n > 0:
+			accepted++
+		case dead[e.ID]:
+			deadOnly++
+		default:
+			lost = append(lost, e.ID)
+		}
+		require.Len(t, c.witness.seen[e], n, "the witness has seen what the ledger has")
+		reasonsFor := c.explain(c.witness.seen[e])
+		extra += max(0, n-1)
+		for i := range max(0, n-1) {
+			if i >= len(reasonsFor) {
+				strange = append(strange, fmt.Sprintf("%s: %+v", e.ID, c.witness.seen[e]))
+				break
+			}
+			why[reasonsFor[i]]++
+		}
+	}
+	for id := range poison {
+		if dead[id] {
+			deadOnly++
+		} else {
+			lost = append(lost, id)
+		}
+	}
+	var text strings.Builder
+	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
+	line := func(n any, what string) { fmt.Fprintf(table, "%v\t %s\t\n", n, what) }
+	line(len(good)+len(poison), "events published, and copies: "+strconv.Itoa(copies))
+	line(accepted, "accepted")
+	line(deadOnly, fmt.Sprintf("dead-lettered, not accepted %v", reasons))
+	line(len(lost), "LOST")
+	line(extra, "acceptances too many, of these")
+	line(why["hidden"], fmt.Sprintf("  where the answer was hidden (%d were)", c.witness.hides))
+	line(why["killed"], "  where the worker was killed before it could confirm")
+	line(why["failover"], "  where Redis was away or failed over")
+	line(len(strange), "  UNEXPLAINED")
+	for _, k := range kinds() {
+		line(c.counts[k.kind], k.kind)
+	}
+	_ = table.Flush()
+	t.Log("\n" + text.String())
+	require.Empty(t, lost, "lost")
+	require.Empty(t, strange, "accepted twice, and nothing explains it")
+}
+
+// explain lists why acceptances of one event may not have been remembered.
+func (c *chaos) explain(all []acceptance) (reasons []string) {
+	for _, a := range all {
+		if why := c.remembered(a); why != "" {
+			reasons = append(reasons, why)
+		}
+	}
+	slices.Sort(reasons)
+	return reasons
+}

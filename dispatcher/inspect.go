@@ -1,0 +1,77 @@
+package dispatcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Inspection is what is found of one stream, or of one consumer.
+type Inspection struct {
+	// Name is what it is: "stream CAPI", or "consumer x on stream CAPI".
+	Name string
+	// Stream and Consumer are as the server has them; nil if it has none.
+	Stream   *jetstream.StreamInfo
+	Consumer *jetstream.ConsumerInfo
+	// Warnings tell what works and may lose events.
+	Warnings []string
+	// Err is what keeps it from working: a [SetupError], or that the server
+	// does not answer. Of what is missing it is nil.
+	Err error
+}
+
+// Missing tells that the server has no such stream or consumer.
+func (i *Inspection) Missing() bool { return i.Err == nil && i.Stream == nil && i.Consumer == nil }
+
+// Inspect looks at all streams and consumers and changes nothing, whatever
+// [Streams.Manage] says.
+func (s *StreamSet) Inspect(ctx context.Context) (found []Inspection) {
+	for _, want := range s.streams() {
+		found = append(found, s.inspectStream(ctx, want))
+	}
+	for _, parked := range []bool{false, true} {
+		found = append(found, s.inspectConsumer(ctx, parked))
+	}
+	return found
+}
+
+func (s *StreamSet) inspectStream(ctx context.Context, want jetstream.StreamConfig) Inspection {
+	found := Inspection{Name: "stream " + want.Name}
+	stream, err := s.js.Stream(ctx, want.Name)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+	case err != nil:
+		found.Err = err
+	default:
+		found.Stream = stream.CachedInfo()
+		found.Err = s.noting(&found).checkStream(want, found.Stream.Config)
+	}
+	return found
+}
+
+func (s *StreamSet) inspectConsumer(ctx context.Context, parked bool) Inspection {
+	stream := s.cfg.Stream
+	if parked {
+		stream = s.cfg.ParkedStream
+	}
+	found := Inspection{Name: fmt.Sprintf("consumer %s on stream %s", s.cfg.Consumer, stream)}
+	consumer, err := s.js.Consumer(ctx, stream, s.cfg.Consumer)
+	switch {
+	case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
+	case errors.Is(err, jetstream.ErrNotPullConsumer):
+		found.Err = setupError("%s is a push consumer; a pull consumer is needed", found.Name)
+	case err != nil:
+		found.Err = err
+	default:
+		found.Consumer = consumer.CachedInfo()
+		found.Err = s.noting(&found).checkConsumer(found.Consumer, s.consumerConfig(parked))
+	}
+	return found
+}
+
+// noting is the same set, with its warnings going into the inspection.
+func (s *StreamSet) noting(found *Inspection) *StreamSet {
+	return NewStreamSet(s.cfg, s.js, func(text string) { found.Warnings = append(found.Warnings, text) })
+}

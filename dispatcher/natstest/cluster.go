@@ -1,0 +1,91 @@
+package natstest
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/stretchr/testify/require"
+)
+
+// Cluster is a JetStream cluster in this process. It ends with the test.
+type Cluster struct {
+	Nodes []*Server
+
+	t testing.TB
+}
+
+// StartCluster runs so many servers as one cluster, and returns once it has a
+// leader. Clients learn of no server that they are not told of.
+func StartCluster(tb testing.TB, nodes int) *Cluster {
+	tb.Helper()
+	c := &Cluster{t: tb}
+	var routes []*url.URL
+	var listeners []net.Listener
+	for range nodes {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(tb, err)
+		listeners = append(listeners, listener)
+		routes = append(routes, &url.URL{Scheme: "nats", Host: listener.Addr().String()})
+	}
+	for i := range nodes {
+		options := &server.Options{
+			ServerName: fmt.Sprintf("node-%d", i+1), Host: "127.0.0.1", Port: server.RANDOM_PORT,
+			JetStream: true, StoreDir: tb.TempDir(), NoSigs: true, NoLog: true, Routes: routes,
+			Cluster: server.ClusterOpts{
+				Name: "test", Host: "127.0.0.1", Port: listeners[i].Addr().(*net.TCPAddr).Port, NoAdvertise: true,
+			},
+		}
+		_ = listeners[i].Close()
+		node := &Server{t: tb, options: options}
+		tb.Cleanup(node.Stop)
+		c.Nodes = append(c.Nodes, node)
+		running, err := server.NewServer(options.Clone())
+		require.NoError(tb, err)
+		running.Start()
+		node.running = running
+	}
+	for _, node := range c.Nodes {
+		require.True(tb, node.running.ReadyForConnections(30*time.Second), "NATS does not start")
+		node.url = node.running.ClientURL()
+		node.options.Port = node.running.Addr().(*net.TCPAddr).Port
+	}
+	require.Eventually(tb, c.sound, 30*time.Second, 20*time.Millisecond, "the cluster does not come about")
+	return c
+}
+
+// sound tells that every node is there and follows the leader.
+func (c *Cluster) sound() bool {
+	for _, node := range c.Nodes {
+		if !node.Running() || !node.running.JetStreamIsCurrent() {
+			return false
+		}
+	}
+	return true
+}
+
+// URL lists the servers' addresses.
+func (c *Cluster) URL() string {
+	var urls []string
+	for _, node := range c.Nodes {
+		urls = append(urls, node.URL())
+	}
+	return strings.Join(urls, ",")
+}
+
+// Leader is the number of the node that leads a stream, or -1 while none does.
+func (c *Cluster) Leader(stream string) int {
+	for i, node := range c.Nodes {
+		if node.Running() && node.running.JetStreamIsStreamLeader("$G", stream) {
+			return i
+		}
+	}
+	return -1
+}
+
+// Running tells that the server has been started and not stopped since.
+func (s *Server) Running() bool { return s.running != nil }

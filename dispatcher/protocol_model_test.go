@@ -1,0 +1,364 @@
+package dispatcher_test
+
+import "fmt"
+
+// The claim protocol as a state machine, small enough to try everything: two
+// copies of one event, what is parked or replayed of them, two workers, one
+// key in Redis, one Meta. Each step is one command to a server, one answer, or
+// one thing that goes wrong; steps interleave in every order. What a step does
+// is what claims.go, deliver.go, publish.go, settle.go and lease.go do, and
+// the Redis part is held against the real Store (protocol_test.go).
+
+const (
+	workers = 2
+	slots   = 4 // messages: two copies, and what comes of them
+)
+
+// owner is a key's value: nothing, a message (from 1), a worker (in a variant),
+// or the marker of a sent event.
+type owner uint8
+
+const (
+	nobody   owner = 0
+	someWork owner = 10
+	sentMark owner = 99
+)
+
+// redisKey is the key of the one identity.
+type redisKey struct {
+	owner owner
+	aged  bool // older than the takeover time
+}
+
+// ask is Store.Claim.
+func (k *redisKey) ask(by, replaces owner) string {
+	switch {
+	case k.owner == nobody:
+		*k = redisKey{owner: by}
+		return "fresh"
+	case k.owner == sentMark:
+		return "sent"
+	case k.owner == by:
+		k.aged = false
+		return "own"
+	case k.owner == replaces:
+		*k = redisKey{owner: by}
+		return "fresh"
+	case k.aged:
+		*k = redisKey{owner: by}
+		return "taken"
+	default:
+		return "held"
+	}
+}
+
+// confirm is Store.Confirm.
+func (k *redisKey) confirm() { *k = redisKey{owner: sentMark} }
+
+// release is Store.Release.
+func (k *redisKey) release(by owner) {
+	if k.owner == by {
+		*k = redisKey{}
+	}
+}
+
+// place is where a message is.
+type place uint8
+
+const (
+	absent place = iota
+	ready        // for any worker
+	out          // with a worker whose lease counts
+	gone
+)
+
+// letterKind is what the dead-letter stream has of a message.
+type letterKind uint8
+
+const (
+	noLetter letterKind = iota
+	sureLetter
+	maybeLetter // the event may have been sent
+)
+
+type message struct {
+	at       place
+	again    bool  // delivered before
+	maybe    uint8 // unknown outcomes, as written on a parked event
+	letter   letterKind
+	copied   bool  // its parked copy is stored: once, by its message id
+	replaces owner // the claim that a replayed letter has kept
+}
+
+// stage is how far a worker is with a message.
+type stage uint8
+
+const (
+	idle       stage = iota
+	following        // the same identity is in hand already
+	claiming         // about to ask Redis
+	claimed          // may be sent
+	posting          // the request is written
+	posted           // Meta has accepted, the answer is under way
+	confirming       // the answer is read
+	settling         // about to acknowledge
+	burying          // about to publish a dead letter
+	parking          // about to publish a parked copy
+	buried           // about to deal with the claim
+	moved            // likewise, parked
+	leaving          // about to acknowledge what has been moved
+	returning        // about to give up the claim of what goes back
+	handing          // about to nak
+)
+
+// hand is a message in a worker's hand.
+type hand struct {
+	at          stage
+	live        bool // its lease
+	redelivered bool
+	tried       bool // a claim of it got no answer
+	owned       bool // it has the claim
+	old         bool // and has had it for long
+	behind      bool // a later delivery of the same message follows it
+	maybe       uint8
+}
+
+// world is a state of everything.
+type world struct {
+	key, replica redisKey
+	messages     [slots]message
+	hands        [workers][slots]hand
+	leads        [workers]uint8 // the slot that leads, from 1
+	later        [workers]bool  // a confirmation is to be made up for
+	accepted     uint8
+	hidden       uint8 // acceptances that Redis was not told of in time
+	excused      uint8 // failovers, and letters replayed that may have been sent
+	faults       uint8 // so far
+	spent        [faultKinds]uint8
+}
+
+// fault is what may go wrong, or what somebody outside may do.
+type fault uint8
+
+const (
+	crash fault = iota
+	ambiguous
+	lostReply
+	lostAck
+	failover
+	lapse
+	hang
+	vanish
+	park
+	giveBack
+	refuse
+	replay
+	redisDown
+	faultKinds
+)
+
+// protocol is what is tried: the code as it is, or a variant that is broken.
+type protocol struct {
+	deadLetter bool // on_unknown
+	maxUnknown uint8
+	most       uint8 // faults together
+	kinds      [faultKinds]uint8
+
+	presence, markAfter, workerLeases, noDeadline, dropHeld, lateRelease, noRenewal, freeDoubtful, lostTakeover, ackFirst bool
+}
+
+// deed is who does what, to which message.
+type deed struct {
+	worker, message int8 // from 1
+	does            string
+}
+
+func (d deed) String() string {
+	switch {
+	case d.worker == 0 && d.message == 0:
+		return d.does
+	case d.worker == 0:
+		return fmt.Sprintf("message %d %s", d.message, d.does)
+	case d.message == 0:
+		return fmt.Sprintf("worker %d %s", d.worker, d.does)
+	default:
+		return fmt.Sprintf("worker %d, message %d: it %s", d.worker, d.message, d.does)
+	}
+}
+
+// move is one step from a world to the next.
+type move struct {
+	deed
+	normal bool // nothing goes wrong
+	to     world
+}
+
+// step collects the moves out of a world.
+type step struct {
+	*protocol
+
+	from            world
+	worker, message int8 // who moves
+	moves           []move
+}
+
+// do adds a move.
+func (s *step) do(does string, change func(w *world)) { s.add(does, true, change) }
+
+// wrong adds a move that is a fault, if there may be another.
+func (s *step) wrong(kind fault, does string, change func(w *world)) {
+	if s.from.faults >= s.most || s.from.spent[kind] >= s.kinds[kind] {
+		return
+	}
+	s.add(does, false, func(w *world) {
+		w.faults++
+		w.spent[kind]++
+		change(w)
+	})
+}
+
+func (s *step) add(does string, normal bool, change func(w *world)) {
+	to := s.from
+	change(&to)
+	if to != s.from {
+		s.moves = append(s.moves, move{deed{s.worker, s.message, does}, normal, to})
+	}
+}
+
+// next lists all moves out of a world.
+func (p *protocol) next(from world) []move {
+	s := &step{protocol: p, from: from}
+	s.outside()
+	for w := range workers {
+		s.worker, s.message = int8(w+1), 0
+		s.process(w)
+		for m := range slots {
+			s.message = int8(m + 1)
+			s.hand(w, m)
+		}
+	}
+	return s.moves
+}
+
+// outside is what servers and people do.
+func (s *step) outside() {
+	if s.kinds[failover] > s.from.spent[failover] {
+		s.do("the replica catches up", func(w *world) { w.replica = w.key })
+	}
+	s.wrong(failover, "Redis fails over", func(w *world) { w.key, w.excused = w.replica, w.excused+1 })
+	if o := s.from.key.owner; o != nobody && o < someWork && !s.sends(o) {
+		s.do("the claim gets older than the takeover time", func(w *world) {
+			w.key.aged = true
+			for by := range workers {
+				w.hands[by][o-1].old = w.hands[by][o-1].owned
+			}
+		})
+	}
+	if m := &s.from.messages[0]; m.at == ready || m.at == out {
+		s.wrong(vanish, "the first message is purged", func(w *world) { w.messages[0].at = gone })
+	}
+	for m := range slots {
+		if s.from.messages[m].letter != noLetter {
+			s.message = int8(m + 1)
+			s.wrong(replay, "has a dead letter, which is replayed", func(w *world) { s.replay(w, m) })
+			s.message = 0
+		}
+	}
+}
+
+// sends tells that a worker is just sending what the claim is for. A request
+// and its confirmation take less than the takeover time.
+func (s *step) sends(o owner) bool {
+	for w := range workers {
+		if at := s.from.hands[w][o-1].at; at == posting || at == posted || at == confirming {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *step) replay(w *world, m int) {
+	again := message{at: ready}
+	if w.messages[m].letter == maybeLetter {
+		w.excused++
+		if !s.freeDoubtful {
+			again.replaces = owner(m + 1)
+		}
+	}
+	w.messages[m].letter = noLetter
+	w.messages[w.free()] = again
+}
+
+// free is a slot for a new message. There are enough for the faults allowed.
+func (w *world) free() int {
+	for m := range slots {
+		if w.messages[m].at == absent {
+			return m
+		}
+	}
+	panic("more messages than slots: lower the numbers of faults")
+}
+
+// process is what happens to a worker as a whole.
+func (s *step) process(w int) {
+	if s.from.later[w] {
+		s.do("makes up for the confirmation", func(to *world) { to.key.confirm(); to.later[w] = false })
+	}
+	if s.workerLeases && s.from.key.owner == someWork+owner(w) {
+		s.do("loses its lease of the claim", func(to *world) { to.key = redisKey{} })
+	}
+	for m := range slots {
+		if s.from.messages[m].at == ready && !s.from.hands[w][m].behind {
+			s.message = int8(m + 1)
+			s.do("is delivered", func(to *world) { to.deliver(w, m) })
+			s.message = 0
+		}
+	}
+	s.wrong(crash, "is killed", func(to *world) { to.kill(w, false) })
+	for m := range slots {
+		if s.from.hands[w][m].at == posting {
+			s.wrong(crash, "is killed, and Meta accepts its request", func(to *world) { to.kill(w, true) })
+		}
+	}
+}
+
+// deliver puts a message into a worker's hand.
+func (w *world) deliver(by, m int) {
+	msg, h := &w.messages[m], &w.hands[by][m]
+	if h.at != idle {
+		h.behind = true
+	} else {
+		*h = hand{at: following, live: true, redelivered: msg.again, maybe: msg.maybe}
+		if w.leads[by] == 0 {
+			w.lead(by, m)
+		}
+	}
+	msg.at, msg.again = out, true
+}
+
+// lead begins with a message.
+func (w *world) lead(by, m int) {
+	w.leads[by], w.hands[by][m].at = uint8(m+1), claiming
+}
+
+// kill ends a worker, which is at once there again, empty-handed.
+func (w *world) kill(by int, accepts bool) {
+	for m := range slots {
+		h := &w.hands[by][m]
+		if h.at == posting && accepts {
+			w.accepted++
+			w.hidden++
+		}
+		if (h.at == posted || h.at == confirming) && w.key.owner != sentMark {
+			w.hidden++
+		}
+		if (h.live || h.behind) && w.messages[m].at == out {
+			w.messages[m].at = ready
+		}
+		*h = hand{}
+	}
+	if w.later[by] {
+		w.hidden++
+	}
+	w.leads[by], w.later[by] = 0, false
+}

@@ -1,0 +1,275 @@
+package dispatcher_test
+
+// hand is what a worker does next with one message.
+func (s *step) hand(w, m int) {
+	h := s.from.hands[w][m]
+	if h.at == idle {
+		return
+	}
+	s.lease(w, m)
+	switch h.at {
+	case claiming:
+		s.claim(w, m)
+	case claimed:
+		s.send(w, m)
+	case posting, posted:
+		s.answer(w, m)
+	case confirming:
+		s.confirm(w, m)
+	case settling:
+		s.settle(w, m, "acknowledges", true)
+	case burying, parking:
+		s.publish(w, m)
+	case buried, moved, returning:
+		s.release(w, m)
+	case leaving:
+		s.settle(w, m, "acknowledges what was moved", false)
+	case handing:
+		s.do("naks", func(to *world) {
+			if to.hands[w][m].live && to.messages[m].at == out {
+				to.messages[m].at = ready
+			}
+			to.leave(w, m, false)
+		})
+	case idle, following:
+	}
+}
+
+// lease is the end of a message's lease. It cannot come while a request is
+// under way, unless the worker hangs: then what it sends is of unknown outcome.
+func (s *step) lease(w, m int) {
+	h := s.from.hands[w][m]
+	if !h.live {
+		return
+	}
+	end := func(to *world) {
+		to.hands[w][m].live = false
+		if to.messages[m].at == out {
+			to.messages[m].at = ready
+		}
+	}
+	switch {
+	case h.at == confirming:
+		s.wrong(lapse, "loses its lease before it can confirm", func(to *world) {
+			to.hidden++
+			end(to)
+		})
+	case h.at != posting && h.at != posted, s.noDeadline:
+		s.wrong(lapse, "loses its lease", end)
+	default:
+		s.wrong(hang, "hangs in a request until its lease lapses", func(to *world) {
+			to.hidden++
+			end(to)
+		})
+	}
+}
+
+func (s *step) claim(w, m int) {
+	if !s.from.hands[w][m].live {
+		s.do("lets go", func(to *world) { to.leave(w, m, false) })
+	}
+	s.do("claims", func(to *world) { s.judge(to, w, m, s.ask(to, w, m)) })
+	s.wrong(lostReply, "claims, and the reply gets lost", func(to *world) {
+		contested := to.key.owner != nobody
+		s.ask(to, w, m)
+		to.hands[w][m].tried = !contested || s.lostTakeover
+	})
+}
+
+// ask asks Redis the way the variant does.
+func (s *step) ask(to *world, w, m int) string {
+	switch {
+	case s.presence && to.key.owner != nobody:
+		return "sent"
+	case s.markAfter && to.key.owner != sentMark:
+		return "fresh"
+	case s.workerLeases:
+		return to.key.ask(someWork+owner(w), nobody)
+	default:
+		replaces := to.messages[m].replaces
+		if to.hands[w][m].redelivered {
+			replaces = nobody
+		}
+		return to.key.ask(owner(m+1), replaces)
+	}
+}
+
+// judge is newClaimAnswers and what Dispatcher.claim does with them.
+func (s *step) judge(to *world, w, m int, answer string) {
+	h := &to.hands[w][m]
+	switch {
+	case answer == "fresh", answer == "own" && (h.owned || h.tried && !h.redelivered || s.workerLeases):
+		h.owned, h.old, h.at = true, false, claimed
+	case answer == "own", answer == "taken":
+		if to.later[0] || to.later[1] {
+			to.hidden++ // it is not in Redis yet
+		}
+		h.owned, h.old, h.maybe = true, false, h.maybe+1
+		h.at = s.byPolicy(h.maybe, claimed)
+	case answer == "held" && s.dropHeld:
+		h.at = settling
+	case answer == "held":
+		h.at = handing
+	default: // sent
+		h.at = settling
+	}
+}
+
+// byPolicy is what on_unknown says.
+func (s *step) byPolicy(maybe uint8, again stage) stage {
+	if s.deadLetter || maybe >= s.maxUnknown {
+		return burying
+	}
+	return again
+}
+
+func (s *step) send(w, m int) {
+	h := s.from.hands[w][m]
+	if !h.live && !s.noDeadline {
+		s.do("lets go", func(to *world) { s.letGo(to, w, m) })
+		return
+	}
+	if h.old && !s.noRenewal {
+		s.do("renews its claim", func(to *world) { s.judge(to, w, m, s.ask(to, w, m)) })
+		return
+	}
+	s.do("posts", func(to *world) { to.hands[w][m].at = posting })
+	s.wrong(giveBack, "is to stop", func(to *world) { to.hands[w][m].at = returning })
+}
+
+// letGo is Dispatcher.drop.
+func (s *step) letGo(to *world, w, m int) {
+	if s.lateRelease {
+		to.key.release(owner(m + 1))
+	}
+	to.leave(w, m, false)
+}
+
+func (s *step) answer(w, m int) {
+	doubt := func(next stage) func(to *world) {
+		return func(to *world) {
+			h := &to.hands[w][m]
+			if h.at == posted {
+				to.hidden++
+			}
+			h.maybe++
+			h.at = s.byPolicy(h.maybe, next)
+		}
+	}
+	s.wrong(ambiguous, "gets no answer", doubt(claimed))
+	if s.from.spent[park] < s.kinds[park] {
+		s.wrong(ambiguous, "gets no answer, for too long", func(to *world) {
+			doubt(parking)(to)
+			to.spent[park]++
+		})
+	}
+	if s.from.hands[w][m].at == posted {
+		s.do("reads the answer", func(to *world) { to.hands[w][m].at = confirming })
+		return
+	}
+	s.do("is accepted by Meta", func(to *world) {
+		to.accepted++
+		to.hands[w][m].at = posted
+	})
+	s.wrong(park, "is not taken by Meta now", func(to *world) { to.hands[w][m].at = parking })
+	s.wrong(refuse, "is refused by Meta", func(to *world) { to.hands[w][m].at = burying })
+}
+
+func (s *step) confirm(w, m int) {
+	s.do("confirms", func(to *world) {
+		to.key.confirm()
+		to.hands[w][m].at = settling
+	})
+	s.wrong(lostReply, "confirms, and the reply gets lost", func(to *world) { to.key.confirm() })
+	s.wrong(redisDown, "cannot confirm for now", func(to *world) {
+		to.later[w] = true
+		to.hands[w][m].at = settling
+	})
+}
+
+// publish stores a dead letter or a parked copy; either has an id that makes a
+// repetition harmless.
+func (s *step) publish(w, m int) {
+	store := func(to *world) {
+		h, msg := &to.hands[w][m], &to.messages[m]
+		switch {
+		case h.at == burying && msg.letter == noLetter:
+			msg.letter = sureLetter
+			if h.maybe > 0 {
+				msg.letter = maybeLetter
+			}
+		case h.at == parking && !msg.copied:
+			msg.copied = true
+			to.messages[to.free()] = message{at: ready, maybe: h.maybe}
+		}
+	}
+	if s.ackFirst && s.from.messages[m].at == out {
+		s.do("acknowledges before it publishes", func(to *world) { to.messages[m].at = gone })
+		return
+	}
+	s.do("publishes", func(to *world) {
+		store(to)
+		to.hands[w][m].at = map[stage]stage{burying: buried, parking: moved}[to.hands[w][m].at]
+	})
+	s.wrong(lostReply, "publishes, and the answer gets lost", func(to *world) {
+		store(to)
+		to.hands[w][m].at = returning
+	})
+}
+
+// release gives a claim up: not that of an event that may have been sent, when
+// it goes back or to the dead letters, and not when the lease has lapsed.
+func (s *step) release(w, m int) {
+	h := s.from.hands[w][m]
+	keeps := h.maybe > 0 && (h.at == returning || h.at == buried && !s.freeDoubtful)
+	s.do("deals with its claim", func(to *world) {
+		if h.owned && !keeps && (h.live || s.lateRelease) {
+			to.key.release(owner(m + 1))
+		}
+		to.hands[w][m].at, to.hands[w][m].owned = leaving, false
+		if h.at == returning {
+			to.hands[w][m].at = handing
+		}
+	})
+}
+
+// settle acknowledges a message, and with it those that followed it if its
+// event has been sent.
+func (s *step) settle(w, m int, does string, sent bool) {
+	acknowledge := func(to *world) {
+		to.messages[m].at = gone
+		to.leave(w, m, sent)
+	}
+	s.do(does, acknowledge)
+	h, at := s.from.hands[w][m], s.from.messages[m].at
+	if h.behind {
+		return
+	}
+	s.wrong(lostAck, "acknowledges, and that gets lost", func(to *world) {
+		acknowledge(to)
+		if to.messages[m].at = at; h.live && at == out {
+			to.messages[m].at = ready
+		}
+	})
+}
+
+// leave takes a message out of a worker's hand. If its event has been sent,
+// those that follow are acknowledged; else the next one leads.
+func (w *world) leave(by, m int, sent bool) {
+	behind := w.hands[by][m].behind
+	w.hands[by][m], w.leads[by] = hand{}, 0
+	if behind {
+		w.hands[by][m] = hand{at: following, live: true, redelivered: true, maybe: w.messages[m].maybe}
+	}
+	for f := range slots {
+		if w.hands[by][f].at != following {
+			continue
+		}
+		if !sent {
+			w.lead(by, f)
+			return
+		}
+		w.hands[by][f] = hand{}
+		w.messages[f].at = gone
+	}
+}
