@@ -1,17 +1,21 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo build test lint bench fuzz redis cc
+.PHONY: help demo build image test lint bench fuzz chart-docs chart-test redis cc
 
 # The version of golangci-lint is part of what the code is held against.
 GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+HELM_DOCS := go run github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## Everything in one process, for half a minute; needs nothing but Go
 	go run ./cmd/demo
 
 build: ## Build bin/capi-dispatcher
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/ ./cmd/capi-dispatcher
+
+image: ## Build the container image for all platforms as bin/image, without an engine; IMAGE_FLAGS="--push REPOSITORY" pushes it
+	cd .ci/image && go run . $(IMAGE_FLAGS)
 
 test: redis cc ## All tests, with real servers and the race detector (some minutes)
 	go test -race -timeout 20m ./...
@@ -30,6 +34,12 @@ fuzz: ## Every fuzz target, FUZZ_TIME (60s) each
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_TIME) -fuzzminimizetime 10x "$$(dirname "$$file")"; \
 		done; \
 	done
+
+chart-docs: ## Make the chart's README of its values
+	$(HELM_DOCS) --chart-search-root charts --sort-values-order file --log-level warning
+
+chart-test: ## Test the chart, with Helm 3 and 4 (cold: some five minutes, to compile them)
+	cd charts/test && go vet ./... && go test ./...
 
 # What the tests need beside Go is installed where Debian's packages can be had.
 redis:

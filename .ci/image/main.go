@@ -76,6 +76,7 @@ func ko(ctx context.Context, root, base, commit, date string, o options) error {
 		repository = "capi-dispatcher.local/capi-dispatcher" // only a name: nothing is pushed
 	}
 	module := filepath.Join(root, ".ci", "image")
+	//nolint:gosec // the arguments are of whoever builds
 	cmd := exec.CommandContext(ctx, "go", "tool", "-modfile="+filepath.Join(module, "go.mod"), "ko", "build", "./cmd/capi-dispatcher",
 		"--bare", "--platform="+o.platforms, "--tags="+o.tags, fmt.Sprintf("--push=%t", o.push != ""),
 		"--oci-layout-path="+layout, "--sbom=spdx", "--sbom-dir="+sboms, "--image-user=65532:65532",
@@ -95,7 +96,7 @@ func ko(ctx context.Context, root, base, commit, date string, o options) error {
 
 // output runs a command and returns what it prints.
 func output(ctx context.Context, name string, args ...string) (string, error) {
-	text, err := exec.CommandContext(ctx, name, args...).Output()
+	text, err := exec.CommandContext(ctx, name, args...).Output() //nolint:gosec // only called with git, above
 	if err != nil {
 		return "", fmt.Errorf("%s %s: %w", name, strings.Join(args, " "), err)
 	}

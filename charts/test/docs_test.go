@@ -1,6 +1,8 @@
 package test_test
 
 import (
+	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -57,6 +59,47 @@ func TestMetadata(t *testing.T) {
 	require.NoError(t, yaml.Unmarshal([]byte(chart.Annotations["artifacthub.io/changes"]), new([]map[string]string)))
 	guide := readFile(t, chartDir+"/README.md")
 	require.Contains(t, guide, "Kubernetes 1.29 or newer")
+}
+
+// goRun runs a tool at its version. What it is given on its input, and what it
+// prints, are texts.
+func goRun(t *testing.T, input string, tool ...string) (output string, err error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", append([]string{"run"}, tool...)...)
+	cmd.Dir, cmd.Stdin = t.TempDir(), strings.NewReader(input)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// README.md is made of README.md.gotmpl and values.yaml by `make chart-docs`.
+func TestTheReadmeIsUpToDate(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(dir, os.DirFS(chartDir)))
+	command := regexp.MustCompile(`HELM_DOCS := go run (\S+)`).FindStringSubmatch(readFile(t, "../../Makefile"))
+	out, err := goRun(t, "", command[1], "--chart-search-root", dir, "--sort-values-order", "file", "--log-level", "warning")
+	require.NoError(t, err, out)
+	require.Equal(t, readFile(t, dir+"/README.md"), readFile(t, chartDir+"/README.md"), "run make chart-docs")
+}
+
+// kubeScore knows what is usually forgotten. What it finds here in spite of
+// all is justified where it is ignored, in the templates.
+const kubeScore = "github.com/zegl/kube-score/cmd/kube-score@v1.20.0"
+
+func TestKubeScore(t *testing.T) {
+	t.Parallel()
+	for name, values := range settings(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var objects strings.Builder
+			for _, o := range render(t, values).objects {
+				objects.WriteString("---\n" + o.yaml + "\n")
+			}
+			out, err := goRun(t, objects.String(), kubeScore, "score", "--kubernetes-version", "v1.36", "--output-format", "ci", "-")
+			require.NoError(t, err, out)
+			require.NotRegexp(t, `(?m)^\[(CRITICAL|WARNING)`, out)
+		})
+	}
 }
 
 // The guide's examples of values are taken by the chart.

@@ -1,6 +1,7 @@
 package test_test
 
 import (
+	"maps"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -41,7 +42,7 @@ func covers(peer networkingv1.NetworkPolicyPeer, to netip.Addr) bool {
 func TestEveryEndpointIsAllowed(t *testing.T) {
 	t.Parallel()
 	cases := settings(t)
-	for name, values := range map[string]string{
+	maps.Copy(cases, map[string]string{
 		"default ports":    "config: {nats: {url: 'nats://nats'}, redis: {url: rediss://redis/0}}",
 		"several servers":  "config: {nats: {url: 'nats://a:4222, tls://b:5222'}, redis: {mode: cluster, url: 'redis://a:7000,redis://b:7001'}}",
 		"web sockets":      "config: {nats: {url: 'wss://nats.example,ws://nats.example'}}",
@@ -49,9 +50,7 @@ func TestEveryEndpointIsAllowed(t *testing.T) {
 		"sentinel":         "config: {redis: {mode: sentinel, sentinel_master: m, url: 'redis://s:26379'}}",
 		"another graph":    "config: {graph: {url: 'http://simulator:8090'}}",
 		"telemetry by env": "extraEnv: [{name: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, value: 'https://otel.example'}]",
-	} {
-		cases[name] = values
-	}
+	})
 	ports := map[string]string{"nats": "4222", "tls": "4222", "ws": "80", "wss": "443", "redis": "6379", "rediss": "6379", "http": "80", "https": "443"}
 	for name, values := range cases {
 		t.Run(name, func(t *testing.T) {

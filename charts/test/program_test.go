@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -18,17 +19,21 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/nats-io/nats-server/v2/server"
+	natsclient "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
-// worker is the program, run the way the chart's container runs it: with its
+// worker is the program, with no more rights in NATS than the guide asks for,
+// run the way the chart's container runs it: with its
 // arguments, its environment and its configuration. Only the addresses of the
 // servers and of the admin port are of this machine.
 type worker struct {
@@ -44,11 +49,17 @@ const token = "EAAB-a-token"
 
 func startWorker(t *testing.T) *worker {
 	t.Helper()
-	r := render(t)
+	r := render(t, "streams: {owner: external}")
 	w := &worker{t: t, api: graphtest.New(graphtest.Config{}), pod: deployment(r).Spec.Template.Spec}
-	nats, redis, graph := natstest.Start(t), miniredis.RunT(t), httptest.NewServer(w.api)
+	nats, redis, graph := natstest.StartWith(t, &server.Options{Users: users(t)}), miniredis.RunT(t), httptest.NewServer(w.api)
 	t.Cleanup(graph.Close)
-	w.js = nats.JetStream()
+	w.js = nats.JetStream(natsclient.UserInfo("admin", "admin"))
+	streams := configOf(r, fullname).NATS.Streams
+	streams.Manage = true
+	set := dispatcher.NewStreamSet(streams, w.js, func(warning string) { t.Error(warning) })
+	require.NoError(t, set.Ensure(t.Context()))
+	require.NoError(t, set.EnsureConsumers(t.Context()))
+
 	dir := t.TempDir()
 	write := func(name, text string) string {
 		file := filepath.Join(dir, name)
@@ -63,13 +74,36 @@ func startWorker(t *testing.T) *worker {
 	require.Equal(t, []string{"run", "--config", "/etc/capi-dispatcher/config/config.yaml"}, args)
 	args[2] = config
 	w.command = exec.CommandContext(t.Context(), build(t), args...)
-	w.command.Env = append(os.Environ(), "CAPI_NATS_URL="+nats.URL(), "CAPI_REDIS_URL=redis://"+redis.Addr(), "CAPI_GRAPH_URL="+graph.URL,
+	w.command.Env = append(os.Environ(), "CAPI_NATS_URL="+strings.Replace(nats.URL(), "://", "://worker:worker@", 1), "CAPI_REDIS_URL=redis://"+redis.Addr(), "CAPI_GRAPH_URL="+graph.URL,
 		"CAPI_GRAPH_TOKEN_DIR="+dir, "CAPI_ADMIN_ADDRESS=127.0.0.1:0")
 	for _, variable := range container.Env {
 		w.command.Env = append(w.command.Env, variable.Name+"="+variable.Value)
 	}
 	w.start()
 	return w
+}
+
+// users are one that may do everything, and one for the worker, with the
+// rights that docs/deploy.md lists.
+func users(t *testing.T) []*server.User {
+	t.Helper()
+	_, table, found := strings.Cut(readFile(t, "../../docs/deploy.md"), "| publish | for |")
+	require.True(t, found)
+	table, _, _ = strings.Cut(table, "\n\n")
+	var publish []string
+	for _, row := range regexp.MustCompile(`(?m)^\|(.*?)\|`).FindAllStringSubmatch(table, -1) {
+		for _, subject := range regexp.MustCompile("`(.*?)`").FindAllStringSubmatch(row[1], -1) {
+			publish = append(publish, subject[1])
+		}
+	}
+	require.Len(t, publish, 6)
+	return []*server.User{
+		{Username: "admin", Password: "admin"},
+		{Username: "worker", Password: "worker", Permissions: &server.Permissions{
+			Publish:   &server.SubjectPermission{Allow: publish},
+			Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
+		}},
+	}
 }
 
 // build builds the program.
