@@ -1,12 +1,12 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo build image test lint bench fuzz chart-docs chart-test redis cc
+.PHONY: help demo build image test lint bench fuzz chart-docs chart-test cluster-test redis cc
 
 # The version of golangci-lint is part of what the code is held against.
 GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 HELM_DOCS := go run github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## Everything in one process, for half a minute; needs nothing but Go
 	go run ./cmd/demo
@@ -40,6 +40,19 @@ chart-docs: ## Make the chart's README of its values
 
 chart-test: ## Test the chart, with Helm 3 and 4 (cold: some five minutes, to compile them)
 	cd charts/test && go vet ./... && go test ./...
+
+CLUSTER := $(CURDIR)/.cache/cluster
+KUBERNETES := k8s.io/component-base/version
+HELM_3 := v3.22.0
+HELM_4 := v4.3.1
+cluster-test: ## Install the chart into a real control plane of Kubernetes (cold: some ten minutes, to compile it)
+	mkdir -p $(CLUSTER)
+	cd charts/cluster && CGO_ENABLED=0 go build -ldflags "-s -w -X $(KUBERNETES).gitVersion=v1.36.3 -X $(KUBERNETES).gitMajor=1 -X $(KUBERNETES).gitMinor=36" \
+		-o $(CLUSTER)/ k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kube-controller-manager k8s.io/kubernetes/cmd/kube-scheduler
+	cd charts/cluster && CGO_ENABLED=0 go build -ldflags "-s -w" -o $(CLUSTER)/etcd go.etcd.io/etcd/server/v3
+	GOBIN=$(CLUSTER) go install helm.sh/helm/v3/cmd/helm@$(HELM_3) && mv $(CLUSTER)/helm $(CLUSTER)/helm-3
+	GOBIN=$(CLUSTER) go install helm.sh/helm/v4/cmd/helm@$(HELM_4) && mv $(CLUSTER)/helm $(CLUSTER)/helm-4
+	cd charts/cluster && go vet ./... && go test -count=1 -v ./...
 
 # What the tests need beside Go is installed where Debian's packages can be had.
 redis:

@@ -44,6 +44,7 @@ func TestEveryEndpointIsAllowed(t *testing.T) {
 	cases := settings(t)
 	maps.Copy(cases, map[string]string{
 		"default ports":    "config: {nats: {url: 'nats://nats'}, redis: {url: rediss://redis/0}}",
+		"TLS":              "config: {nats: {url: 'tls://nats'}}",
 		"several servers":  "config: {nats: {url: 'nats://a:4222, tls://b:5222'}, redis: {mode: cluster, url: 'redis://a:7000,redis://b:7001'}}",
 		"web sockets":      "config: {nats: {url: 'wss://nats.example,ws://nats.example'}}",
 		"IPv6":             "config: {nats: {url: 'nats://[fd00::1]:4333'}, redis: {url: 'redis://[fd00::2]'}}",
