@@ -47,9 +47,9 @@ HELM_3 := v3.22.0
 HELM_4 := v4.3.1
 cluster-test: ## Install the chart into a real control plane of Kubernetes (cold: some ten minutes, to compile it)
 	mkdir -p $(CLUSTER)
-	cd charts/cluster && CGO_ENABLED=0 go build -ldflags "-s -w -X $(KUBERNETES).gitVersion=v1.36.3 -X $(KUBERNETES).gitMajor=1 -X $(KUBERNETES).gitMinor=36" \
+	cd charts/cluster && go build -ldflags "-s -w -X $(KUBERNETES).gitVersion=v1.36.3 -X $(KUBERNETES).gitMajor=1 -X $(KUBERNETES).gitMinor=36" \
 		-o $(CLUSTER)/ k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kube-controller-manager k8s.io/kubernetes/cmd/kube-scheduler
-	cd charts/cluster && CGO_ENABLED=0 go build -ldflags "-s -w" -o $(CLUSTER)/etcd go.etcd.io/etcd/server/v3
+	cd charts/cluster && go build -ldflags "-s -w" -o $(CLUSTER)/etcd go.etcd.io/etcd/server/v3
 	GOBIN=$(CLUSTER) go install helm.sh/helm/v3/cmd/helm@$(HELM_3) && mv $(CLUSTER)/helm $(CLUSTER)/helm-3
 	GOBIN=$(CLUSTER) go install helm.sh/helm/v4/cmd/helm@$(HELM_4) && mv $(CLUSTER)/helm $(CLUSTER)/helm-4
 	cd charts/cluster && go vet ./... && go test -count=1 -v ./...
