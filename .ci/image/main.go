@@ -3,7 +3,7 @@
 // nothing, for several platforms, with an SBOM each. The same commit gives the
 // same image, bit for bit.
 //
-//	go run . [--platforms linux/amd64,linux/arm64] [--push ghcr.io/you/capi-dispatcher --tags v1.2.3]
+//	go run . [--platforms linux/amd64,linux/arm64] [--push ghcr.io/you/capi-dispatcher --tags 1.2.3]
 //
 // Without --push the image is an OCI layout in bin/image, which crane, skopeo,
 // podman and ctr read. ko does the work; what is here is its base image, which

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -27,6 +28,7 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/capi-dispatcher/capi-dispatcher/config"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
@@ -67,12 +69,12 @@ func startWorker(t *testing.T) *worker {
 		return file
 	}
 	write("default", token)
-	config := write("config.yaml", get[corev1.ConfigMap](r, "ConfigMap", fullname).Data["config.yaml"])
+	file := write("config.yaml", get[corev1.ConfigMap](r, "ConfigMap", fullname).Data["config.yaml"])
 
 	container := w.pod.Containers[0]
 	args := slices.Clone(container.Args)
 	require.Equal(t, []string{"run", "--config", "/etc/capi-dispatcher/config/config.yaml"}, args)
-	args[2] = config
+	args[2] = file
 	w.command = exec.CommandContext(t.Context(), build(t), args...)
 	w.command.Env = append(os.Environ(), "CAPI_NATS_URL="+strings.Replace(nats.URL(), "://", "://worker:worker@", 1), "CAPI_REDIS_URL=redis://"+redis.Addr(), "CAPI_GRAPH_URL="+graph.URL,
 		"CAPI_GRAPH_TOKEN_DIR="+dir, "CAPI_ADMIN_ADDRESS=127.0.0.1:0")
@@ -83,27 +85,56 @@ func startWorker(t *testing.T) *worker {
 	return w
 }
 
-// users are one that may do everything, and one for the worker, with the
-// rights that docs/deploy.md lists.
+// users are one that may do everything, one for the worker, and one that makes
+// streams, with the rights that docs/deploy.md lists.
 func users(t *testing.T) []*server.User {
 	t.Helper()
-	_, table, found := strings.Cut(readFile(t, "../../docs/deploy.md"), "| publish | for |")
+	guide := readFile(t, "../../docs/deploy.md")
+	_, table, found := strings.Cut(guide, "| publish | for |")
 	require.True(t, found)
-	table, _, _ = strings.Cut(table, "\n\n")
-	var publish []string
-	for _, row := range regexp.MustCompile(`(?m)^\|(.*?)\|`).FindAllStringSubmatch(table, -1) {
-		for _, subject := range regexp.MustCompile("`(.*?)`").FindAllStringSubmatch(row[1], -1) {
-			publish = append(publish, subject[1])
-		}
-	}
-	require.Len(t, publish, 6)
+	table, more, _ := strings.Cut(table, "\n\n")
+	work := quoted(strings.Join(regexp.MustCompile(`(?m)^\|.*?\|`).FindAllString(table, -1), ""))
+	require.Len(t, work, 6)
+	_, more, found = strings.Cut(more, "To create streams and consumers: ")
+	require.True(t, found)
+	more, _, _ = strings.Cut(more, ". ")
 	return []*server.User{
 		{Username: "admin", Password: "admin"},
-		{Username: "worker", Password: "worker", Permissions: &server.Permissions{
-			Publish:   &server.SubjectPermission{Allow: publish},
-			Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
-		}},
+		{Username: "worker", Password: "worker", Permissions: permissions(work)},
+		{Username: "maker", Password: "maker", Permissions: permissions(append(quoted(more), work...))},
 	}
+}
+
+// quoted lists what stands in backquotes.
+func quoted(text string) (all []string) {
+	for _, match := range regexp.MustCompile("`(.*?)`").FindAllStringSubmatch(text, -1) {
+		all = append(all, match[1])
+	}
+	return all
+}
+
+func permissions(publish []string) *server.Permissions {
+	return &server.Permissions{
+		Publish:   &server.SubjectPermission{Allow: publish},
+		Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
+	}
+}
+
+// The rights that the guide lists for making streams are enough, and those of
+// a worker are not.
+func TestTheRightsToMakeStreams(t *testing.T) {
+	t.Parallel()
+	nats := natstest.StartWith(t, &server.Options{Users: users(t)})
+	ensure := func(user string) error {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		js := nats.JetStream(natsclient.UserInfo(user, user))
+		set := dispatcher.NewStreamSet(config.Default().NATS.Streams, js, func(warning string) { t.Error(warning) })
+		return errors.Join(set.Ensure(ctx), set.EnsureConsumers(ctx))
+	}
+	require.Error(t, ensure("worker"))
+	require.NoError(t, ensure("maker"))
+	require.NoError(t, ensure("maker"), "again")
 }
 
 // build builds the program.
