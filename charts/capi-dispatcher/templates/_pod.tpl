@@ -37,32 +37,45 @@ hostAliases: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
-{{/* The environment. The pod's own name comes first, because OTEL_RESOURCE_ATTRIBUTES refers to it. */}}
+{{/*
+The environment of a container: given the context and the container's resources. What the user sets replaces the chart's own, because the API
+refuses a name that is there twice.
+*/}}
 {{- define "capi-dispatcher.env" -}}
+{{- $extra := .context.Values.extraEnv -}}
+{{- $replaced := list -}}
+{{- range $extra }}{{ $replaced = append $replaced .name }}{{ end -}}
+{{- $env := list -}}
+{{- range include "capi-dispatcher.ownEnv" . | fromYamlArray }}
+{{- if not (has .name $replaced) }}{{ $env = append $env . }}{{ end -}}
+{{- end -}}
+{{- tpl (concat $env $extra | toYaml) .context -}}
+{{- end -}}
+
+{{/* The pod's own name comes first, because OTEL_RESOURCE_ATTRIBUTES refers to it. */}}
+{{- define "capi-dispatcher.ownEnv" -}}
+{{- $ := .context -}}
 - name: POD_NAME
   valueFrom: {fieldRef: {fieldPath: metadata.name}}
 - name: OTEL_RESOURCE_ATTRIBUTES
-  value: {{ include "capi-dispatcher.resourceAttributes" . | quote }}
-{{- with .Values.otlp.endpoint }}
+  value: {{ include "capi-dispatcher.resourceAttributes" $ | quote }}
+{{- with $.Values.otlp.endpoint }}
 - name: OTEL_EXPORTER_OTLP_ENDPOINT
   value: {{ tpl . $ | quote }}
 - name: OTEL_EXPORTER_OTLP_PROTOCOL
   value: {{ $.Values.otlp.protocol }}
 {{- end }}
-{{- with .Values.otlp.headers }}{{ if .name }}
-- name: OTEL_EXPORTER_OTLP_HEADERS
-  valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .key }}}}
-{{- end }}{{ end }}
-{{- with .Values.secrets.natsURL }}{{ if .name }}
-- name: CAPI_NATS_URL
-  valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .key }}}}
-{{- end }}{{ end }}
-{{- with .Values.secrets.redisURL }}{{ if .name }}
-- name: CAPI_REDIS_URL
-  valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .key }}}}
-{{- end }}{{ end }}
-{{- with .Values.extraEnv }}
-{{ tpl (toYaml .) $ }}
+{{- range $name, $secret := dict "OTEL_EXPORTER_OTLP_HEADERS" $.Values.otlp.headers "CAPI_NATS_URL" $.Values.secrets.natsURL
+  "CAPI_REDIS_URL" $.Values.secrets.redisURL }}
+{{- if $secret.name }}
+- name: {{ $name }}
+  valueFrom: {secretKeyRef: {name: {{ $secret.name }}, key: {{ $secret.key }}}}
+{{- end }}
+{{- end }}
+{{- $memory := dig "limits" "memory" "" (default dict .resources) }}
+{{- if and $memory $.Values.memoryLimitPercent }}
+- name: GOMEMLIMIT
+  value: {{ div (mul (include "capi-dispatcher.bytes" $memory | int64) (int64 $.Values.memoryLimitPercent)) 100 | quote }}
 {{- end }}
 {{- end -}}
 
