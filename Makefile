@@ -1,18 +1,22 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo build test lint bench fuzz model crash chaos vuln redis cc
+.PHONY: help demo build image test lint bench fuzz model crash chaos vuln chart-docs chart-test cluster-test redis cc
 
 # The version of golangci-lint is part of what the code is held against.
 GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.8.0
+HELM_DOCS := go run github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## Everything in one process, for half a minute; needs nothing but Go
 	go run ./cmd/demo
 
 build: ## Build bin/capi-dispatcher
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/ ./cmd/capi-dispatcher
+
+image: ## Build the container image for all platforms as bin/image, without an engine; IMAGE_FLAGS="--push REPOSITORY" pushes it
+	cd .ci/image && go run . $(IMAGE_FLAGS)
 
 test: redis cc ## All tests, with real servers and the race detector (some minutes)
 	go test -race -timeout 20m ./...
@@ -46,6 +50,25 @@ vuln: ## Known vulnerabilities in what the program calls; needs https://vuln.go.
 	@$(GOVULNCHECK) -version | grep -q 'DB updated' || { \
 		echo "nothing was checked: govulncheck finds no database; it needs https://vuln.go.dev, or a copy named by GOVULNDB" >&2; exit 1; }
 	$(GOVULNCHECK) ./...
+
+chart-docs: ## Make the chart's README of its values
+	$(HELM_DOCS) --chart-search-root charts --sort-values-order file --log-level warning
+
+chart-test: ## Test the chart, with Helm 3 and 4 (cold: some five minutes, to compile them)
+	cd charts/test && go vet ./... && go test ./...
+
+CLUSTER := $(CURDIR)/.cache/cluster
+KUBERNETES := k8s.io/component-base/version
+HELM_3 := v3.22.0
+HELM_4 := v4.3.1
+cluster-test: ## Install the chart into a real control plane of Kubernetes (cold: some ten minutes, to compile it)
+	mkdir -p $(CLUSTER)
+	cd charts/cluster && go build -ldflags "-s -w -X $(KUBERNETES).gitVersion=v1.36.3 -X $(KUBERNETES).gitMajor=1 -X $(KUBERNETES).gitMinor=36" \
+		-o $(CLUSTER)/ k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kube-controller-manager k8s.io/kubernetes/cmd/kube-scheduler
+	cd charts/cluster && go build -ldflags "-s -w" -o $(CLUSTER)/etcd go.etcd.io/etcd/server/v3
+	GOBIN=$(CLUSTER) go install helm.sh/helm/v3/cmd/helm@$(HELM_3) && mv $(CLUSTER)/helm $(CLUSTER)/helm-3
+	GOBIN=$(CLUSTER) go install helm.sh/helm/v4/cmd/helm@$(HELM_4) && mv $(CLUSTER)/helm $(CLUSTER)/helm-4
+	cd charts/cluster && go vet ./... && go test -count=1 -v ./...
 
 # What the tests need beside Go is installed where Debian's packages can be had.
 redis:

@@ -1,0 +1,68 @@
+{{/*
+How much a counter has grown. A series that was not there before has grown by all it has: increase alone would not see a first dead letter.
+*/}}
+{{- define "capi-dispatcher.growth" -}}
+{{- $counter := first . -}}{{- $range := last . -}}
+({{ $counter }} unless {{ $counter }} offset {{ $range }}) or increase({{ $counter }}[{{ $range }}])
+{{- end -}}
+
+{{/*
+The alerts: name in the values, name, expression, and what to say. SELECTOR stands for this release's metrics, THRESHOLD for the threshold. The
+README of the program lists the metrics; docs/deploy.md says what to do.
+*/}}
+{{- define "capi-dispatcher.alerts" -}}
+- key: absent
+  alert: CapiDispatcherAbsent
+  expr: absent(capi_condition{SELECTOR})
+  summary: No worker reports anything
+  description: No worker is up, or none is scraped. Events wait in NATS; Meta takes them for 7 days.
+- key: notReady
+  alert: CapiDispatcherNotReady
+  expr: min by (namespace, pod, condition) (capi_condition{SELECTOR}) == 0
+  summary: 'Worker {{ "{{ $labels.pod }}" }} is not ready: {{ "{{ $labels.condition }}" }}'
+  description: 'The condition "{{ "{{ $labels.condition }}" }}" does not hold, so that no events flow through this worker. /readyz says why.'
+- key: expired
+  alert: CapiDispatcherExpired
+  expr: sum by (namespace, dataset) ({{ include "capi-dispatcher.growth" (list `capi_events_settled_total{SELECTOR,outcome="dead_lettered",reason="expired"}` "15m") }}) > THRESHOLD
+  summary: 'Events of dataset {{ "{{ $labels.dataset }}" }} became too old for Meta'
+  description: 'Meta takes events for 7 days. {{ "{{ $value | humanize }}" }} waited for longer, in the last 15 minutes, and are dead letters now.'
+- key: deadLetters
+  alert: CapiDispatcherDeadLetters
+  expr: sum by (namespace, dataset, reason) ({{ include "capi-dispatcher.growth" (list `capi_events_settled_total{SELECTOR,outcome="dead_lettered",reason!="expired"}` "15m") }}) > THRESHOLD
+  summary: 'Dead letters of dataset {{ "{{ $labels.dataset }}" }}: {{ "{{ $labels.reason }}" }}'
+  description: '{{ "{{ $value | humanize }}" }} events in 15 minutes were dead-lettered. `capi-dispatcher dlq ls` says why.'
+- key: paused
+  alert: CapiDispatcherPaused
+  expr: >-
+    sum by (namespace, dataset) ({{ include "capi-dispatcher.growth" (list `capi_requests_total{SELECTOR,verdict="paused"}` "30m") }}) > 0
+    unless sum by (namespace, dataset) (increase(capi_requests_total{SELECTOR,verdict="accepted"}[10m])) > 0
+  summary: 'Dataset {{ "{{ $labels.dataset }}" }} is paused'
+  description: Its token is dead, or a permission is missing. Its events wait, and go on by themselves when the token is replaced.
+- key: throttled
+  alert: CapiDispatcherThrottled
+  expr: sum by (namespace, dataset) ({{ include "capi-dispatcher.growth" (list `capi_requests_total{SELECTOR,verdict="throttled"}` "15m") }}) > 0
+  summary: 'Dataset {{ "{{ $labels.dataset }}" }} is throttled by Meta'
+  description: Meta's rate limits are hit again and again. Events arrive late; more workers would not help.
+- key: maybeSent
+  alert: CapiDispatcherMaybeSent
+  expr: sum by (namespace, dataset) ({{ include "capi-dispatcher.growth" (list `capi_events_maybe_sent_total{SELECTOR}` "1h") }}) > THRESHOLD
+  summary: 'Events of dataset {{ "{{ $labels.dataset }}" }} may have been counted twice'
+  description: 'For {{ "{{ $value | humanize }}" }} events in an hour nobody can tell whether Meta received them.'
+- key: slow
+  alert: CapiDispatcherSlow
+  expr: histogram_quantile(0.95, sum by (namespace, dataset, le) (rate(capi_event_latency_seconds_bucket{SELECTOR}[15m]))) > THRESHOLD
+  summary: 'Events of dataset {{ "{{ $labels.dataset }}" }} arrive late'
+  description: 'One of twenty took longer than {{ "{{ $value | humanizeDuration }}" }} from NATS to Meta.'
+- key: unconfirmed
+  alert: CapiDispatcherUnconfirmed
+  expr: sum by (namespace, pod) (capi_confirms_pending{SELECTOR}) > 0
+  summary: 'Worker {{ "{{ $labels.pod }}" }} has sent events that Redis does not know of'
+  description: Should copies of these events arrive, or the worker die, they could be sent again. Look after Redis.
+- key: stuck
+  alert: CapiDispatcherStuck
+  expr: >-
+    sum by (namespace, pod) (capi_messages_in_hand{SELECTOR}) > 0
+    unless sum by (namespace, pod) (rate(capi_events_settled_total{SELECTOR}[10m])) > 0
+  summary: 'Worker {{ "{{ $labels.pod }}" }} has events in hand, and none leaves'
+  description: Nothing was accepted, parked or dead-lettered for ten minutes. Look at its log, and at /readyz.
+{{- end -}}
