@@ -114,8 +114,9 @@ func TestARefusalTurnsIntoAThrottle(t *testing.T) {
 		for after := range 6 {
 			t.Run(fmt.Sprint(name, " after ", after), func(t *testing.T) {
 				t.Parallel()
-				b := setup(t, func(o *options) { o.cfg.Delivery.Retry.Budget = 2 * time.Second })
-				b.Script(dataset, slices.Repeat([]graphtest.Fault{{}}, after+1)...)
+				b := setup(t, func(o *options) { o.cfg.Delivery.Retry.Budget = time.Second })
+				// What takes longer than the budget is the halving, not the throttle.
+				b.Script(dataset, slices.Repeat([]graphtest.Fault{{Delay: 250 * time.Millisecond}}, after+1)...)
 				b.Script(dataset, graphtest.Fault{
 					Status: 429, Error: &graphtest.Error{Code: 80004, Message: "too many calls"}, Header: map[string]string{"Retry-After": wait},
 				})
