@@ -97,8 +97,11 @@ func TestAChangedConsumerIsSetRight(t *testing.T) {
 		b.publish(dataset, event(name))
 		b.await(name+" is as it was", func() bool {
 			consumer, err := b.js.Consumer(t.Context(), "CAPI", "capi-dispatcher")
+			if err != nil {
+				return false // it is being made anew
+			}
 			cfg := consumer.CachedInfo().Config
-			return err == nil && cfg.AckWait == 2*time.Second && cfg.MaxDeliver == -1 && cfg.FilterSubject == "capi.events.>"
+			return cfg.AckWait == 2*time.Second && cfg.MaxDeliver == -1 && cfg.FilterSubject == "capi.events.>"
 		})
 	}
 	b.awaitAccepted(3)
