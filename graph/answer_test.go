@@ -88,6 +88,22 @@ func TestTransientBeatsRefused(t *testing.T) {
 	require.Equal(t, graph.Retry, graph.Judge(400, nil, []byte(body), 1).Verdict)
 }
 
+// Nobody knows the subcode of a restricted region, so the words have to do,
+// wherever they are.
+func TestRestrictedRegion(t *testing.T) {
+	t.Parallel()
+	for member, text := range map[string]string{
+		"error_user_title": "Messaging Event Within Messaging Restrictive Region",
+		"error_user_msg":   "This page is in a restrictive region.",
+		"message":          "(#100) Messaging Event Within Messaging Restrictive Region",
+	} {
+		answer := graph.Judge(http.StatusBadRequest, nil, fmt.Appendf(nil, `{"error":{"code":100,"error_subcode":1,%q:%q}}`, member, text), 1)
+		require.Equal(t, graph.Refused, answer.Verdict)
+		require.True(t, answer.Restricted, member)
+	}
+	require.False(t, graph.Judge(http.StatusBadRequest, nil, []byte(`{"error":{"code":100,"message":"Invalid parameter"}}`), 1).Restricted)
+}
+
 func TestMoreReceivedThanSent(t *testing.T) {
 	t.Parallel()
 	answer := graph.Judge(200, nil, []byte(`{"events_received":3,"messages":["hm"]}`), 2)

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"encoding/json"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -17,7 +18,8 @@ func TestValidate(t *testing.T) {
 	good := event("a", "clid")
 	lead := strings.Replace(good, `"Purchase"`, `"Lead"`, 1)
 	file := r.file("events.ndjson", good+"\n{\n"+`{"data":[`+good+`,`+lead+`,{"event_name":""}]}`+"\n"+
-		strings.Replace(good, `"user_data":{`, `"user_data":{"fbp":"x",`, 1)+"\n")
+		strings.Replace(good, `"user_data":{`, `"user_data":{"fbp":"x",`, 1)+"\n"+
+		regexp.MustCompile(`"event_time":\d+`).ReplaceAllString(good, `"event_time":1675999999`)+"\n")
 	stdout, stderr, code := r.run("validate", file)
 	require.Equal(t, 3, code, stderr)
 	require.Equal(t, `line 2: malformed JSON: at offset 1, in "": unexpected EOF (malformed)
@@ -26,8 +28,9 @@ line 3, event 3: /event_name: every event has an event_name; it is empty (empty;
 line 3, event 3: /event_time: every event has an event_time, in seconds since 1970 (missing; Meta: 100/2804019)
 line 3, event 3: /user_data: every event has a user_data object (missing; Meta: 100/2804019)
 line 3, event 3: /action_source: every event has an action_source: "email", "website", "app", "phone_call", "chat", "physical_store", "system_generated", "business_messaging" or "other" (missing; Meta: 100/2804019)
+line 5: /event_time: event_time is older than the 7 days that Meta accepts for this action_source (too_old; Meta: 100/2804003)
 `, stdout)
-	require.Equal(t, "6 events, 6 faults in 3 of them; 1 member would be removed (graph.messaging_extras)\n", stderr)
+	require.Equal(t, "7 events, 7 faults in 4 of them; 1 member would be removed (graph.messaging_extras)\n", stderr)
 
 	stdout, _, code = r.run("validate", "--json", file)
 	require.Equal(t, 3, code)
