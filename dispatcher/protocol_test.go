@@ -57,7 +57,7 @@ func TestTheProtocolHolds(t *testing.T) {
 	})
 }
 
-// The same, with more going wrong at once: some minutes.
+// The same with more going wrong at once, for some minutes.
 func TestTheProtocolHoldsDeeply(t *testing.T) {
 	if os.Getenv("MODEL_DEEPLY") == "" {
 		t.Skip("only where MODEL_DEEPLY is set, as `make model` does")

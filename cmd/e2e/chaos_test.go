@@ -11,7 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"text/tabwriter"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -21,7 +20,6 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/config"
 	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe/dedupetest"
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
@@ -239,122 +237,4 @@ func (c *chaos) awaitEnd(good map[graphtest.Event]bool, poison map[string]bool) 
 		c.await("every worker is ready again", func() bool { return w.readiness().Ready })
 	}
 	c.awaitQuiet()
-}
-
-// excuse tells why Redis may not know of an acceptance; "" if it should.
-func (c *chaos) excuse(a acceptance) string {
-	if a.hidden {
-		return "hidden"
-	}
-	for _, o := range c.outages {
-		if a.at.After(o.begin.Add(-replicaLag)) && a.at.Before(o.end) {
-			c.forgotten = max(c.forgotten, o.begin.Sub(a.at))
-			return "failover"
-		}
-	}
-	for _, e := range c.ends {
-		if e.worker == a.worker && e.life == a.life && strings.HasPrefix(e.kind, "kill") && a.at.After(e.at.Add(-remembering)) {
-			return "killed"
-		}
-	}
-	return ""
-}
-
-// judge holds what was accepted and dead-lettered against what was published.
-func (c *chaos) judge(good map[graphtest.Event]bool, poison map[string]bool, copies int) {
-	t := c.t
-	t.Helper()
-	dead, reasons := make(map[string]bool), make(map[string]int)
-	for _, letter := range c.lettersAtLast() {
-		for id := range poison {
-			if strings.Contains(string(letter.Event), `"event_id":"`+id+`"`) {
-				dead[id] = true
-			}
-		}
-		reasons[string(letter.Reason)]++
-		for e := range good {
-			if strings.Contains(string(letter.Event), `"event_id":"`+e.ID+`"`) {
-				dead[e.ID] = true
-			}
-		}
-	}
-	var lost, strange []string
-	var accepted, deadOnly, extra int
-	why := make(map[string]int)
-	counts := c.Ledger().Counts()
-	for e := range good {
-		n := counts[e]
-		switch {
-		case n > 0:
-			accepted++
-		case dead[e.ID]:
-			deadOnly++
-		default:
-			lost = append(lost, e.ID)
-		}
-		require.Len(t, c.witness.seen[e], n, "the witness has seen what the ledger has")
-		// The last acceptance needs no excuse: those before it should have
-		// been remembered.
-		for _, a := range c.witness.seen[e][:max(0, n-1)] {
-			extra++
-			reason := c.excuse(a)
-			if reason == "" {
-				strange = append(strange, fmt.Sprintf("%s: %+v; %s", e.ID, c.witness.seen[e], c.nearest(a)))
-			}
-			why[reason]++
-		}
-	}
-	for id := range poison {
-		if dead[id] {
-			deadOnly++
-		} else {
-			lost = append(lost, id)
-		}
-	}
-	var text strings.Builder
-	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
-	line := func(n any, what string) { fmt.Fprintf(table, "%v\t %s\t\n", n, what) }
-	line(len(good)+len(poison), "events published, and copies: "+strconv.Itoa(copies))
-	line(accepted, "accepted")
-	line(deadOnly, fmt.Sprintf("dead-lettered, not accepted %v", reasons))
-	line(len(lost), "LOST")
-	line(extra, "acceptances too many, of these")
-	line(why["hidden"], fmt.Sprintf("  where the answer was hidden (%d were)", c.witness.hides))
-	line(why["killed"], "  where the worker was killed before it could confirm")
-	line(why["failover"], fmt.Sprintf("  where Redis was away or failed over (%s before it, at most)", c.forgotten.Round(time.Millisecond)))
-	line(why[""], "  UNEXPLAINED")
-	for _, k := range kinds() {
-		line(c.counts[k.kind], k.kind)
-	}
-	_ = table.Flush()
-	t.Log("\n" + text.String())
-	require.Empty(t, lost, "lost")
-	require.Empty(t, strange, "accepted twice, and nothing explains it")
-}
-
-// lettersAtLast reads the dead letters. A cluster that has just lost a node may
-// need a moment to make the reader's consumer.
-func (c *chaos) lettersAtLast() (letters []deadletter.Letter) {
-	c.t.Helper()
-	c.await("the dead letters can be read", func() bool {
-		letters = nil
-		box, err := deadletter.Open(c.t.Context(), c.js, "CAPI_DLQ", "capi.dead", "capi.events")
-		if err != nil {
-			return false
-		}
-		_, err = box.Each(c.t.Context(), deadletter.Filter{}, func(l deadletter.Letter) error {
-			letters = append(letters, l)
-			return nil
-		})
-		return err == nil
-	})
-	return letters
-}
-
-// nearest tells how an acceptance lies to the outages of Redis.
-func (c *chaos) nearest(a acceptance) (text string) {
-	for _, o := range c.outages {
-		text += fmt.Sprintf(" %s after an outage of %s began", a.at.Sub(o.begin).Round(time.Millisecond), o.end.Sub(o.begin).Round(time.Millisecond))
-	}
-	return text
 }
