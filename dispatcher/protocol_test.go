@@ -46,14 +46,14 @@ func deadLetters(p *protocol) { p.deadLetter = true }
 func TestTheProtocolHolds(t *testing.T) {
 	t.Parallel()
 	holds(t, map[string]protocol{
-		"nothing goes wrong":                      only(0),
-		"any one fault":                           anyFaults(1),
-		"any one fault, dead_letter":              anyFaults(1).with(deadLetters),
-		"crashes":                                 only(2, crash),
-		"crash, lapse":                            only(1, crash, lapse).with(deadLetters),
-		"crash, lost replies":                     only(1, crash, lostReply).with(deadLetters),
-		"crash, failover":                         only(1, crash, failover),
-		"refused, replayed, acknowledgement lost": only(1, refuse, replay, lostAck),
+		"nothing goes wrong":          only(0),
+		"any one fault":               anyFaults(1),
+		"any one fault, dead_letter":  anyFaults(1).with(deadLetters),
+		"crashes":                     only(2, crash),
+		"crash, lapse":                only(1, crash, lapse).with(deadLetters),
+		"crash, lost replies":         only(1, crash, lostReply).with(deadLetters),
+		"crash, failover":             only(1, crash, failover),
+		"refused, replayed, lost ack": only(1, refuse, replay, lostAck),
 	})
 }
 
