@@ -79,7 +79,7 @@ type outage struct{ begin, end time.Time }
 // CHAOS_SEED replays a schedule; CHAOS_TIME is how long things go wrong.
 func TestChaos(t *testing.T) {
 	t.Parallel()
-	seed, during := uint64(time.Now().UnixNano()), 20*time.Second
+	seed, during := uint64(time.Now().UnixNano()), 15*time.Second
 	if text := os.Getenv("CHAOS_SEED"); text != "" {
 		var err error
 		seed, err = strconv.ParseUint(text, 10, 64)
