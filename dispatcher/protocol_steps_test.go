@@ -273,3 +273,44 @@ func (w *world) leave(by, m int, sent bool) {
 		w.messages[f].at = gone
 	}
 }
+
+// deliver puts a message into a worker's hand.
+func (w *world) deliver(by, m int) {
+	msg, h := &w.messages[m], &w.hands[by][m]
+	if h.at != idle {
+		h.behind = true
+	} else {
+		*h = hand{at: following, live: true, redelivered: msg.again, maybe: msg.maybe}
+		if w.leads[by] == 0 {
+			w.lead(by, m)
+		}
+	}
+	msg.at, msg.again = out, true
+}
+
+// lead begins with a message.
+func (w *world) lead(by, m int) {
+	w.leads[by], w.hands[by][m].at = uint8(m+1), claiming
+}
+
+// kill ends a worker, which is at once there again, empty-handed.
+func (w *world) kill(by int, accepts bool) {
+	for m := range slots {
+		h := &w.hands[by][m]
+		if h.at == posting && accepts {
+			w.accepted++
+			w.hidden++
+		}
+		if (h.at == posted || h.at == confirming) && w.key.owner != sentMark {
+			w.hidden++
+		}
+		if (h.live || h.behind) && w.messages[m].at == out {
+			w.messages[m].at = ready
+		}
+		*h = hand{}
+	}
+	if w.later[by] {
+		w.hidden++
+	}
+	w.leads[by], w.later[by] = 0, false
+}

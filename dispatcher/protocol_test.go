@@ -46,18 +46,18 @@ func deadLetters(p *protocol) { p.deadLetter = true }
 func TestTheProtocolHolds(t *testing.T) {
 	t.Parallel()
 	holds(t, map[string]protocol{
-		"nothing goes wrong":                      only(0),
-		"any one fault":                           anyFaults(1),
-		"any one fault, dead_letter":              anyFaults(1).with(deadLetters),
-		"crashes":                                 only(2, crash),
-		"crash, lapse":                            only(1, crash, lapse).with(deadLetters),
-		"crash, lost replies":                     only(1, crash, lostReply).with(deadLetters),
-		"crash, failover":                         only(1, crash, failover),
-		"refused, replayed, acknowledgement lost": only(1, refuse, replay, lostAck),
+		"nothing goes wrong":          only(0),
+		"any one fault":               anyFaults(1),
+		"any one fault, dead_letter":  anyFaults(1).with(deadLetters),
+		"crashes":                     only(2, crash),
+		"crash, lapse":                only(1, crash, lapse).with(deadLetters),
+		"crash, lost replies":         only(1, crash, lostReply).with(deadLetters),
+		"crash, failover":             only(1, crash, failover),
+		"refused, replayed, lost ack": only(1, refuse, replay, lostAck),
 	})
 }
 
-// The same, with more going wrong at once: some minutes.
+// The same with more going wrong at once, for some minutes.
 func TestTheProtocolHoldsDeeply(t *testing.T) {
 	if os.Getenv("MODEL_DEEPLY") == "" {
 		t.Skip("only where MODEL_DEEPLY is set, as `make model` does")

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,7 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/capi-dispatcher/capi-dispatcher/config"
+	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe/dedupetest"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
 )
 
 // finding is one line of what the doctor says.
@@ -145,6 +149,22 @@ func TestTheDoctorFinds(t *testing.T) {
 			require.Fail(t, "not found", "%+v in %+v", tc.want, findings)
 		})
 	}
+}
+
+func TestTheDoctorFindsASingleReplicaInACluster(t *testing.T) {
+	t.Parallel()
+	r, cluster := setup(t), natstest.StartCluster(t, 3)
+	direct := r.lead
+	r.lead = func(cfg *config.Config) {
+		direct(cfg)
+		cfg.NATS.URL = secret.URLs(cluster.URL())
+	}
+	r.must("stream", "ensure")
+	findings, code := r.diagnose()
+	require.Zero(t, code)
+	require.True(t, slices.ContainsFunc(findings, func(f finding) bool {
+		return f.Check == "stream CAPI" && f.Level == "warning" && strings.Contains(f.Found, "one replica in a cluster")
+	}), "%+v", findings)
 }
 
 func TestTheDoctorRefusesAWrongConfiguration(t *testing.T) {

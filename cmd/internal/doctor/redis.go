@@ -53,6 +53,9 @@ func (r *report) examineServer(ctx context.Context, client redis.Cmdable, check 
 	}
 	r.examineEviction(ctx, client, check+" eviction", info)
 	r.examinePersistence(ctx, client, check+" persistence", info)
+	if info["connected_slaves"] != "0" && info["role"] == "master" {
+		r.examineReplication(ctx, client, check+" replicas", info["connected_slaves"])
+	}
 	if info["connected_slaves"] == "0" && info["role"] == "master" {
 		r.warn(check+" replicas", "none: while this server is away, nothing is sent", "run a replica with Sentinel, or accept the wait: no event is lost by it")
 	}
@@ -94,6 +97,20 @@ func (r *report) examinePersistence(ctx context.Context, client redis.Cmdable, c
 		r.fault(check, "none: a restart of Redis forgets what was sent, and copies pass", advice)
 	default:
 		r.warn(check, fmt.Sprintf("snapshots only (save %q): a crash forgets what was sent since the last", snapshots), advice)
+	}
+}
+
+// examineReplication looks at what bounds how much a failover may forget.
+func (r *report) examineReplication(ctx context.Context, client redis.Cmdable, check, replicas string) {
+	const advice = "set min-replicas-to-write 1 and min-replicas-max-lag to the seconds that a failover may forget: writes wait while no replica is near"
+	least, err := setting(ctx, client, "min-replicas-to-write")
+	switch {
+	case err != nil:
+		r.warn(check, replicas+"; whether a failover's loss is bounded cannot be seen (CONFIG GET is refused)", advice)
+	case least == "0" || least == "":
+		r.warn(check, replicas+", and min-replicas-to-write is 0: a failover to one that has fallen behind forgets what was sent since, and copies pass", advice)
+	default:
+		r.ok(check, "%s, and writes wait for %s", replicas, least)
 	}
 }
 
