@@ -150,14 +150,21 @@ func (r *release) left() (objects []string) {
 	client, err := dynamic.NewForConfig(r.config)
 	require.NoError(r.t, err)
 	for _, kind := range []schema.GroupVersionResource{
-		{Version: "v1", Resource: "configmaps"}, {Version: "v1", Resource: "services"}, {Version: "v1", Resource: "serviceaccounts"},
-		{Version: "v1", Resource: "pods"}, {Group: "apps", Version: "v1", Resource: "deployments"}, {Group: "batch", Version: "v1", Resource: "jobs"},
-		{Group: "policy", Version: "v1", Resource: "poddisruptionbudgets"}, {Group: "networking.k8s.io", Version: "v1", Resource: "networkpolicies"},
-		{Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"}, {Group: "keda.sh", Version: "v1alpha1", Resource: "scaledobjects"},
+		{Version: "v1", Resource: "configmaps"},
+		{Version: "v1", Resource: "services"},
+		{Version: "v1", Resource: "serviceaccounts"},
+		{Version: "v1", Resource: "pods"},
+		{Group: "apps", Version: "v1", Resource: "deployments"},
+		{Group: "batch", Version: "v1", Resource: "jobs"},
+		{Group: "policy", Version: "v1", Resource: "poddisruptionbudgets"},
+		{Group: "networking.k8s.io", Version: "v1", Resource: "networkpolicies"},
+		{Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"},
+		{Group: "keda.sh", Version: "v1alpha1", Resource: "scaledobjects"},
 		{Group: "monitoring.coreos.com", Version: "v1", Resource: "podmonitors"},
 		{Group: "monitoring.coreos.com", Version: "v1", Resource: "servicemonitors"},
 		{Group: "monitoring.coreos.com", Version: "v1", Resource: "prometheusrules"},
-		{Group: "jetstream.nats.io", Version: "v1beta2", Resource: "streams"}, {Group: "jetstream.nats.io", Version: "v1beta2", Resource: "consumers"},
+		{Group: "jetstream.nats.io", Version: "v1beta2", Resource: "streams"},
+		{Group: "jetstream.nats.io", Version: "v1beta2", Resource: "consumers"},
 	} {
 		list, err := client.Resource(kind).Namespace(r.namespace).List(r.t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/instance=shop"})
 		require.NoError(r.t, err)
