@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -73,37 +74,40 @@ func TestTheLifeOfARelease(t *testing.T) {
 
 // live leads a release through its life.
 func (r *release) live(workers int) {
-	r.do("install", "shop", chartDir, "--values", r.values, "--wait", "--timeout", "2m")
-	r.await(workers)
-	first := r.workers()
+	r.do("install", "shop", chartDir, "--values", r.values, "--wait", "--timeout", "1m")
+	first := r.await(workers, func(string) bool { return true })
 	r.do("test", "shop", "--timeout", "1m")
 
-	r.do("upgrade", "shop", chartDir, "--values", r.values, "--set", "config.batch.linger=1s", "--wait", "--timeout", "2m")
-	second := r.workers()
-	require.NotEqual(r.t, checksum(first), checksum(second), "a changed configuration replaces the workers")
+	r.do("upgrade", "shop", chartDir, "--values", r.values, "--set", "config.batch.linger=1s", "--wait", "--timeout", "1m")
+	// A changed configuration replaces the workers.
+	r.await(workers, func(checksum string) bool { return checksum != first })
 
 	out, err := r.try("upgrade", "shop", chartDir, "--values", r.values, "--set", "config.batch.lingre=1s")
 	require.Error(r.t, err)
 	require.Contains(r.t, out, "lingre")
 
-	r.do("rollback", "shop", "1", "--wait", "--timeout", "2m")
-	require.Equal(r.t, checksum(first), checksum(r.workers()))
-	r.await(workers)
+	r.do("rollback", "shop", "1", "--wait", "--timeout", "1m")
+	r.await(workers, func(checksum string) bool { return checksum == first })
 	r.evictOnlyOne()
 
-	r.do("uninstall", "shop", "--wait", "--timeout", "2m")
+	r.do("uninstall", "shop", "--wait", "--timeout", "1m")
 	require.Empty(r.t, r.left())
 }
 
-// await waits until there are as many workers, and no more. Autoscalers may
-// take a moment, and so may the last of the old workers.
-func (r *release) await(workers int) {
+// await waits until there are as many workers, each with a configuration as
+// wanted, and returns its checksum. Autoscalers take a moment, and Helm 3 does
+// not wait for the last of the old workers.
+func (r *release) await(workers int, wanted func(checksum string) bool) (checksum string) {
 	r.t.Helper()
-	require.Eventually(r.t, func() bool { return len(r.workers()) == workers }, time.Minute, 50*time.Millisecond)
+	var running []corev1.Pod
+	require.Eventually(r.t, func() bool {
+		running = r.workers()
+		return len(running) == workers && !slices.ContainsFunc(running, func(pod corev1.Pod) bool { return !wanted(pod.Annotations["checksum/config"]) })
+	}, time.Minute, 50*time.Millisecond)
 	if workers == 2 {
-		running := r.workers()
 		require.NotEqual(r.t, running[0].Spec.NodeName, running[1].Spec.NodeName, "one in each zone")
 	}
+	return running[0].Annotations["checksum/config"]
 }
 
 // evictOnlyOne asks for all workers to go: the disruption budget lets one.
@@ -138,8 +142,6 @@ func (r *release) workers() (running []corev1.Pod) {
 	}
 	return running
 }
-
-func checksum(pods []corev1.Pod) string { return pods[0].Annotations["checksum/config"] }
 
 // left lists the objects of the release that are still there: all kinds of the
 // chart, its hooks included.
@@ -187,10 +189,28 @@ func (r *release) do(args ...string) {
 	r.t.Helper()
 	began := time.Now()
 	out, err := r.try(args...)
+	if err != nil {
+		r.explain()
+	}
 	require.NoError(r.t, err, "%s", out)
 	// What the API server would rather not have, it says in warnings.
 	require.NotContains(r.t, strings.ToLower(out), "warning:")
 	r.t.Logf("%s %s: %s", r.helm, args[0], time.Since(began).Round(100*time.Millisecond))
+}
+
+// explain logs the state of all pods.
+func (r *release) explain() {
+	r.t.Helper()
+	pods, err := r.client.CoreV1().Pods(r.namespace).List(r.t.Context(), metav1.ListOptions{})
+	require.NoError(r.t, err)
+	for _, pod := range pods.Items {
+		r.t.Logf("%s on %q: %s %v", pod.Name, pod.Spec.NodeName, pod.Status.Phase, pod.Status.Conditions)
+	}
+	events, err := r.client.CoreV1().Events(r.namespace).List(r.t.Context(), metav1.ListOptions{})
+	require.NoError(r.t, err)
+	for _, event := range events.Items {
+		r.t.Logf("%s %s: %s", event.InvolvedObject.Kind, event.InvolvedObject.Name, event.Message)
+	}
 }
 
 func (r *release) try(args ...string) (output string, err error) {

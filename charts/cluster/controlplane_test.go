@@ -81,7 +81,7 @@ func (c *controlPlane) run(name string, args ...string) {
 	c.t.Helper()
 	log, err := os.Create(c.path(name + ".log"))
 	require.NoError(c.t, err)
-	cmd := exec.Command(filepath.Join(binaries, name), args...) //nolint:noctx // stopped in order, below
+	cmd := exec.Command(filepath.Join(binaries, name), args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	require.NoError(c.t, cmd.Start(), "run make cluster-test")

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 )
 
@@ -36,6 +37,9 @@ func (c *controlPlane) addNodes() *nodes {
 				Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}},
 			},
 		}, metav1.CreateOptions{})
+		require.NoError(c.t, err)
+		// A new node is tainted until the controller that we do without finds it ready.
+		_, err = c.client.CoreV1().Nodes().Patch(c.t.Context(), name, types.MergePatchType, []byte(`{"spec":{"taints":null}}`), metav1.PatchOptions{})
 		require.NoError(c.t, err)
 	}
 	n := &nodes{controlPlane: c}
