@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -97,7 +98,7 @@ func TestOneTraceFromProducerToMeta(t *testing.T) {
 func TestNothingSecretIsWritten(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
-	r.config.Log.Level = "debug"
+	r.config.Log.Level, r.config.Graph.HashPersonalData = "debug", true
 	r.addDatasets(2)
 	w := r.start()
 	const person = "person@example.com"
@@ -106,9 +107,11 @@ func TestNothingSecretIsWritten(t *testing.T) {
 		{"capi.events." + datasetID(0), event("b", "invalid"+person)},
 		{"capi.events." + datasetID(0), `{"event_name":"` + person + `"`},
 		{"capi.events." + datasetID(0), `{"event_name":["` + person + `"],"` + person + `":1,"` + person + `":2}`},
+		{"capi.events." + datasetID(0), strings.Replace(event("d", "x"), `"user_data":{`, `"user_data":{"em":"`+person+`",`, 1)},
+		{"capi.events." + datasetID(0), strings.Replace(event("e", "x"), `"user_data":{`, `"user_data":{"ph":"call `+person+`",`, 1)},
 		{"capi.events." + datasetID(1), `{"data":[` + event("c", person) + `],"access_token":"` + token + `-in-the-body"}`},
 	})
-	r.await("all have come to their end", func() bool { return r.Ledger().Sum().Events == 2 && r.size("CAPI_DLQ") == 3 })
+	r.await("all have come to their end", func() bool { return r.Ledger().Sum().Events == 3 && r.size("CAPI_DLQ") == 4 })
 	metrics, err := w.get("/metrics")
 	require.NoError(t, err)
 	ready, err := w.get("/readyz")
