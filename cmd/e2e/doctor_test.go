@@ -135,7 +135,7 @@ func TestTheDoctorFinds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := setup(t)
+			r := setup(t, func(cfg *config.Config) { cfg.Graph.Timeout, cfg.NATS.AckWait = 1500*time.Millisecond, 3*time.Second })
 			r.must("stream", "ensure")
 			tc.spoil(r)
 			findings, _ := r.diagnose()
@@ -172,7 +172,7 @@ func TestTheDoctorRefusesAWrongConfiguration(t *testing.T) {
 	r := setup(t, func(cfg *config.Config) { cfg.Dedupe.Takeover = 2 * time.Second })
 	_, stderr, code := r.run("doctor")
 	require.Equal(t, 2, code)
-	require.Contains(t, stderr, "dedupe.takeover: 2s is less than three times nats.ack_wait (3s)")
+	require.Contains(t, stderr, "dedupe.takeover: 2s is less than three times nats.ack_wait (10s)")
 }
 
 // unmanaged has the streams verified only.

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -103,6 +104,7 @@ type graphServer struct {
 	api     http.Handler
 	address string
 	running *http.Server
+	open    atomic.Int64 // connections
 }
 
 func newGraphServer(t *testing.T, api http.Handler) *graphServer {
@@ -122,14 +124,31 @@ func (g *graphServer) comeBack() {
 	listener, err := net.Listen("tcp", g.address)
 	require.NoError(g.t, err)
 	g.address = listener.Addr().String()
-	g.running = &http.Server{Handler: g.api, ReadHeaderTimeout: time.Minute}
+	g.running = &http.Server{Handler: g.api, ReadHeaderTimeout: time.Minute, ConnState: g.count}
 	go func(s *http.Server) { _ = s.Serve(listener) }(g.running)
 }
 
-// goAway refuses connections, and answers what is under way.
+func (g *graphServer) count(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		g.open.Add(1)
+	case http.StateClosed, http.StateHijacked:
+		g.open.Add(-1)
+	}
+}
+
+// goAway refuses connections, and answers what is under way; but for requests
+// that somebody has begun to write and does not go on with, whose connections
+// are closed. When it returns, nothing more is being done.
 func (g *graphServer) goAway() {
 	g.t.Helper()
-	require.NoError(g.t, g.running.Shutdown(g.t.Context()))
+	const patience = 2 * time.Second
+	ctx, cancel := context.WithTimeout(g.t.Context(), patience)
+	defer cancel()
+	if g.running.Shutdown(ctx) != nil {
+		require.NoError(g.t, g.running.Close())
+	}
+	require.Eventually(g.t, func() bool { return g.open.Load() == 0 }, time.Minute, time.Millisecond, "all connections are closed")
 	g.running = nil
 }
 
