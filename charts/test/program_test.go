@@ -233,7 +233,8 @@ func reportedSeries(t *testing.T) (all []labels.Labels) {
 	for id, tokens := range map[string]string{"1": token, "2": "another token", "3": token, "4": token} {
 		w.api.AddDataset(id, tokens)
 	}
-	w.api.Always("3", graphtest.Fault{Error: &graphtest.Error{Code: 4, Type: "OAuthException", Message: "Application request limit reached"}})
+	// A limit of the dataset's own: the app's would hold the others up, which have the same token.
+	w.api.Always("3", graphtest.Fault{Error: &graphtest.Error{Code: 17, Type: "OAuthException", Message: "User request limit reached"}})
 	w.api.Script("4", graphtest.Fault{Accept: true, Drop: true})
 
 	w.publish("1", event("good", time.Now()))
