@@ -47,12 +47,7 @@ func TestKilledTwentyTimes(t *testing.T) {
 		w = r.start()
 	}
 	publishing.Wait()
-	r.awaitFor(3*time.Minute, "every event has come to its end", func() bool {
-		return r.size("CAPI_DLQ") >= len(l.poison) && len(r.Ledger().Counts()) >= len(l.good)
-	})
-	r.awaitQuiet()
-	r.requireOnce(l.good, again)
-	require.Len(t, r.letters(), len(l.poison))
+	r.requireEnded(l, again)
 	_, twice := r.Ledger().Distinct()
 	t.Logf("%d kills: %d events published, 0 lost, %d in doubt at a kill, %d accepted twice", kills, len(l.good), inDoubt, twice)
 }
@@ -131,12 +126,7 @@ func TestStoppedUnderLoad(t *testing.T) {
 		w = r.start()
 	}
 	publishing.Wait()
-	r.awaitFor(3*time.Minute, "every event has come to its end", func() bool {
-		return r.size("CAPI_DLQ") >= len(l.poison) && len(r.Ledger().Counts()) >= len(l.good)
-	})
-	r.awaitQuiet()
-	r.requireOnce(l.good, nil)
-	require.Len(t, r.letters(), len(l.poison))
+	r.requireEnded(l, nil)
 }
 
 // The second signal does not wait for anything.

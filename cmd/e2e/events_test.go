@@ -110,3 +110,16 @@ func (r *rig) requireOnce(good map[graphtest.Event]bool, again map[graphtest.Eve
 	require.Empty(r.t, strange, "never published as good")
 	require.Empty(r.t, twice, "accepted more often than anything explains")
 }
+
+// requireEnded waits until every event of a load has come to its end, and
+// asserts that it is the right one: the sound ones accepted once, but for those
+// that may have been accepted again, and each poison a dead letter.
+func (r *rig) requireEnded(l load, again map[graphtest.Event]int) {
+	r.t.Helper()
+	r.awaitFor(3*time.Minute, "every event has come to its end", func() bool {
+		return r.size("CAPI_DLQ") >= len(l.poison) && len(r.Ledger().Counts()) >= len(l.good)
+	})
+	r.awaitQuiet()
+	r.requireOnce(l.good, again)
+	require.Len(r.t, r.letters(), len(l.poison))
+}

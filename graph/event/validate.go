@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -42,9 +43,8 @@ func (e *Event) CheckTime(now time.Time) *Fault {
 
 // Meta's subcodes that more than one rule has.
 const (
-	missingField  = 2804019
-	missingLDU    = 2804030
-	missingAmount = 2804009
+	missingField = 2804019
+	missingLDU   = 2804030
 )
 
 // finish completes an event of which all members have been read: the rules
@@ -132,9 +132,9 @@ func (p *parser) validatePurchase() {
 	if p.event.Name != "Purchase" || !p.mayHold(slotCustom) {
 		return
 	}
-	p.need(slotValue, "/custom_data/value", missingAmount, "a Purchase has a value")
+	p.need(slotValue, "/custom_data/value", 2804009, "a Purchase has a value")
 	p.need(slotCurrency, "/custom_data/currency", 2804010, "a Purchase has a currency, like USD")
-	if code := p.text(slotCurrency); code == "MRU" || code == "mru" {
+	if strings.EqualFold(p.text(slotCurrency), "MRU") {
 		p.faultAt("/custom_data/currency", UnknownValue, 2804011, "Meta takes no purchases in MRU")
 	}
 }
