@@ -104,7 +104,7 @@ func (d *Dispatcher) check(e *entry, fault *event.Fault) {
 func (d *Dispatcher) admitUnreadable(m *message, err error) {
 	m.expect(1)
 	e := &entry{message: m, event: event.Event{Raw: d.readable(m)}, history: newHistory(m, 0)}
-	if word := d.subjectWord(m); validDataset(word) {
+	if word := d.subjectWord(m); graph.IsID(word) {
 		e.lane.dataset = word
 	}
 	d.startSpan(e)

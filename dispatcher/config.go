@@ -218,7 +218,7 @@ func (c Config) Validate() error {
 	faults.check(c.Streams.AckWait >= 2*c.RequestTimeout, "nats.ack_wait",
 		"%s is less than twice graph.timeout (%s): a message could go to another worker while it is being sent", c.Streams.AckWait, c.RequestTimeout)
 	for id := range c.Datasets {
-		faults.check(validDataset(id), "datasets."+id, "is not a dataset id: digits only")
+		faults.check(graph.IsID(id), "datasets."+id, "is not a dataset id: digits only")
 	}
 	for kind, assets := range map[string]map[string]Asset{"pages": c.Assets.Pages, "instagram_accounts": c.Assets.Instagram} {
 		for id, asset := range assets {
@@ -239,20 +239,6 @@ var (
 	validSubject = regexp.MustCompile(`^[^\s.*>]+(\.[^\s.*>]+)*$`)
 )
 
-// validDataset tells whether an id can be one of Meta's: it goes into a URL and
-// into a subject, so nothing but digits may pass.
-func validDataset(id string) bool {
-	if id == "" || len(id) > 32 {
-		return false
-	}
-	for _, c := range []byte(id) {
-		if c < '0' || c > '9' {
-			return false
-		}
-	}
-	return true
-}
-
 // faults gathers what is wrong with a configuration.
 type faults []error
 
@@ -263,7 +249,7 @@ func (f *faults) check(ok bool, key, format string, args ...any) {
 }
 
 func (f *faults) dataset(key, id string, required bool) {
-	f.check(validDataset(id) || id == "" && !required, key+".dataset", "%q is not a dataset id: digits only", id)
+	f.check(graph.IsID(id) || id == "" && !required, key+".dataset", "%q is not a dataset id: digits only", id)
 }
 
 func (f *faults) backoff(key string, b Backoff) {

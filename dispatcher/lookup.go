@@ -58,7 +58,7 @@ func (e *entry) lookup() batcher.Item[graph.Asset, *entry] {
 // fault says that the account is not configured.
 func (d *Dispatcher) recall(e *event.Event, fault *event.Fault) (dataset string, ask graph.Asset, _ *event.Fault) {
 	asset := accountOf(e)
-	if !validDataset(asset.ID) { // ids of accounts are made like those of datasets
+	if !graph.IsID(asset.ID) { // ids of accounts are made like those of datasets
 		return "", graph.Asset{}, fault
 	}
 	finding, known := d.deps.Directory.Recall(asset)

@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
@@ -16,14 +17,14 @@ const auto = "auto"
 // says what was looked for; or ask says of which account Meta has to tell it.
 func (d *Dispatcher) route(m *message, e *event.Event) (dataset string, ask graph.Asset, fault *event.Fault) {
 	word := d.subjectWord(m)
-	if validDataset(word) {
+	if graph.IsID(word) {
 		return word, ask, nil
 	}
 	if word != auto {
 		return "", ask, noDataset("", "the subject does not end in a dataset id or in "+auto)
 	}
 	if named := m.Headers().Get(header.Dataset); named != "" {
-		if !validDataset(named) {
+		if !graph.IsID(named) {
 			return "", ask, noDataset("", "the header "+header.Dataset+" does not hold a dataset id")
 		}
 		return named, ask, nil
@@ -71,7 +72,7 @@ func (d *Dispatcher) envelope(m *message, asked event.Envelope, dataset string) 
 	if m.source.parked && d.subjectWord(m) != auto {
 		return asked // it was completed when the event first came
 	}
-	asked.TestEventCode = firstOf(asked.TestEventCode, m.Headers().Get(header.TestEventCode))
+	asked.TestEventCode = cmp.Or(asked.TestEventCode, m.Headers().Get(header.TestEventCode))
 	if dataset == "" {
 		return asked
 	}
@@ -80,16 +81,7 @@ func (d *Dispatcher) envelope(m *message, asked event.Envelope, dataset string) 
 
 func (d *Dispatcher) complete(asked event.Envelope, dataset string) event.Envelope {
 	configured := d.cfg.Datasets[dataset]
-	asked.TestEventCode = firstOf(asked.TestEventCode, configured.TestEventCode)
-	asked.PartnerAgent = firstOf(asked.PartnerAgent, configured.PartnerAgent, d.cfg.PartnerAgent)
+	asked.TestEventCode = cmp.Or(asked.TestEventCode, configured.TestEventCode)
+	asked.PartnerAgent = cmp.Or(asked.PartnerAgent, configured.PartnerAgent, d.cfg.PartnerAgent)
 	return asked
-}
-
-func firstOf(texts ...string) string {
-	for _, text := range texts {
-		if text != "" {
-			return text
-		}
-	}
-	return ""
 }

@@ -1,6 +1,10 @@
 package dispatcher
 
-import "time"
+import (
+	"time"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph"
+)
 
 // What waits for a dataset in trouble waits for long, so that it costs nothing.
 // Somebody has to find out when the trouble is over: when its time is up, or
@@ -31,7 +35,7 @@ func (b *breaker) waiting() map[string][]string {
 	defer b.mu.Unlock()
 	waiting := make(map[string][]string, len(b.states))
 	for key, state := range b.states {
-		if validDataset(key) {
+		if graph.IsID(key) {
 			waiting[key] = []string{key}
 		}
 		for dataset := range state.turnedAway {
@@ -51,7 +55,7 @@ func (b *breaker) shouldTry(key, token string) bool {
 	if state == nil {
 		return false
 	}
-	if validDataset(key) && token != state.token {
+	if graph.IsID(key) && token != state.token {
 		state.token, state.until = token, now
 		state.called, state.callAt = 0, now
 	}

@@ -119,7 +119,7 @@ func (c *Client) CreateDataset(ctx context.Context, asset Asset, name string) (i
 }
 
 func (c *Client) askDataset(ctx context.Context, asset Asset, method, name string) (string, error) {
-	if !isID(asset.ID) {
+	if !IsID(asset.ID) {
 		return "", fmt.Errorf("%q %w", asset.ID, ErrAssetID)
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
@@ -227,7 +227,7 @@ func readDataset(status int, header http.Header, body []byte) (string, Answer) {
 		wire.ID = (*wire.Data)[0].ID
 	}
 	switch {
-	case err == nil && isID(wire.ID):
+	case err == nil && IsID(wire.ID):
 		return wire.ID, answer
 	case err == nil && wire.ID == "" && wire.Data != nil && len(*wire.Data) == 0:
 		return "", answer
@@ -237,7 +237,8 @@ func readDataset(status int, header http.Header, body []byte) (string, Answer) {
 	}
 }
 
-// isID tells whether a text can be an id of Meta's.
-func isID(text string) bool {
+// IsID tells whether a text can be an id of Meta's: digits, and not too many.
+// Ids go into URLs and subjects, so nothing else may pass.
+func IsID(text string) bool {
 	return text != "" && len(text) <= 32 && strings.Trim(text, "0123456789") == ""
 }

@@ -36,8 +36,8 @@ The exit code is 3 if not all events were accepted.`,
 		Example: `  capi-dispatcher test-event --dataset 1234567890 --code TEST123 event.json`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if flags.dataset == "" || flags.code == "" {
-				return usageError{errors.New("--dataset and --code are needed")}
+			if !graph.IsID(flags.dataset) || flags.code == "" {
+				return usageError{errors.New("--dataset, an id of digits, and --code are needed")}
 			}
 			cfg, err := p.load()
 			if err != nil {

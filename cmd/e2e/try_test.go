@@ -90,7 +90,7 @@ func TestTestEvent(t *testing.T) {
 	require.Equal(t, requests, r.Ledger().Sum().Requests, "it was not sent")
 	require.Contains(t, try(3, faulty, "--anyway"), "what to do: see Meta's message")
 
-	for _, wrong := range [][]string{{"test-event", file}, {"test-event", "--dataset", "1", file}, {"test-event", "--dataset", "1", "--code", "T", "/nowhere"}} {
+	for _, wrong := range [][]string{{"test-event", file}, {"test-event", "--dataset", "1", file}, {"test-event", "--dataset", "../1", "--code", "T", file}, {"test-event", "--dataset", "1", "--code", "T", "/nowhere"}} {
 		_, _, code := r.run(wrong...)
 		require.Equal(t, 2, code, wrong)
 	}

@@ -1,6 +1,7 @@
 package deadletter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -170,7 +171,7 @@ func (f *Filter) consumer(root string) jetstream.OrderedConsumerConfig {
 }
 
 func (f *Filter) subjects(root string) []string {
-	dataset := firstOf(f.Dataset, "*")
+	dataset := cmp.Or(f.Dataset, "*")
 	if len(f.Reasons) == 0 {
 		return []string{root + "." + dataset + ".*"}
 	}

@@ -1,6 +1,7 @@
 package deadletter
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -95,7 +96,7 @@ type GraphError struct {
 
 // Subject is where the letter belongs below root.
 func (l *Letter) Subject(root string) string {
-	return root + "." + firstOf(l.Dataset, noDatasetWord) + "." + string(l.Reason)
+	return root + "." + cmp.Or(l.Dataset, noDatasetWord) + "." + string(l.Reason)
 }
 
 // Message renders the letter for the stream.
@@ -201,11 +202,4 @@ func oneLine(text string) string {
 		}
 	}
 	return string(line[:min(len(line), most)])
-}
-
-func firstOf(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }

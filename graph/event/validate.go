@@ -2,6 +2,7 @@ package event
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -93,7 +94,7 @@ func (p *parser) assign() {
 	}
 	e.Assets = Assets{
 		Page: p.text(slotPage), WhatsApp: p.text(slotWhatsApp),
-		Instagram: firstOf(p.text(slotInstagram), p.text(slotInstagramBusiness)),
+		Instagram: cmp.Or(p.text(slotInstagram), p.text(slotInstagramBusiness)),
 	}
 }
 
@@ -167,11 +168,4 @@ func (p *parser) validateInformation() {
 		message = "what user_data says of the customer fits too many people; Meta wants more, such as em, ph or external_id"
 	}
 	p.faultAt("/user_data", Insufficient, 2804050, message)
-}
-
-func firstOf(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }

@@ -1,6 +1,7 @@
 package graphtest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -76,17 +77,17 @@ func (a *API) misbehave(w http.ResponseWriter, fault Fault, events []json.RawMes
 func (a *API) render(fault Fault, events int) (int, []byte) {
 	switch {
 	case fault.Body == "-":
-		return orElse(fault.Status, http.StatusInternalServerError), nil
+		return cmp.Or(fault.Status, http.StatusInternalServerError), nil
 	case fault.Body != "":
-		return orElse(fault.Status, http.StatusInternalServerError), []byte(fault.Body)
+		return cmp.Or(fault.Status, http.StatusInternalServerError), []byte(fault.Body)
 	case fault.Error != nil:
-		return orElse(fault.Status, http.StatusBadRequest), a.errorBody(*fault.Error)
+		return cmp.Or(fault.Status, http.StatusBadRequest), a.errorBody(*fault.Error)
 	case fault.Status >= 300:
 		return fault.Status, a.errorBody(Error{
 			Message: fmt.Sprintf("An unknown error has occurred (HTTP %d).", fault.Status), Type: "OAuthException", Code: codeFor(fault.Status),
 		})
 	default:
-		return orElse(fault.Status, http.StatusOK), a.successBody(events - fault.Short)
+		return cmp.Or(fault.Status, http.StatusOK), a.successBody(events - fault.Short)
 	}
 }
 
@@ -137,7 +138,7 @@ func (a *API) fail(w http.ResponseWriter, e *Error) {
 	if e.Code == 190 {
 		w.Header().Set("Www-Authenticate", `OAuth "Facebook Platform" "invalid_token" "`+e.Message+`"`)
 	}
-	a.write(w, orElse(e.status, http.StatusBadRequest), a.errorBody(*e))
+	a.write(w, cmp.Or(e.status, http.StatusBadRequest), a.errorBody(*e))
 }
 
 func (a *API) write(w http.ResponseWriter, status int, body []byte) {
@@ -152,11 +153,4 @@ func (a *API) write(w http.ResponseWriter, status int, body []byte) {
 	header.Set("X-Fb-Request-Id", a.traceID())
 	w.WriteHeader(status)
 	_, _ = w.Write(body)
-}
-
-func orElse(status, otherwise int) int {
-	if status == 0 {
-		return otherwise
-	}
-	return status
 }
