@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -105,12 +106,19 @@ func (c *Client) post(ctx context.Context, request Request, token Secret) Answer
 		return progress.judge(err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	body, err := readAnswer(response, token)
 	answer := Judge(response.StatusCode, response.Header, body, len(request.Events))
 	if err != nil && answer.Cause != nil {
 		answer.Cause = fmt.Errorf("%w (%w)", answer.Cause, err)
 	}
 	return answer
+}
+
+// readAnswer reads an answer's body, but for the token, which Graph repeats in
+// "Malformed access token …".
+func readAnswer(response *http.Response, token Secret) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	return bytes.ReplaceAll(body, []byte(token), []byte(token.String())), err
 }
 
 func (c *Client) newRequest(ctx context.Context, request Request, token Secret) (*http.Request, error) {

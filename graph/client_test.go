@@ -2,6 +2,7 @@ package graph_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -267,6 +268,27 @@ func TestProofErrorsPause(t *testing.T) {
 		Code: 100, Type: "GraphMethodException", Message: "Invalid appsecret_proof provided in the API argument",
 	}})
 	require.Equal(t, graph.Paused, r.send(t, sampleEvents(1)...).Verdict)
+}
+
+// Graph repeats a token that it finds malformed.
+func TestATokenInAnAnswerIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]graphtest.Fault{
+		"message": {Error: &graphtest.Error{Code: 190, Message: "Malformed access token " + token}},
+		"title":   {Error: &graphtest.Error{Code: 100, UserTitle: "Bad " + token, UserMessage: "No, not " + token}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := setup(t, nil)
+			r.Always(dataset, fault)
+			answer := r.send(t, sampleEvents(1)...)
+			require.Contains(t, answer.Reason(), "[redacted]")
+			require.NotContains(t, fmt.Sprintf("%+v %+v", answer, answer.Error), token)
+			_, err := r.Dataset(t.Context(), graph.Asset{Kind: graph.Page, ID: dataset})
+			require.Error(t, err)
+			require.NotContains(t, err.Error(), token)
+		})
+	}
 }
 
 func TestNoTokenPauses(t *testing.T) {

@@ -162,7 +162,7 @@ func (c *Client) exchange(ctx context.Context, asset Asset, method, name string)
 		return "", Answer{Verdict: Retry, Cause: withoutURL(err)}
 	}
 	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	body, err := readAnswer(response, token)
 	if err != nil {
 		return "", Answer{Verdict: Retry, Status: response.StatusCode, Cause: err}
 	}

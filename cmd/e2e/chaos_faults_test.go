@@ -78,7 +78,7 @@ func metaErrors() []graphtest.Fault {
 	return []graphtest.Fault{
 		{Status: 503},
 		{Status: 429, Header: map[string]string{"Retry-After": "1"}},
-		{Error: &graphtest.Error{Code: 190, Message: "the token is dead"}},
+		{Error: &graphtest.Error{Code: 190, Message: "Malformed access token " + token}},
 		{Status: 403, Body: "<html><body>Forbidden</body></html>"},
 		{Error: &graphtest.Error{Code: 2, Message: "try again", Transient: true}},
 		{Delay: 3 * time.Second, Status: 500},

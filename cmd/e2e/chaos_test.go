@@ -42,16 +42,17 @@ const (
 type chaos struct {
 	*rig
 
-	cluster  *natstest.Cluster
-	nodesVia []*proxy
-	redis    []*dedupetest.Server
-	redisVia []*proxy
-	sentinel *dedupetest.Server
-	witness  *witness
-	meta     [chaosWorkers]string // addresses, one a worker
-	admin    [chaosWorkers]string
-	workers  [chaosWorkers]*worker
-	lives    [chaosWorkers]atomic.Int64
+	cluster   *natstest.Cluster
+	nodesVia  []*proxy
+	redis     []*dedupetest.Server
+	redisVia  []*proxy
+	sentinel  *dedupetest.Server
+	witness   *witness
+	telemetry *telemetry
+	meta      [chaosWorkers]string // addresses, one a worker
+	admin     [chaosWorkers]string
+	workers   [chaosWorkers]*worker
+	lives     [chaosWorkers]atomic.Int64
 
 	counts  map[string]int
 	ends    []lifeEnd
@@ -101,6 +102,7 @@ func TestChaos(t *testing.T) {
 	good, poison, copies := producing.stop()
 	c.awaitEnd(good, poison)
 	c.judge(good, poison, copies)
+	c.requireNothingSecret()
 }
 
 func setupChaos(t *testing.T) *chaos {
@@ -117,6 +119,7 @@ func setupChaos(t *testing.T) *chaos {
 	c.configure([]func(*config.Config){func(cfg *config.Config) {
 		cfg.NATS.Replicas, cfg.Redis.Mode, cfg.Redis.SentinelMaster = 3, config.Sentinel, "main"
 		cfg.Dedupe.Takeover = 3 * cfg.NATS.AckWait
+		cfg.Log.Level, cfg.Graph.HashPersonalData = "debug", true
 	}})
 	c.witness = newWitness(api, c.config.Graph.Timeout)
 	conn, err := nats.Connect(c.cluster.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond), nats.ReconnectBufSize(-1))
@@ -125,6 +128,7 @@ func setupChaos(t *testing.T) *chaos {
 	c.js, err = jetstream.New(conn)
 	require.NoError(t, err)
 	c.addDatasets(chaosDatasets)
+	c.startTelemetry()
 	for i := range chaosWorkers {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
@@ -187,9 +191,10 @@ type producing struct {
 }
 
 // produce publishes about 200 messages a second: a tenth are copies of events
-// of the last moments, one in a hundred is poison. What NATS does not
+// of the last moments, one in a hundred is poison, and all have personal data. What NATS does not
 // acknowledge is published again.
 func (c *chaos) produce(seed uint64) producing {
+	const inTheClear = `"em":"` + person + `@example.com"`
 	random := rand.New(rand.NewPCG(seed, 1))
 	l, copies := load{good: make(map[graphtest.Event]bool), poison: make(map[string]bool)}, 0
 	var done sync.WaitGroup
@@ -209,10 +214,11 @@ func (c *chaos) produce(seed uint64) producing {
 				m = l.messages[max(0, len(l.messages)-1-random.IntN(1000))]
 				copies++
 			case kind == 10:
-				m = jetstreamMessage{"capi.events." + dataset, event(id, "invalid")}
+				faulty := []string{inTheClear, inTheClear + `,"ph":"call ` + person + `"`}[i%2] // for Meta, or for us already
+				m = jetstreamMessage{"capi.events." + dataset, withPerson(event(id, "invalid"), faulty)}
 				l.poison[id] = true
 			default:
-				m = jetstreamMessage{"capi.events." + dataset, event(id, "ARAkLk")}
+				m = jetstreamMessage{"capi.events." + dataset, withPerson(event(id, "ARAkLk"), inTheClear)}
 				l.good[graphtest.Event{Dataset: dataset, Name: "Purchase", ID: id}] = true
 				l.messages = append(l.messages, m)
 			}

@@ -45,6 +45,7 @@ type rig struct {
 	graph  *graphServer
 	config config.Config
 	dir    string
+	env    []string // of workers, beside ours
 	// lead writes where the servers are.
 	lead func(cfg *config.Config)
 }
@@ -220,7 +221,7 @@ func (r *rig) launch(built func() (string, error)) *worker {
 	require.NoError(r.t, err)
 	w := &worker{t: r.t, admin: "http://" + r.config.Admin.Address, log: log, ended: make(chan error, 1)}
 	w.cmd = exec.CommandContext(context.WithoutCancel(r.t.Context()), binary, "run", "--config", r.configFile())
-	w.cmd.Stdout, w.cmd.Stderr = log, log
+	w.cmd.Stdout, w.cmd.Stderr, w.cmd.Env = log, log, append(os.Environ(), r.env...)
 	require.NoError(r.t, w.cmd.Start())
 	go func() { w.ended <- w.cmd.Wait(); close(w.ended) }()
 	r.t.Cleanup(func() {
