@@ -76,12 +76,11 @@ func (s *StreamSet) consumerConfig(parked bool) jetstream.ConsumerConfig {
 // do.
 func (s *StreamSet) suits(info *jetstream.ConsumerInfo, parked bool) bool {
 	have, want := info.Config, s.consumerConfig(parked)
-	suits := have.AckPolicy == want.AckPolicy && have.AckWait == want.AckWait && have.DeliverSubject == ""
+	suits := have.AckPolicy == want.AckPolicy && have.AckWait == want.AckWait && have.DeliverSubject == "" && have.MaxDeliver <= 0
 	if !s.cfg.Manage {
 		return suits
 	}
-	return suits && have.FilterSubject == want.FilterSubject && have.MaxDeliver == want.MaxDeliver &&
-		len(have.BackOff) == 0 && have.MaxAckPending == want.MaxAckPending
+	return suits && have.FilterSubject == want.FilterSubject && len(have.BackOff) == 0 && have.MaxAckPending == want.MaxAckPending
 }
 
 // checkConsumer verifies a consumer that somebody else has made.
@@ -94,11 +93,11 @@ func (s *StreamSet) checkConsumer(info *jetstream.ConsumerInfo, want jetstream.C
 		return setupError("%s has an AckWait of %s; set nats.ack_wait to the same (it is %s)", where, have.AckWait, s.cfg.AckWait)
 	case have.DeliverSubject != "":
 		return setupError("%s is a push consumer; a pull consumer is needed", where)
+	case have.MaxDeliver > 0:
+		return setupError("%s gives up after %d deliveries, and what is parked or held longer would be stranded in the stream; set max deliver to -1",
+			where, have.MaxDeliver)
 	case !s.takesWhatItShould(filters(have), want.FilterSubject):
 		return setupError("%s has the filter %q; set it to %s", where, filters(have), want.FilterSubject)
-	}
-	if have.MaxDeliver > 0 {
-		s.warn(fmt.Sprintf("%s gives up after %d deliveries: messages are then stranded in the stream; set max deliver to -1", where, have.MaxDeliver))
 	}
 	if len(have.BackOff) > 0 {
 		s.warn(where + " has a backoff of its own, which stretches the dispatcher's delays; remove it")

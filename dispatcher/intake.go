@@ -76,6 +76,16 @@ func (d *Dispatcher) largestMessage() int {
 	return int(d.deps.JetStream.Conn().MaxPayload()) + messageOverhead
 }
 
+// checkRoom makes sure that the largest message has room in hand. It would be
+// waited for in vain.
+func (d *Dispatcher) checkRoom() error {
+	if largest := d.largestMessage(); largest > d.cfg.Delivery.MaxInHandBytes {
+		return setupError("the NATS server takes messages of up to %d bytes (max_payload), and delivery.max_in_hand_bytes is only %d; set it to %d or more",
+			d.deps.JetStream.Conn().MaxPayload(), d.cfg.Delivery.MaxInHandBytes, largest)
+	}
+	return nil
+}
+
 // pull asks for messages and admits them as they come. It returns the room it
 // did not need.
 func (d *Dispatcher) pull(s *source, messages, bytes int, decoder *event.Decoder) error {
@@ -152,7 +162,8 @@ func (d *Dispatcher) openAgain(s *source) *source {
 // are reckoned by: somebody may have changed it, and pulling would not show it.
 // Nothing is pulled from a consumer that is wrong.
 func (d *Dispatcher) recheck(s *source) *source {
-	if !s.wrong && time.Since(s.checked) < d.cfg.Streams.AckWait {
+	fits := d.checkRoom() == nil
+	if !s.wrong && fits && time.Since(s.checked) < d.cfg.Streams.AckWait {
 		return s
 	}
 	s.checked = time.Now()
@@ -160,10 +171,13 @@ func (d *Dispatcher) recheck(s *source) *source {
 	defer cancel()
 	info, err := s.consumer.Info(ctx)
 	streams := StreamSet{cfg: d.cfg.Streams}
-	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) || err == nil && !s.wrong && streams.suits(info, s.parked) {
+	suits := err == nil && streams.suits(info, s.parked)
+	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) || !s.wrong && fits && suits {
 		return s
 	}
-	d.log.Warn("the consumer has been changed or deleted", zap.String("stream", s.stream))
+	if !suits {
+		d.log.Warn("the consumer has been changed or deleted", zap.String("stream", s.stream))
+	}
 	return d.openAgain(s)
 }
 

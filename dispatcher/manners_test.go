@@ -1,14 +1,17 @@
 package dispatcher_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
@@ -131,6 +134,27 @@ func TestAChangedConsumerIsSaid(t *testing.T) {
 	b.awaitAccepted(1)
 	b.awaitCondition("events", true)
 	b.awaitQuiet()
+}
+
+// The server comes back and takes larger messages than there is room for: none
+// could be pulled, so that readiness says what to set, until it fits again.
+func TestMessagesLargerThanTheRoomForThem(t *testing.T) {
+	t.Parallel()
+	limits := &server.Options{MaxPayload: 1 << 20}
+	nats := natstest.StartWith(t, limits)
+	b := setup(t, patient, func(o *options) { o.nats, o.cfg.Delivery.MaxInHandBytes = nats, 10_000_000 })
+	restart := func(payload int32) {
+		nats.Stop()
+		limits.MaxPayload = payload
+		nats.Restart()
+	}
+	restart(10_000_000)
+	b.awaitCondition("events", false)
+	b.await("the reason is told", func() bool { return strings.Contains(b.condition("events").Reason, "set it to 10001024 or more") })
+	b.publish(dataset, event("a"))
+	restart(1 << 20)
+	b.awaitAccepted(1)
+	b.awaitCondition("events", true)
 }
 
 // A stream takes no more. Nothing that would have gone there is acknowledged.

@@ -52,6 +52,9 @@ func (d *Dispatcher) tryOpenStreams(ctx context.Context) ([]*source, error) {
 
 // openSource opens one of the two consumers, made anew if need be.
 func (d *Dispatcher) openSource(ctx context.Context, parked bool) (*source, error) {
+	if err := d.checkRoom(); err != nil {
+		return nil, err
+	}
 	streams := StreamSet{cfg: d.cfg.Streams, js: d.deps.JetStream, warn: func(text string) { d.log.Warn(text) }}
 	name, gate := d.cfg.Streams.Stream, d.health.events
 	if parked {

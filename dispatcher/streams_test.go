@@ -53,7 +53,7 @@ func TestWhatDoesNotFitIsSaid(t *testing.T) {
 		"interest":          {manage: true, stream: &streamConfig{Retention: jetstream.InterestPolicy}},
 		"another ack wait":  {stream: &streamConfig{}, parked: &streamConfig{}, consumer: &consumerConfig{AckWait: time.Minute}, problem: "has an AckWait of 1m0s; set nats.ack_wait"},
 		"no acks":           {stream: &streamConfig{}, parked: &streamConfig{}, consumer: &consumerConfig{AckPolicy: jetstream.AckNonePolicy}, problem: "does not ask for explicit acknowledgements"},
-		"limited delivery":  {stream: &streamConfig{}, parked: &streamConfig{}, consumer: &consumerConfig{MaxDeliver: 5}, warning: "gives up after 5 deliveries"},
+		"limited delivery":  {stream: &streamConfig{}, parked: &streamConfig{}, consumer: &consumerConfig{MaxDeliver: 5}, problem: "gives up after 5 deliveries"},
 		"server's own wait": {stream: &streamConfig{}, parked: &streamConfig{}, consumer: &consumerConfig{MaxDeliver: -1, BackOff: []time.Duration{time.Second}}, ackWait: time.Second, warning: "has a backoff of its own"},
 	} {
 		t.Run(name, func(t *testing.T) {

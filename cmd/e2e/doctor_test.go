@@ -93,7 +93,7 @@ func TestTheDoctorFinds(t *testing.T) {
 			func(r *rig) {
 				r.consume("CAPI", "capi.events.>", func(c *jetstream.ConsumerConfig) { c.MaxDeliver = 5 })
 			},
-			finding{"consumer capi-dispatcher on stream CAPI", "warning", "gives up after 5 deliveries", ""},
+			finding{"consumer capi-dispatcher on stream CAPI", "fault", "gives up after 5 deliveries", ""},
 		},
 		"no schedules": {
 			func(r *rig) { r.remake("CAPI_PARKED", func(c *jetstream.StreamConfig) { c.AllowMsgSchedules = false }) },
