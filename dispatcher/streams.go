@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
+	"golang.org/x/mod/semver"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
@@ -124,24 +124,18 @@ func (s *StreamSet) EnsureConsumers(ctx context.Context) error {
 	return nil
 }
 
-// CheckServer asks for the first server that schedules messages.
+// oldestServer schedules messages, which came with 2.12.0, and does not lock up
+// when messages are read and written at once (nats-server #7458).
+const oldestServer = "2.12.2"
+
+// CheckServer asks for a server that is new enough.
 func (s *StreamSet) CheckServer() error {
 	version := s.js.Conn().ConnectedServerVersion()
-	major, minor, ok := parseVersion(version)
-	if ok && (major < 2 || major == 2 && minor < 12) {
-		return setupError("the NATS server is %s; 2.12 or newer is needed, because parked events are messages that the server schedules", version)
+	if number := "v" + version; semver.IsValid(number) && semver.Compare(number, "v"+oldestServer) < 0 {
+		return setupError("the NATS server is %s; %s or newer is needed: parked events are messages that the server schedules, "+
+			"and the first servers that could locked up when such messages were called back", version, oldestServer)
 	}
 	return nil
-}
-
-func parseVersion(version string) (major, minor int, ok bool) {
-	parts := strings.SplitN(strings.TrimPrefix(version, "v"), ".", 3)
-	if len(parts) < 2 {
-		return 0, 0, false
-	}
-	major, errMajor := strconv.Atoi(parts[0])
-	minor, errMinor := strconv.Atoi(parts[1])
-	return major, minor, errMajor == nil && errMinor == nil
 }
 
 // eventsKept is how long events are kept in a stream that we create: as long

@@ -75,8 +75,8 @@ func (d *Dispatcher) apiPrefix() string {
 	}
 }
 
-// readAnswers reads messages until the server says that there are no more. Some
-// servers forget to say so (2.12.1): what has come by then is as good.
+// readAnswers reads messages until the server says that there are no more. If it
+// falls silent before, what has come is as good.
 func readAnswers(ctx context.Context, inbox *nats.Subscription, most int) (waiters []waiter, err error) {
 	const patience = 2 * time.Second
 	for len(waiters) < most {

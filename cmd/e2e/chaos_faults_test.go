@@ -95,7 +95,11 @@ func (c *chaos) happen(m mishap) {
 	case "kill -9 a worker":
 		c.befallWorker(m, func(w *worker) { w.kill() })
 	case "SIGTERM a worker":
-		c.befallWorker(m, func(w *worker) { w.stop() })
+		c.befallWorker(m, func(w *worker) {
+			// One that has not begun yet does not know of the signal.
+			c.await("the worker has begun", func() bool { _, err := w.get("/livez"); return err == nil })
+			w.stop()
+		})
 	case "stop the stream's leader":
 		c.stopLeader(m)
 	case "cut the way to a NATS node":
