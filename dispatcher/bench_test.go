@@ -199,7 +199,7 @@ func (b *bench) stop(w *worker) {
 
 func (b *bench) await(what string, condition func() bool) {
 	b.t.Helper()
-	require.Eventually(b.t, condition, 30*time.Second, 5*time.Millisecond, what)
+	require.Eventually(b.t, condition, 2*time.Minute, 5*time.Millisecond, what)
 }
 
 // event is a sound event of a given id.

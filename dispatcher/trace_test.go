@@ -2,6 +2,7 @@ package dispatcher_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
@@ -107,7 +108,7 @@ func TestTheTraceTellsWhatMayHaveBeenSent(t *testing.T) {
 	for policy, outcome := range map[dispatcher.OnUnknown]string{dispatcher.Resend: "accepted", dispatcher.DeadLetter: "dead_lettered"} {
 		t.Run(string(policy), func(t *testing.T) {
 			t.Parallel()
-			b := setup(t, func(o *options) { o.cfg.Delivery.OnUnknown = policy })
+			b := setup(t, func(o *options) { o.cfg.Delivery.OnUnknown, o.cfg.Delivery.Retry.Budget = policy, time.Minute })
 			b.Script(dataset, graphtest.Fault{Accept: true, Drop: true})
 			b.publish(dataset, event("a"))
 			b.awaitQuiet()
