@@ -142,13 +142,13 @@ func (b *bench) listen(address string) {
 func TestLongRetriesKeepTheMessage(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(o *options) {
-		o.cfg.Streams.AckWait, o.graph.Timeout = time.Second, 500*time.Millisecond
+		o.cfg.Streams.AckWait, o.graph.Timeout = 3*time.Second, time.Second
 		o.cfg.Delivery.Retry = dispatcher.Retry{Backoff: dispatcher.Backoff{Initial: 300 * time.Millisecond, Max: 300 * time.Millisecond}, Budget: time.Minute}
 	})
 	b.start() // somebody who would get it
 	b.Always(dataset, graphtest.Fault{Status: 500})
 	b.publish(dataset, event("a"))
-	b.await("it is retried for well over AckWait", func() bool { return b.Ledger().Sum().Requests >= 12 })
+	b.await("it is retried for well over AckWait", func() bool { return b.Ledger().Sum().Requests >= 25 })
 	b.Clear(dataset)
 	b.awaitAccepted(1)
 	b.awaitQuiet()

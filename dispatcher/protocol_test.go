@@ -195,7 +195,7 @@ type search struct {
 }
 
 // mostStates is what fits into a few gigabytes.
-const mostStates = 15_000_000
+const mostStates = 40_000_000
 
 type edge struct{ from, to int32 }
 
