@@ -130,6 +130,7 @@ type world struct {
 	hands        [workers][slots]hand
 	leads        [workers]uint8 // the slot that leads, from 1
 	later        [workers]bool  // a confirmation is to be made up for
+	early        bool           // somebody has claimed it before that
 	accepted     uint8
 	hidden       uint8 // acceptances that Redis was not told of in time
 	excused      uint8 // failovers, and letters replayed that may have been sent

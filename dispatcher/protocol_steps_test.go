@@ -1,5 +1,7 @@
 package dispatcher_test
 
+import "slices"
+
 // hand is what a worker does next with one message.
 func (s *step) hand(w, m int) {
 	h := s.from.hands[w][m]
@@ -101,8 +103,8 @@ func (s *step) judge(to *world, w, m int, answer string) {
 	case answer == "fresh", answer == "own" && (h.owned || h.tried && !h.redelivered || s.workerLeases):
 		h.owned, h.old, h.at = true, false, claimed
 	case answer == "own", answer == "taken":
-		if to.later[0] || to.later[1] {
-			to.hidden++ // it is not in Redis yet
+		if late := slices.Contains(to.later[:], true); late && !to.early {
+			to.hidden, to.early = to.hidden+1, true // what was accepted is not in Redis yet
 		}
 		h.owned, h.old, h.maybe = true, false, h.maybe+1
 		h.at = s.byPolicy(h.maybe, claimed)
@@ -182,7 +184,7 @@ func (s *step) confirm(w, m int) {
 	})
 	s.wrong(lostReply, "confirms, and the reply gets lost", func(to *world) { to.key.confirm() })
 	s.wrong(redisDown, "cannot confirm for now", func(to *world) {
-		to.later[w] = true
+		to.later[w], to.early = true, false
 		to.hands[w][m].at = settling
 	})
 }
