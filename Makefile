@@ -21,8 +21,9 @@ image: ## Build the container image for all platforms as bin/image, without an e
 test: redis cc ## All tests, with real servers and the race detector (some minutes)
 	go test -race -timeout 20m ./...
 
-lint: ## Check the code with the pinned golangci-lint
-	$(GOLANGCI_LINT) run ./...
+MODULES := . charts/test charts/cluster .ci/image
+lint: ## Check the code of all modules with the pinned golangci-lint
+	@set -e; for module in $(MODULES); do echo "linting $$module"; (cd $$module && $(GOLANGCI_LINT) run ./...); done
 
 bench: redis ## All benchmarks; compare figures of one run only
 	go test -run '^$$' -bench . -benchmem ./...

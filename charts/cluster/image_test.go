@@ -21,10 +21,10 @@ import (
 const (
 	registry   = "capi-dispatcher.local" // only a name: nothing is pulled
 	repository = registry + "/capi-dispatcher/capi-dispatcher"
-	pauseImage = registry + "/pause:test"
+	pauseName  = registry + "/pause"
 )
 
-// worker is the program's image, as .ci/image has built it from this checkout.
+// workerImage is the program's image, as .ci/image has built it from this checkout.
 func workerImage(t *testing.T) v1.Image {
 	t.Helper()
 	index, err := layout.ImageIndexFromPath(filepath.Join(binaries, "image"))
@@ -50,8 +50,8 @@ func nextImage(t *testing.T, image v1.Image) v1.Image {
 	return changed
 }
 
-// pause is the image of the process that holds a pod's namespaces.
-func pause(t *testing.T) v1.Image {
+// pauseImage is the image of the process that holds a pod's namespaces.
+func pauseImage(t *testing.T) v1.Image {
 	t.Helper()
 	program, err := os.ReadFile(filepath.Join(binaries, "pause"))
 	require.NoError(t, err, "run make cluster-test")
@@ -70,26 +70,22 @@ func pause(t *testing.T) v1.Image {
 	return image
 }
 
-// digest is what a chart's value image.digest takes.
-func digest(t *testing.T, image v1.Image) string {
-	t.Helper()
-	hash, err := image.Digest()
-	require.NoError(t, err)
-	return hash.String()
-}
-
-// load gives containerd an image under a name.
-func (n *node) load(name string, image v1.Image) {
+// load gives containerd an image, under its name and digest, and returns the
+// digest.
+func (n *node) load(name string, image v1.Image) (digest string) {
 	n.t.Helper()
+	hash, err := image.Digest()
+	require.NoError(n.t, err)
 	dir := n.t.TempDir()
 	path, err := layout.Write(dir, empty.Index)
 	require.NoError(n.t, err)
-	require.NoError(n.t, path.AppendImage(image, layout.WithAnnotations(map[string]string{"io.containerd.image.name": name})))
+	require.NoError(n.t, path.AppendImage(image, layout.WithAnnotations(map[string]string{"io.containerd.image.name": name + "@" + hash.String()})))
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)
 	require.NoError(n.t, w.AddFS(os.DirFS(dir)))
 	require.NoError(n.t, w.Close())
 	n.ctr(&archive, "images", "import", "-")
+	return hash.String()
 }
 
 // ctr runs containerd's own client, and returns what it prints.

@@ -41,29 +41,29 @@ func TestTheLifeOfARelease(t *testing.T) {
 // live leads a release through its life, on played nodes.
 func (r *release) live(cluster *nodes, workers int) {
 	r.do("install", "shop", chartDir, "--values", r.values, "--wait", "--timeout", "1m")
-	first := r.await(workers, func(string) bool { return true })
+	first := r.awaitWorkers(workers, func(string) bool { return true })
 	r.do("test", "shop", "--timeout", "1m")
 
 	r.do("upgrade", "shop", chartDir, "--values", r.values, "--set", "config.batch.linger=1s", "--wait", "--timeout", "1m")
 	// A changed configuration replaces the workers.
-	r.await(workers, func(checksum string) bool { return checksum != first })
+	r.awaitWorkers(workers, func(checksum string) bool { return checksum != first })
 
 	out, err := r.try("upgrade", "shop", chartDir, "--values", r.values, "--set", "config.batch.lingre=1s")
 	require.Error(r.t, err)
 	require.Contains(r.t, out, "lingre")
 
 	r.do("rollback", "shop", "1", "--wait", "--timeout", "1m")
-	r.await(workers, func(checksum string) bool { return checksum == first })
+	r.awaitWorkers(workers, func(checksum string) bool { return checksum == first })
 	r.evictOnlyOne(cluster)
 
 	r.do("uninstall", "shop", "--wait", "--timeout", "1m")
 	r.requireNothingLeft()
 }
 
-// await waits until there are as many workers, each with a configuration as
+// awaitWorkers waits until there are as many workers, each with a configuration as
 // wanted, and returns its checksum. Autoscalers take a moment, and Helm 3 does
 // not wait for the last of the old workers.
-func (r *release) await(workers int, wanted func(checksum string) bool) (checksum string) {
+func (r *release) awaitWorkers(workers int, wanted func(checksum string) bool) (checksum string) {
 	r.t.Helper()
 	var running []corev1.Pod
 	require.Eventually(r.t, func() bool {

@@ -33,18 +33,31 @@ type load struct {
 	again     map[graphtest.Event]int // how often it may have been accepted again
 }
 
-// publish starts the load; it stops with the test at the latest.
-func (s *servers) publish() *load {
-	s.t.Helper()
+func (s *servers) newLoad() *load {
+	return &load{servers: s, published: make(map[graphtest.Event]bool), again: make(map[graphtest.Event]int)}
+}
+
+// start starts the load; it stops with the test at the latest.
+func (l *load) start() {
 	ctx, cancel := context.WithCancel(context.Background())
-	l := &load{servers: s, stop: cancel, published: make(map[graphtest.Event]bool), again: make(map[graphtest.Event]int)}
+	l.stop = cancel
 	l.done.Go(func() { l.run(ctx) })
-	s.t.Cleanup(l.end)
-	return l
+	l.t.Cleanup(l.end)
 }
 
 // end stops the load, and returns when the last event is published.
 func (l *load) end() { l.stop(); l.done.Wait() }
+
+// endAndSettle waits, besides, until no event is unprocessed, in hand or
+// parked.
+func (l *load) endAndSettle() {
+	l.t.Helper()
+	l.end()
+	l.t.Logf("%d parked when the load ends", l.size("CAPI_PARKED"))
+	require.Eventually(l.t, func() bool {
+		return natstest.Done(l.t.Context(), l.js, "CAPI", "capi-dispatcher") && l.size("CAPI_PARKED") == 0
+	}, 2*time.Minute, 50*time.Millisecond, "nothing is left to do")
+}
 
 func (l *load) run(ctx context.Context) {
 	const every = 4 * time.Millisecond
@@ -116,23 +129,14 @@ func (l *load) awaitMore(events int) {
 	require.Eventually(l.t, func() bool { return l.books().accepted >= want }, time.Minute, 20*time.Millisecond, "events flow")
 }
 
-// awaitQuiet waits until no event is unprocessed, in hand or parked.
-func (l *load) awaitQuiet() {
-	l.t.Helper()
-	require.Eventually(l.t, func() bool {
-		return natstest.Done(l.t.Context(), l.js, "CAPI", "capi-dispatcher") && l.size("CAPI_PARKED") == 0
-	}, 2*time.Minute, 50*time.Millisecond, "nothing is left to do")
-}
-
-// doubt notes the events that the API has accepted and Redis does not know as
-// sent, when a worker has died and its requests have come to their end: nobody
-// can know of those that were its. Those of the others are among them, and
-// will be known in a moment.
-func (l *load) doubt() {
+// doubt notes the events of a worker that the API has accepted and Redis does
+// not know as sent, when the worker has died and its requests have come to
+// their end: nobody can know of them.
+func (l *load) doubt(worker string) {
 	l.t.Helper()
 	pipe := l.redis.Pipeline()
 	known := make(map[graphtest.Event]*redis.StringCmd)
-	for e := range l.graph.Ledger().Counts() {
+	for _, e := range l.graph.acceptedFrom(worker) {
 		key := dedupe.NewKey("capi-dispatcher", e.Dataset, "event", e.Name, e.ID)
 		known[e] = pipe.Get(l.t.Context(), string(key[:]))
 	}

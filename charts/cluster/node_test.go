@@ -30,8 +30,11 @@ type node struct {
 func (c *controlPlane) addNode() *node {
 	c.t.Helper()
 	n := &node{controlPlane: c, socket: c.path("containerd.sock")}
-	n.startContainerd()
-	n.load(pauseImage, pause(c.t))
+	pause := pauseImage(c.t)
+	digest, err := pause.Digest()
+	require.NoError(c.t, err)
+	n.startContainerd(pauseName + "@" + digest.String())
+	n.load(pauseName, pause)
 	n.startKubelet()
 	require.Eventually(c.t, n.isReady, time.Minute, 100*time.Millisecond, "the node does not get ready")
 	return n
@@ -50,7 +53,7 @@ func (n *node) isReady() bool {
 	return false
 }
 
-func (n *node) startContainerd() {
+func (n *node) startContainerd(pause string) {
 	n.t.Helper()
 	path, err := filepath.Abs(binaries)
 	require.NoError(n.t, err)
@@ -81,7 +84,7 @@ conf_dir = %q
 runtime_type = "io.containerd.runc.v2"
 [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
 SystemdCgroup = false
-`, n.path("containerd"), n.socket, pauseImage, cniDir, n.path("cni")))
+`, n.path("containerd"), n.socket, pause, cniDir, n.path("cni")))
 	n.run("containerd", "--config", config)
 	require.Eventually(n.t, func() bool {
 		_, err := os.Stat(n.socket)
@@ -115,8 +118,23 @@ syncFrequency: 5s
 		"--root-dir="+n.path("kubelet"), "--cert-dir="+n.path("kubelet-pki"))
 }
 
-// runs reports whether a container's process is there.
-func (n *node) runs(container string) bool {
+// process is the id of a container's process; empty if it does not run.
+func (n *node) process(container string) string {
 	n.t.Helper()
-	return regexp.MustCompile(container + ` +\d+ +RUNNING`).MatchString(n.ctr(nil, "tasks", "ls"))
+	running := regexp.MustCompile(container + ` +(\d+) +RUNNING`).FindStringSubmatch(n.ctr(nil, "tasks", "ls"))
+	if running == nil {
+		return ""
+	}
+	return running[1]
+}
+
+// requireRestricted asks the kernel what a container's process may do.
+func (n *node) requireRestricted(container string) {
+	n.t.Helper()
+	process := filepath.Join("/proc", n.process(container))
+	status := readFile(n.t, filepath.Join(process, "status"))
+	for _, want := range []string{"Uid:\t65532\t", "CapEff:\t0000000000000000\n", "CapBnd:\t0000000000000000\n", "NoNewPrivs:\t1\n", "Seccomp:\t2\n"} {
+		require.Contains(n.t, status, want)
+	}
+	require.Regexp(n.t, `(?m)^\S+ / \S+ ro,`, readFile(n.t, filepath.Join(process, "mounts")), "the root is read-only")
 }

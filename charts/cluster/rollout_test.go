@@ -14,6 +14,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
 // rollout is a release on a real node, under load.
@@ -23,6 +25,8 @@ type rollout struct {
 	node    *node
 	servers *servers
 	load    *load
+	first   string // the image's digest
+	next    string // of the one to upgrade to
 	table   *tabwriter.Writer
 	text    strings.Builder
 }
@@ -37,17 +41,27 @@ func TestARolloutOnARealNode(t *testing.T) {
 	}
 	r := newRollout(t)
 	r.install()
-	r.load = r.servers.publish()
-	r.step("a steady load", func() { r.load.awaitMore(1000) })
-	r.step("a worker is killed", r.killContainer)
-	r.step("a pod is deleted, at once", r.deletePod)
-	r.step("helm upgrade", r.upgrade)
-	r.step("helm rollback", r.rollBack)
-	r.step("another token", r.replaceToken)
-	r.step("the load ends", func() { r.load.end(); r.load.awaitQuiet() })
+	r.load.start()
+	for _, s := range []struct {
+		name string
+		do   func()
+	}{
+		{"a steady load", func() { r.load.awaitMore(1000) }},
+		{"a worker is killed", r.killContainer},
+		{"a pod is deleted at once", r.deletePod},
+		{"helm upgrade", r.upgrade},
+		{"helm rollback", r.rollBack},
+		{"another token", r.replaceToken},
+	} {
+		r.step(s.name, s.do)
+		r.load.awaitMore(500)
+	}
+	r.step("the load ends", r.load.endAndSettle)
 	r.judge()
 	r.doctorRefuses()
 	r.uninstall()
+
+	// With the streams that are there, and the other Helm.
 	r.helm = "helm-3"
 	r.do("install", "shop", chartDir, "--values", r.values, "--wait", "--timeout", "2m")
 	r.do("test", "shop", "--timeout", "1m")
@@ -57,14 +71,13 @@ func TestARolloutOnARealNode(t *testing.T) {
 func newRollout(t *testing.T) *rollout {
 	t.Helper()
 	r := &rollout{servers: startServers(t)}
+	r.load = r.servers.newLoad()
 	r.node = start(t).addNode()
-	first := workerImage(t)
-	next := nextImage(t, first)
-	r.node.load(repository+"@"+digest(t, first), first)
-	r.node.load(repository+"@"+digest(t, next), next)
 	r.release = &release{controlPlane: r.node.controlPlane, t: t, helm: "helm-4", namespace: "shop"}
-	r.values = r.write("values.yaml", r.valuesFor(digest(t, first), "250ms"))
-	r.write("next.yaml", r.valuesFor(digest(t, next), "100ms"))
+	image := workerImage(t)
+	r.first, r.next = r.node.load(repository, image), r.node.load(repository, nextImage(t, image))
+	r.values = r.write("values.yaml", r.valuesFor(r.first, "250ms"))
+	r.write("next.yaml", r.valuesFor(r.next, "100ms"))
 	r.table = tabwriter.NewWriter(&r.text, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(r.table, "STEP\tTOOK\tPUBLISHED\tACCEPTED\tIN DOUBT\tTWICE")
 	return r
@@ -78,7 +91,7 @@ config:
   redis: {url: %q}
   graph: {url: %q, timeout: 5s}
   batch: {linger: %s}
-  delivery: {park: {initial: 1s, max: 1m}, drain_timeout: 10s}
+  delivery: {park: {initial: 1s, max: 20s}, drain_timeout: 10s}
 streams: {owner: job, job: {natsCreds: {name: nats-streams}}}
 secrets: {natsCreds: {name: nats-worker}, redisPassword: {name: redis}}
 probes: {startup: {periodSeconds: 1}, readiness: {periodSeconds: 1}}
@@ -105,24 +118,21 @@ func (r *rollout) install() {
 		out := r.do("install", "shop", chartDir, "--values", r.values, "--wait", "--timeout", "2m")
 		require.Contains(r.t, out, "streams CAPI, CAPI_PARKED and CAPI_DLQ are there", "the job's log")
 	})
+	for _, container := range r.containers() {
+		r.node.requireRestricted(container)
+	}
 	r.step("helm test", func() {
 		require.Regexp(r.t, `[^1-9]0 faults`, r.do("test", "shop", "--timeout", "1m"), "the doctor's log")
 	})
 }
 
-// step does something and waits until events flow again.
+// step does something and enters into the table how long it took, and how far
+// everything has come by then.
 func (r *rollout) step(name string, do func()) {
 	r.t.Helper()
 	began := time.Now()
 	do()
-	took := time.Since(began).Round(100 * time.Millisecond)
-	var b books
-	if r.load != nil {
-		if !strings.Contains(name, "ends") {
-			r.load.awaitMore(500)
-		}
-		b = r.load.books()
-	}
+	took, b := time.Since(began).Round(100*time.Millisecond), r.load.books()
 	r.t.Logf("%s: %s", name, took)
 	fmt.Fprintf(r.table, "%s\t%s\t%d\t%d\t%d\t%d\n", name, took, b.published, b.accepted, b.inDoubt, b.twice)
 }
@@ -131,11 +141,10 @@ func (r *rollout) step(name string, do func()) {
 // again, in its pod.
 func (r *rollout) killContainer() {
 	r.t.Helper()
-	victim := r.workers()[0]
-	r.node.ctr(nil, "tasks", "kill", "--signal", "SIGKILL", containerID(&victim))
-	r.awaitEnd(&victim)
-	r.awaitReplaced(containerID(&victim), 2)
-	restarted, err := r.client.CoreV1().Pods(r.namespace).Get(r.t.Context(), victim.Name, metav1.GetOptions{})
+	victim := r.crash(func(victim *corev1.Pod) {
+		r.node.ctr(nil, "tasks", "kill", "--signal", "SIGKILL", containerID(victim))
+	})
+	restarted, err := r.client.CoreV1().Pods(r.namespace).Get(r.t.Context(), victim, metav1.GetOptions{})
 	require.NoError(r.t, err)
 	require.EqualValues(r.t, 1, restarted.Status.ContainerStatuses[0].RestartCount)
 }
@@ -143,29 +152,54 @@ func (r *rollout) killContainer() {
 // deletePod deletes a pod as `kubectl delete --force` does.
 func (r *rollout) deletePod() {
 	r.t.Helper()
-	victim := r.workers()[0]
-	require.NoError(r.t, r.client.CoreV1().Pods(r.namespace).Delete(r.t.Context(), victim.Name, metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0)}))
-	r.awaitEnd(&victim)
-	r.awaitReplaced(containerID(&victim), 2)
+	r.crash(func(victim *corev1.Pod) {
+		err := r.client.CoreV1().Pods(r.namespace).Delete(r.t.Context(), victim.Name, metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0)})
+		require.NoError(r.t, err)
+	})
 }
 
-// awaitEnd waits until a worker is gone, and its requests with it.
-func (r *rollout) awaitEnd(victim *corev1.Pod) {
+// crash ends a worker while it waits for answers to requests that the API has
+// accepted, notes what is in doubt, and waits until there is another worker.
+func (r *rollout) crash(end func(victim *corev1.Pod)) (victim string) {
 	r.t.Helper()
-	require.Eventually(r.t, func() bool {
-		return !r.node.runs(containerID(victim)) && !r.servers.graph.answers(victim.Status.PodIP)
-	}, time.Minute, 10*time.Millisecond, "the worker is gone")
-	r.load.doubt()
+	worker := r.workers()[0]
+	for i := range datasets {
+		r.servers.graph.Always(datasetID(i), graphtest.Fault{AnswerDelay: 200 * time.Millisecond})
+		defer r.servers.graph.Clear(datasetID(i))
+	}
+	r.await("it waits for answers", func() bool { return r.servers.graph.answers(worker.Status.PodIP) })
+	end(&worker)
+	r.await("it is gone, and its requests with it", func() bool {
+		return r.node.process(containerID(&worker)) == "" && !r.servers.graph.answers(worker.Status.PodIP)
+	})
+	r.load.doubt(worker.Status.PodIP)
+	r.awaitReplaced(containerID(&worker), 2)
+	return worker.Name
 }
 
+func (r *rollout) await(what string, condition func() bool) {
+	r.t.Helper()
+	require.Eventually(r.t, condition, time.Minute, 10*time.Millisecond, what)
+}
+
+// upgrade moves to another image, with another configuration.
 func (r *rollout) upgrade() {
 	r.t.Helper()
 	r.do("upgrade", "shop", chartDir, "--values", r.path("next.yaml"), "--wait", "--timeout", "2m")
+	r.requireImage(r.next)
 }
 
 func (r *rollout) rollBack() {
 	r.t.Helper()
 	r.do("rollback", "shop", "1", "--wait", "--timeout", "2m")
+	r.requireImage(r.first)
+}
+
+func (r *rollout) requireImage(digest string) {
+	r.t.Helper()
+	for _, worker := range r.workers() {
+		require.Equal(r.t, repository+"@"+digest, worker.Spec.Containers[0].Image)
+	}
 }
 
 // replaceToken replaces the access token, first at Meta's side: the datasets
@@ -176,7 +210,7 @@ func (r *rollout) replaceToken() {
 	for i := range datasets {
 		r.servers.graph.AddDataset(datasetID(i), "EAAB-second-token")
 	}
-	require.Eventually(r.t, func() bool { return r.servers.size("CAPI_PARKED") > 100 }, time.Minute, 20*time.Millisecond, "events wait")
+	r.await("events wait", func() bool { return r.servers.size("CAPI_PARKED") > 100 })
 	r.secret("capi-dispatcher-tokens", "default", "EAAB-second-token")
 	r.load.awaitMore(1000)
 	require.Equal(r.t, before, r.containers(), "without a restart")
@@ -196,14 +230,23 @@ func (r *rollout) judge() {
 	require.Empty(r.t, r.servers.refusals.all(), "the rights that docs/deploy.md names are enough")
 }
 
+// versions names what it all ran on.
 func (r *rollout) versions() string {
-	helm, err := exec.CommandContext(r.t.Context(), filepath.Join(binaries, r.helm), "version", "--short").Output()
-	require.NoError(r.t, err)
+	r.t.Helper()
 	node, err := r.client.CoreV1().Nodes().Get(r.t.Context(), nodeName, metav1.GetOptions{})
 	require.NoError(r.t, err)
-	info := node.Status.NodeInfo
-	return fmt.Sprintf("Kubernetes %s, %s, Linux %s, Helm %s, NATS %s", info.KubeletVersion, info.ContainerRuntimeVersion, info.KernelVersion,
-		strings.TrimSpace(string(helm)), server.VERSION)
+	info, err := r.servers.redis.InfoMap(r.t.Context(), "server").Result()
+	require.NoError(r.t, err)
+	firstLine := func(program string, args ...string) string {
+		out, err := exec.CommandContext(r.t.Context(), program, args...).Output()
+		require.NoError(r.t, err)
+		line, _, _ := strings.Cut(string(out), "\n")
+		return line
+	}
+	on := node.Status.NodeInfo
+	return fmt.Sprintf("Kubernetes %s, %s, %s, Linux %s, Helm %s, NATS %s, Redis %s", on.KubeletVersion, on.ContainerRuntimeVersion,
+		firstLine("runc", "--version"), on.KernelVersion, firstLine(filepath.Join(binaries, r.helm), "version", "--template", "{{.Version}}"),
+		server.VERSION, info["Server"]["redis_version"])
 }
 
 // doctorRefuses takes away what the doctor asks for, one after the other. The
@@ -228,6 +271,6 @@ func (r *rollout) uninstall() {
 	r.t.Helper()
 	r.do("uninstall", "shop", "--wait", "--timeout", "1m")
 	r.requireNothingLeft()
-	require.Eventually(r.t, func() bool { return r.node.ctr(nil, "tasks", "ls", "--quiet") == "" }, time.Minute, 100*time.Millisecond, "processes are left")
+	r.await("no process is left", func() bool { return r.node.ctr(nil, "tasks", "ls", "--quiet") == "" })
 	require.NotZero(r.t, r.servers.size("CAPI"))
 }

@@ -1,7 +1,10 @@
 package cluster_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -100,20 +103,23 @@ func (r *refusals) Warnf(format string, values ...any)  { r.note(format, values.
 func (r *refusals) Errorf(format string, values ...any) { r.note(format, values...) }
 func (r *refusals) Fatalf(format string, values ...any) { r.note(format, values...) }
 
-// graphServer serves the simulated API, and knows whose requests it is
-// answering.
+// graphServer serves the simulated API, and knows who asks.
 type graphServer struct {
 	*graphtest.API
 
 	url string
 
 	mu       sync.Mutex
-	inFlight map[string]int // by the sender's address
+	inFlight map[string]int             // by the sender's address
+	senders  map[graphtest.Event]string // who was the last to send an event
 }
 
 func startGraph(t *testing.T) *graphServer {
 	t.Helper()
-	g := &graphServer{API: graphtest.New(graphtest.Config{Latency: 20 * time.Millisecond}), inFlight: make(map[string]int)}
+	g := &graphServer{
+		API:      graphtest.New(graphtest.Config{Latency: 20 * time.Millisecond}),
+		inFlight: make(map[string]int), senders: make(map[graphtest.Event]string),
+	}
 	listener, err := net.Listen("tcp", nodeIP+":0")
 	require.NoError(t, err)
 	g.url = "http://" + listener.Addr().String()
@@ -125,15 +131,36 @@ func startGraph(t *testing.T) *graphServer {
 
 func (g *graphServer) serve(w http.ResponseWriter, r *http.Request) {
 	sender, _, _ := net.SplitHostPort(r.RemoteAddr)
-	g.count(sender, 1)
-	defer g.count(sender, -1)
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return // the sender is gone, and the request is not whole
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	g.begin(sender, strings.Split(r.URL.Path, "/")[2], body)
+	defer g.end(sender)
 	g.ServeHTTP(w, r)
 }
 
-func (g *graphServer) count(sender string, change int) {
+func (g *graphServer) begin(sender, dataset string, body []byte) {
+	var request struct {
+		Data []struct {
+			Name string `json:"event_name"`
+			ID   string `json:"event_id"`
+		}
+	}
+	_ = json.Unmarshal(body, &request) // the API says what is wrong with it
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.inFlight[sender] += change
+	g.inFlight[sender]++
+	for _, e := range request.Data {
+		g.senders[graphtest.Event{Dataset: dataset, Name: e.Name, ID: e.ID}] = sender
+	}
+}
+
+func (g *graphServer) end(sender string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.inFlight[sender]--
 }
 
 // answers reports whether a request of a sender is being answered.
@@ -141,6 +168,20 @@ func (g *graphServer) answers(sender string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.inFlight[sender] > 0
+}
+
+// acceptedFrom lists the events that were accepted, and that a sender was the
+// last to send.
+func (g *graphServer) acceptedFrom(sender string) (events []graphtest.Event) {
+	counts := g.Ledger().Counts()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for e := range counts {
+		if g.senders[e] == sender {
+			events = append(events, e)
+		}
+	}
+	return events
 }
 
 // onNode is the port of an address, on the node.
