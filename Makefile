@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo build image test lint bench fuzz model crash chaos vuln chart-docs chart-test cluster-test redis cc node linux-root
+.PHONY: help demo build image test lint bench fuzz model crash chaos vuln chart-docs chart-test cluster-test keda-test cluster redis cc node linux-root
 
 # The version of golangci-lint is part of what the code is held against.
 GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -63,7 +63,14 @@ KUBERNETES := k8s.io/component-base/version
 CONTAINERD := v2.4.2
 HELM_3 := v3.22.0
 HELM_4 := v4.3.1
-cluster-test: linux-root redis node ## Run the chart in a real Kubernetes, and the image on a real node (five minutes; cold, some ten more to compile)
+cluster-test: cluster ## Run the chart in a real Kubernetes, and the image on a real node (five minutes; cold, some ten more to compile)
+	cd charts/cluster && go vet ./... && go test -count=1 -timeout 20m -v .
+
+keda-test: cluster ## Let a real KEDA start the first worker and end the last (a minute; cold, some six more to compile than cluster-test)
+	cd charts/cluster/keda && go build -ldflags "-s -w" -o $(CLUSTER)/keda-operator github.com/kedacore/keda/v2/cmd/operator
+	cd charts/cluster && go test -count=1 -v -tags keda -run TestScalingFromZeroAndBack .
+
+cluster: linux-root redis node
 	mkdir -p $(CLUSTER)
 	cd charts/cluster/kubernetes && go build -o $(CLUSTER)/ \
 		-ldflags "-s -w -X $(KUBERNETES).gitVersion=v1.36.3 -X $(KUBERNETES).gitMajor=1 -X $(KUBERNETES).gitMinor=36" \
@@ -75,7 +82,6 @@ cluster-test: linux-root redis node ## Run the chart in a real Kubernetes, and t
 	GOBIN=$(CLUSTER) go install helm.sh/helm/v4/cmd/helm@$(HELM_4) && mv $(CLUSTER)/helm $(CLUSTER)/helm-4
 	cd .ci/image && go run . --platforms linux/$$(go env GOARCH) --dir $(CLUSTER)
 	cd charts/cluster && CGO_ENABLED=0 go build -ldflags "-s -w" -o $(CLUSTER)/pause ./pause
-	cd charts/cluster && go vet ./... && go test -count=1 -timeout 20m -v .
 
 # What the tests need beside Go is installed where Debian's packages can be had.
 redis:

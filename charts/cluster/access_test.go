@@ -14,7 +14,7 @@ import (
 // access is an account of NATS whose users may do what their credentials say.
 type access struct {
 	t       *testing.T
-	account nkeys.KeyPair
+	account nkeys.KeyPair // its public half is its name
 }
 
 // newAccess makes an account with JetStream, and sets the options of a server

@@ -35,23 +35,29 @@ func (c *controlPlane) define() {
 		ObjectMeta: metav1.ObjectMeta{Name: "business-critical"}, Value: 1000,
 	}, metav1.CreateOptions{})
 	require.NoError(c.t, err)
+	for _, definition := range definitions {
+		c.defineAll(readDefinition(c.t, definition))
+	}
+}
+
+// defineAll adds the custom resources of a file.
+func (c *controlPlane) defineAll(text string) {
+	c.t.Helper()
 	client, err := dynamic.NewForConfig(c.config)
 	require.NoError(c.t, err)
 	crds := client.Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
-	for _, definition := range definitions {
-		for part := range strings.SplitSeq("\n"+readDefinition(c.t, definition), "\n---") {
-			object := &unstructured.Unstructured{}
-			require.NoError(c.t, yaml.Unmarshal([]byte(part), &object.Object))
-			if object.GetKind() == "" {
-				continue
-			}
-			_, err := crds.Create(c.t.Context(), object, metav1.CreateOptions{})
-			require.NoError(c.t, err)
-			require.Eventually(c.t, func() bool {
-				made, err := crds.Get(c.t.Context(), object.GetName(), metav1.GetOptions{})
-				return err == nil && established(made)
-			}, time.Minute, 50*time.Millisecond)
+	for part := range strings.SplitSeq("\n"+text, "\n---") {
+		object := &unstructured.Unstructured{}
+		require.NoError(c.t, yaml.Unmarshal([]byte(part), &object.Object))
+		if object.GetKind() == "" {
+			continue
 		}
+		_, err := crds.Create(c.t.Context(), object, metav1.CreateOptions{})
+		require.NoError(c.t, err)
+		require.Eventually(c.t, func() bool {
+			made, err := crds.Get(c.t.Context(), object.GetName(), metav1.GetOptions{})
+			return err == nil && established(made)
+		}, time.Minute, 50*time.Millisecond)
 	}
 }
 

@@ -104,8 +104,11 @@ func (r *release) do(args ...string) (output string) {
 		r.explain()
 	}
 	require.NoError(r.t, err, "%s", out)
-	// What the API server would rather not have, it says in warnings.
-	require.NotContains(r.t, strings.ToLower(out), "warning:")
+	// What the API server would rather not have, it says in warnings. A watch
+	// that ends on a busy machine, and is taken up again, is a warning as well.
+	for line := range strings.Lines(out) {
+		require.False(r.t, strings.Contains(strings.ToLower(line), "warning:") && !strings.Contains(line, "reflector.go"), line)
+	}
 	r.t.Logf("%s %s: %s", r.helm, args[0], time.Since(began).Round(100*time.Millisecond))
 	return out
 }

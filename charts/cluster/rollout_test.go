@@ -99,9 +99,9 @@ minReadySeconds: 1
 `, registry, digest, r.servers.nats.ClientURL(), "redis://"+r.servers.redis.Options().Addr+"/0", r.servers.graph.url, linger)
 }
 
-// install installs the chart and asks its test. The streams are made by the
-// chart's job, with credentials of its own.
-func (r *rollout) install() {
+// prepare makes what has to be there before the chart: Secrets, in a namespace
+// that enforces the restricted standard, and datasets.
+func (r *rollout) prepare() {
 	r.t.Helper()
 	r.createNamespace()
 	worker, streams := documentedRights(r.t)
@@ -114,6 +114,13 @@ func (r *rollout) install() {
 	for i := range datasets {
 		r.servers.graph.AddDataset(datasetID(i), "EAAB-first-token")
 	}
+}
+
+// install installs the chart and asks its test. The streams are made by the
+// chart's job, with credentials of its own.
+func (r *rollout) install() {
+	r.t.Helper()
+	r.prepare()
 	r.step("helm install", func() {
 		out := r.do("install", "shop", chartDir, "--values", r.values, "--wait", "--timeout", "2m")
 		require.Contains(r.t, out, "streams CAPI, CAPI_PARKED and CAPI_DLQ are there", "the job's log")
@@ -244,9 +251,10 @@ func (r *rollout) versions() string {
 		return line
 	}
 	on := node.Status.NodeInfo
-	return fmt.Sprintf("Kubernetes %s, %s, %s, Linux %s, Helm %s, NATS %s, Redis %s", on.KubeletVersion, on.ContainerRuntimeVersion,
+	tidy := strings.NewReplacer("://", " ", "+unknown", "", " version", "")
+	return tidy.Replace(fmt.Sprintf("Kubernetes %s, %s, %s, Linux %s, Helm %s, NATS %s, Redis %s", on.KubeletVersion, on.ContainerRuntimeVersion,
 		firstLine("runc", "--version"), on.KernelVersion, firstLine(filepath.Join(binaries, r.helm), "version", "--template", "{{.Version}}"),
-		server.VERSION, info["Server"]["redis_version"])
+		server.VERSION, info["Server"]["redis_version"]))
 }
 
 // doctorRefuses takes away what the doctor asks for, one after the other. The

@@ -50,7 +50,10 @@ func startServers(t *testing.T) *servers {
 
 func (s *servers) startNATS() {
 	s.t.Helper()
-	options := &server.Options{Host: nodeIP, Port: server.RANDOM_PORT, JetStream: true, StoreDir: s.t.TempDir(), NoSigs: true}
+	options := &server.Options{
+		Host: nodeIP, Port: server.RANDOM_PORT, HTTPHost: nodeIP, HTTPPort: server.RANDOM_PORT,
+		JetStream: true, StoreDir: s.t.TempDir(), NoSigs: true,
+	}
 	s.access = newAccess(s.t, options)
 	running, err := server.NewServer(options)
 	require.NoError(s.t, err)
