@@ -38,7 +38,7 @@ keda:
   account: %q
   pollingInterval: 2
   cooldownPeriod: 5
-  fallback: {replicas: 0}
+  fallback: {replicas: 1}
 `, r.servers.nats.MonitorAddr().String(), public(t, r.servers.access.account)))
 	r.do("install", "shop", chartDir, "--values", r.values, "--values", scaled, "--wait", "--timeout", "2m")
 
@@ -73,9 +73,12 @@ func (r *rollout) startKEDA() {
 	const namespace = "keda"
 	_, err := r.client.CoreV1().Namespaces().Create(r.t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
 	require.NoError(r.t, err)
-	r.t.Setenv("POD_NAMESPACE", namespace)
-	r.t.Setenv("KEDA_CLUSTER_OBJECT_NAMESPACE", namespace) // else it asks the files of its pod
-	r.t.Setenv("KUBECONFIG", r.kubeconfig)
+	for name, value := range map[string]string{
+		"KUBECONFIG": r.kubeconfig, "WATCH_NAMESPACE": "", "POD_NAMESPACE": namespace,
+		"KEDA_CLUSTER_OBJECT_NAMESPACE": namespace, // else it asks the files of its pod
+	} {
+		r.t.Setenv(name, value)
+	}
 	r.defineKEDA()
 
 	// It talks to nobody but the metrics adapter with these, which is not there.
