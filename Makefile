@@ -63,7 +63,7 @@ KUBERNETES := k8s.io/component-base/version
 CONTAINERD := v2.4.2
 HELM_3 := v3.22.0
 HELM_4 := v4.3.1
-cluster-test: cluster ## Run the chart in a real Kubernetes, and the image on a real node (five minutes; cold, some ten more to compile)
+cluster-test: cluster ## Run the chart in a real Kubernetes, and the image on a real node (five minutes; cold, some twelve more to compile)
 	cd charts/cluster && go vet ./... && go test -count=1 -timeout 20m -v .
 
 keda-test: cluster ## Let a real KEDA start the first worker and end the last (a minute; cold, some six more to compile than cluster-test)

@@ -165,8 +165,8 @@ func (r *rollout) deletePod() {
 	})
 }
 
-// crash ends a worker while it waits for answers to requests that the API has
-// accepted, notes what is in doubt, and waits until there is another worker.
+// crash ends a worker while it waits for an answer, most likely to a request
+// that the API has accepted, notes what is in doubt, and waits until there is another worker.
 func (r *rollout) crash(end func(victim *corev1.Pod)) (victim string) {
 	r.t.Helper()
 	worker := r.workers()[0]
