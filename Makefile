@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo build image test lint bench fuzz model crash chaos vuln chart-docs chart-test cluster-test redis cc
+.PHONY: help demo build image test lint bench fuzz model crash chaos vuln chart-docs chart-test cluster-test keda-test cluster redis cc node linux-root
 
 # The version of golangci-lint is part of what the code is held against.
 GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -21,8 +21,9 @@ image: ## Build the container image for all platforms as bin/image, without an e
 test: redis cc ## All tests, with real servers and the race detector (some minutes)
 	go test -race -timeout 20m ./...
 
-lint: ## Check the code with the pinned golangci-lint
-	$(GOLANGCI_LINT) run ./...
+MODULES := . charts/test charts/cluster .ci/image
+lint: ## Check the code of all modules with the pinned golangci-lint
+	@set -e; for module in $(MODULES); do echo "linting $$module"; (cd $$module && $(GOLANGCI_LINT) run ./...); done
 
 bench: redis ## All benchmarks; compare figures of one run only
 	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
@@ -59,16 +60,28 @@ chart-test: ## Test the chart, with Helm 3 and 4 (a minute; cold, some five more
 
 CLUSTER := $(CURDIR)/.cache/cluster
 KUBERNETES := k8s.io/component-base/version
+CONTAINERD := v2.4.2
 HELM_3 := v3.22.0
 HELM_4 := v4.3.1
-cluster-test: ## Install the chart into a real control plane of Kubernetes (three minutes; cold, some ten more to compile it)
+cluster-test: cluster ## Run the chart in a real Kubernetes, and the image on a real node (five minutes; cold, some twelve more to compile)
+	cd charts/cluster && go vet ./... && go test -count=1 -timeout 20m -v .
+
+keda-test: cluster ## Let a real KEDA start the first worker and end the last (a minute; cold, some six more to compile than cluster-test)
+	cd charts/cluster/keda && go build -ldflags "-s -w" -o $(CLUSTER)/keda-operator github.com/kedacore/keda/v2/cmd/operator
+	cd charts/cluster && go test -count=1 -v -tags keda -run TestScalingFromZeroAndBack .
+
+cluster: linux-root redis node
 	mkdir -p $(CLUSTER)
-	cd charts/cluster && go build -ldflags "-s -w -X $(KUBERNETES).gitVersion=v1.36.3 -X $(KUBERNETES).gitMajor=1 -X $(KUBERNETES).gitMinor=36" \
-		-o $(CLUSTER)/ k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kube-controller-manager k8s.io/kubernetes/cmd/kube-scheduler
-	cd charts/cluster && go build -ldflags "-s -w" -o $(CLUSTER)/etcd go.etcd.io/etcd/server/v3
+	cd charts/cluster/kubernetes && go build -o $(CLUSTER)/ \
+		-ldflags "-s -w -X $(KUBERNETES).gitVersion=v1.36.3 -X $(KUBERNETES).gitMajor=1 -X $(KUBERNETES).gitMinor=36" \
+		k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kube-controller-manager k8s.io/kubernetes/cmd/kube-scheduler k8s.io/kubernetes/cmd/kubelet
+	cd charts/cluster/kubernetes && go build -ldflags "-s -w" -o $(CLUSTER)/etcd go.etcd.io/etcd/server/v3
+	CGO_ENABLED=0 GOBIN=$(CLUSTER) go install -ldflags "-s -w" \
+		$(foreach program,containerd containerd-shim-runc-v2 ctr,github.com/containerd/containerd/v2/cmd/$(program)@$(CONTAINERD))
 	GOBIN=$(CLUSTER) go install helm.sh/helm/v3/cmd/helm@$(HELM_3) && mv $(CLUSTER)/helm $(CLUSTER)/helm-3
 	GOBIN=$(CLUSTER) go install helm.sh/helm/v4/cmd/helm@$(HELM_4) && mv $(CLUSTER)/helm $(CLUSTER)/helm-4
-	cd charts/cluster && go vet ./... && go test -count=1 -v ./...
+	cd .ci/image && go run . --platforms linux/$$(go env GOARCH) --dir $(CLUSTER)
+	cd charts/cluster && CGO_ENABLED=0 go build -ldflags "-s -w" -o $(CLUSTER)/pause ./pause
 
 # What the tests need beside Go is installed where Debian's packages can be had.
 redis:
@@ -77,11 +90,18 @@ redis:
 cc:
 	@command -v cc >/dev/null || command -v gcc >/dev/null || $(call install,gcc libc6-dev)
 
+node:
+	@command -v runc >/dev/null && command -v ip >/dev/null && [ -x /usr/lib/cni/bridge ] || $(call install,runc containernetworking-plugins iproute2)
+
+linux-root:
+	@[ "$$(uname -s)" = Linux ] && [ "$$(id -u)" = 0 ] || { \
+		echo "a node has to be run on Linux, by root: sudo make cluster-test, in a virtual machine if need be" >&2; exit 1; }
+
 define install
 { echo "installing $(1)"; \
   if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(1) >/dev/null; \
   elif command -v apt-get >/dev/null && sudo -n true 2>/dev/null; then \
     sudo apt-get update -qq && sudo DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(1) >/dev/null; \
-  else echo "please install $(1) (Redis 7.0 or newer, a C compiler for the race detector), then run make again" >&2; exit 1; fi; }
+  else echo "please install $(1) (the names are of Debian's packages; Redis 7.0 or newer), then run make again" >&2; exit 1; fi; }
 endef

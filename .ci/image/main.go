@@ -3,7 +3,7 @@
 // nothing, for several platforms, with an SBOM each. The same commit gives the
 // same image, bit for bit.
 //
-//	go run . [--platforms linux/amd64,linux/arm64] [--push ghcr.io/you/capi-dispatcher --tags 1.2.3]
+//	go run . [--platforms linux/amd64,linux/arm64] [--dir bin] [--push ghcr.io/you/capi-dispatcher --tags 1.2.3]
 //
 // Without --push the image is an OCI layout in bin/image, which crane, skopeo,
 // podman and ctr read. ko does the work; what is here is its base image, which
@@ -11,6 +11,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -23,6 +24,7 @@ import (
 // options are what the command can be told.
 type options struct {
 	platforms string
+	dir       string
 	push      string
 	tags      string
 }
@@ -30,6 +32,7 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.platforms, "platforms", "linux/amd64,linux/arm64", "platforms, separated by commas")
+	flag.StringVar(&o.dir, "dir", "", "directory for the OCI layout (image) and the SBOMs (image-sbom); empty: the repository's bin")
 	flag.StringVar(&o.push, "push", "", "repository to push to; empty: only write the OCI layout")
 	flag.StringVar(&o.tags, "tags", "latest", "tags, separated by commas")
 	flag.Parse()
@@ -65,7 +68,11 @@ func build(ctx context.Context, o options) error {
 // ko builds the image on a base. Its version and commit are what the Go tool
 // finds in the repository, so the tree should be clean and its tags there.
 func ko(ctx context.Context, root, base, commit, date string, o options) error {
-	layout, sboms := filepath.Join(root, "bin", "image"), filepath.Join(root, "bin", "image-sbom")
+	dir, err := filepath.Abs(cmp.Or(o.dir, filepath.Join(root, "bin")))
+	if err != nil {
+		return err
+	}
+	layout, sboms := filepath.Join(dir, "image"), filepath.Join(dir, "image-sbom")
 	for _, dir := range []string{layout, sboms} {
 		if err := os.RemoveAll(dir); err != nil {
 			return err

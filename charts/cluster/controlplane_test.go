@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -33,9 +34,9 @@ type controlPlane struct {
 	client     *kubernetes.Clientset
 }
 
-// start starts etcd, the API server, the controllers and the scheduler, all on
-// free ports of the loopback interface.
-func start(t *testing.T) *controlPlane {
+// start starts etcd, the API server, the controllers but for those named with a
+// minus, and the scheduler, all on free ports of the loopback interface.
+func start(t *testing.T, controllers ...string) *controlPlane {
 	t.Helper()
 	c := &controlPlane{t: t, dir: t.TempDir()}
 	etcd, peer, port := address(t), address(t), freePort(t)
@@ -59,7 +60,8 @@ current-context: c
 	c.run("kube-apiserver", "--etcd-servers="+etcd, "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--secure-port="+port,
 		"--cert-dir="+filepath.Join(c.dir, "pki"), "--service-cluster-ip-range=10.0.0.0/24", "--endpoint-reconciler-type=none",
 		"--service-account-key-file="+c.path("sa.pub"), "--service-account-signing-key-file="+c.path("sa.key"),
-		"--service-account-issuer=https://kubernetes.default.svc", "--token-auth-file="+c.path("tokens.csv"), "--authorization-mode=RBAC")
+		"--service-account-issuer=https://kubernetes.default.svc", "--token-auth-file="+c.path("tokens.csv"), "--authorization-mode=RBAC",
+		"--kubelet-preferred-address-types=InternalIP") // names of nodes are known to no DNS
 	client, err := kubernetes.NewForConfig(c.config)
 	require.NoError(t, err)
 	c.client = client
@@ -67,9 +69,8 @@ current-context: c
 		_, err := client.RESTClient().Get().AbsPath("/readyz").DoRaw(t.Context())
 		return err == nil
 	}, 2*time.Minute, 100*time.Millisecond, "the API server does not get ready")
-	// Nobody sends heartbeats for the nodes.
 	c.run("kube-controller-manager", "--kubeconfig="+c.kubeconfig, "--service-account-private-key-file="+c.path("sa.key"), "--leader-elect=false",
-		"--bind-address=127.0.0.1", "--secure-port="+freePort(t), "--cert-dir="+filepath.Join(c.dir, "pki-kcm"), "--controllers=*,-node-lifecycle-controller")
+		"--bind-address=127.0.0.1", "--secure-port="+freePort(t), "--cert-dir="+filepath.Join(c.dir, "pki-kcm"), "--controllers="+strings.Join(append([]string{"*"}, controllers...), ","))
 	c.run("kube-scheduler", "--kubeconfig="+c.kubeconfig, "--leader-elect=false", "--bind-address=127.0.0.1", "--secure-port="+freePort(t),
 		"--cert-dir="+filepath.Join(c.dir, "pki-scheduler"))
 	return c

@@ -94,7 +94,7 @@ func users(t *testing.T) []*server.User {
 	require.True(t, found)
 	table, more, _ := strings.Cut(table, "\n\n")
 	work := quoted(strings.Join(regexp.MustCompile(`(?m)^\|.*?\|`).FindAllString(table, -1), ""))
-	require.Len(t, work, 6)
+	require.Len(t, work, 7)
 	_, more, found = strings.Cut(more, "To create streams and consumers: ")
 	require.True(t, found)
 	more, _, _ = strings.Cut(more, ". ")
