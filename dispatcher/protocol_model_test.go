@@ -158,6 +158,12 @@ const (
 	faultKinds
 )
 
+func (f fault) String() string {
+	return [...]string{
+		"crash", "ambiguous", "lost reply", "lost acknowledgement", "failover", "lapse", "hang", "vanish", "park", "give back", "refuse", "replay", "Redis down",
+	}[f]
+}
+
 // protocol is what is tried: the code as it is, or a variant that is broken.
 type protocol struct {
 	deadLetter bool // on_unknown

@@ -80,10 +80,10 @@ func TestTheProtocolHoldsWithAnyTwoFaults(t *testing.T) {
 	}
 	pairs := make(map[string]protocol)
 	for one := range faultKinds {
-		pairs[fmt.Sprintf("%d twice", one)] = only(2, one)
+		pairs[fmt.Sprintf("%s twice", one)] = only(2, one)
 		for other := range one {
-			pairs[fmt.Sprintf("%d and %d", other, one)] = only(1, one, other)
-			pairs[fmt.Sprintf("%d and %d, dead_letter", other, one)] = only(1, one, other).with(deadLetters)
+			pairs[fmt.Sprintf("%s and %s", other, one)] = only(1, one, other)
+			pairs[fmt.Sprintf("%s and %s, dead_letter", other, one)] = only(1, one, other).with(deadLetters)
 		}
 	}
 	holds(t, pairs)
