@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -47,8 +48,29 @@ func (s *StreamSet) inspectStream(ctx context.Context, want jetstream.StreamConf
 	default:
 		found.Stream = stream.CachedInfo()
 		found.Err = s.noting(&found).checkStream(want, found.Stream.Config)
+		if want.Name == s.cfg.ParkedStream {
+			s.noting(&found).checkReading(ctx, stream)
+		}
 	}
 	return found
+}
+
+// checkReading reads from the parked stream the way a worker does that calls
+// its events back. A right that is missing shows as silence.
+func (s *StreamSet) checkReading(ctx context.Context, parked jetstream.Stream) {
+	const patience = 2 * time.Second
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	name := parked.CachedInfo().Config.Name
+	if !parked.CachedInfo().Config.AllowDirect {
+		s.warn(fmt.Sprintf("stream %s does not allow direct gets: parked events wait for their own time when a dataset has recovered; "+
+			"run: nats stream edit %s --allow-direct", name, name))
+		return
+	}
+	if _, err := parked.GetMsg(ctx, 1); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+		s.warn(fmt.Sprintf("messages of stream %s cannot be read: parked events wait for their own time when a dataset has recovered; "+
+			"does the NATS user have the right to publish $JS.API.DIRECT.GET.%s? (%v)", name, name, err))
+	}
 }
 
 func (s *StreamSet) inspectConsumer(ctx context.Context, parked bool) Inspection {
