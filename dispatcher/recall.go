@@ -47,6 +47,9 @@ const (
 	// recallEvery is how long after one page of a dataset the next comes: about
 	// as many events as a dataset's senders carry away meanwhile.
 	recallEvery = 500 * time.Millisecond
+	// recallLate is how long after the last page somebody looks for events that
+	// were on their way to be parked when the dataset recovered.
+	recallLate = 5 * time.Second
 	// recallAgain is how long it takes until events are called back again
 	// because one of them got through: another worker may have parked more.
 	recallAgain = 10 * time.Second
@@ -129,6 +132,7 @@ type recallRun struct {
 
 	from, last uint64 // sequence numbers: where to go on, and where to end
 	next       time.Time
+	latecomers bool // it looks for those only
 }
 
 // callBack does what recalls ask for, a page of each at a time, and looks for
@@ -177,10 +181,14 @@ func (d *Dispatcher) nextPages(ctx context.Context, runs map[recall]*recallRun) 
 			d.log.Warn("parked events could not be called back; they come back at their own time",
 				zap.String("dataset", what.dataset), zap.Error(err))
 		}
-		if done || err != nil {
+		switch {
+		case err != nil, done && run.latecomers:
 			delete(runs, what)
+		case done:
+			*run = recallRun{recall: what, latecomers: true, next: time.Now().Add(recallLate)}
+		default:
+			run.next = time.Now().Add(recallEvery)
 		}
-		run.next = time.Now().Add(recallEvery)
 	}
 }
 
