@@ -2,6 +2,8 @@ package e2e_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"text/tabwriter"
@@ -34,7 +36,7 @@ func (c *chaos) excuse(a acceptance) string {
 
 // books are what became of all that was published.
 type books struct {
-	published, copies, accepted, dead, extra int
+	published, copies, accepted, dead, extra, failovers int
 
 	lost, strange []string
 	excuses       map[string]int // for acceptances too many
@@ -45,6 +47,7 @@ type books struct {
 func (c *chaos) judge(good map[graphtest.Event]bool, poison map[string]bool, copies int) {
 	c.t.Helper()
 	b := books{published: len(good) + len(poison), copies: copies, excuses: make(map[string]int), reasons: make(map[string]int)}
+	b.failovers = c.addFailovers()
 	dead := make(map[string]bool)
 	for _, letter := range c.lettersAtLast() {
 		dead[string(regexp.MustCompile(`"event_id":"([^"]*)"`).FindSubmatch(letter.Event)[1])] = true
@@ -60,6 +63,9 @@ func (c *chaos) judge(good map[graphtest.Event]bool, poison map[string]bool, cop
 		b.enter(id, false, dead[id])
 	}
 	c.t.Log("\n" + c.table(&b))
+	if len(b.strange) > 0 {
+		c.printWarnings()
+	}
 	require.Empty(c.t, b.lost, "lost")
 	require.Empty(c.t, b.strange, "accepted twice, and nothing explains it")
 }
@@ -104,7 +110,7 @@ func (c *chaos) table(b *books) string {
 	line(b.extra, "accepted too many, of these")
 	line(b.excuses["hidden"], "  where the answer was hidden (%d were)", c.witness.hides)
 	line(b.excuses["killed"], "  where the worker was killed before it could confirm")
-	line(b.excuses["failover"], "  where Redis was away or failed over (%s before it, at most)", c.forgotten.Round(time.Millisecond))
+	line(b.excuses["failover"], "  where Redis was away or failed over, as it did %d times (%s before it, at most)", b.failovers, c.forgotten.Round(time.Millisecond))
 	line(b.excuses[""], "  UNEXPLAINED")
 	for _, k := range kinds() {
 		line(c.counts[k.kind], k.kind)
@@ -139,4 +145,15 @@ func (c *chaos) nearest(a acceptance) string {
 		all = append(all, fmt.Sprintf("%s after an outage of %s began", a.at.Sub(o.begin).Round(time.Millisecond), o.end.Sub(o.begin).Round(time.Millisecond)))
 	}
 	return strings.Join(all, ", ")
+}
+
+// printWarnings shows what all workers had to say.
+func (c *chaos) printWarnings() {
+	text, err := os.ReadFile(filepath.Join(c.dir, "worker.log"))
+	require.NoError(c.t, err)
+	for line := range strings.Lines(string(text)) {
+		if !strings.Contains(line, `"level":"debug"`) && !strings.Contains(line, "events sent") {
+			c.t.Log(line)
+		}
+	}
 }

@@ -4,9 +4,11 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
 
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
@@ -177,6 +179,41 @@ func (c *chaos) cutRedis(m mishap) {
 	}
 	for _, via := range c.redisVia {
 		via.refuse(!m.over)
+	}
+}
+
+// watchFailovers notes every failover.
+func (c *chaos) watchFailovers() {
+	const atMost = 1000
+	c.switches = make(chan time.Time, atMost)
+	sentinel := redis.NewSentinelClient(&redis.Options{Addr: c.sentinel.Addr})
+	news := sentinel.Subscribe(c.t.Context(), "+switch-master")
+	_, err := news.Receive(c.t.Context())
+	require.NoError(c.t, err)
+	var done sync.WaitGroup
+	done.Go(func() {
+		for range news.Channel() {
+			c.switches <- time.Now()
+		}
+	})
+	c.t.Cleanup(func() {
+		_ = news.Close()
+		done.Wait()
+		_ = sentinel.Close()
+	})
+}
+
+// addFailovers takes failovers for outages that nobody has asked for. The old
+// primary may have taken writes until it missed its replica.
+func (c *chaos) addFailovers() (all int) {
+	for {
+		select {
+		case at := <-c.switches:
+			all++
+			c.outages = append(c.outages, outage{begin: at, end: at.Add(replicaLag)})
+		default:
+			return all
+		}
 	}
 }
 

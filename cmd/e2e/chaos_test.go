@@ -59,6 +59,9 @@ type chaos struct {
 	outages []outage // of Redis
 	stopped int      // node
 	killed  int      // Redis
+	// switches are when the sentinel has made another Redis the primary: after a
+	// kill, or because a busy machine let one seem dead.
+	switches chan time.Time
 
 	forgotten time.Duration // by a failover, at most
 }
@@ -165,6 +168,7 @@ func (c *chaos) startRedis() {
 		c.redis, c.redisVia = append(c.redis, server), append(c.redisVia, via)
 	}
 	c.sentinel = dedupetest.StartSentinel(t, &dedupetest.Server{Addr: c.redisVia[0].address()})
+	c.watchFailovers()
 	c.await("the replica is there", func() bool {
 		info, err := c.redis[1].Client().Info(t.Context(), "replication").Result()
 		return err == nil && strings.Contains(info, "master_link_status:up")

@@ -143,8 +143,6 @@ func (s step) crash(t *testing.T, policy dispatcher.OnUnknown) row {
 	t.Helper()
 	r := setup(t, func(cfg *config.Config) {
 		cfg.Delivery.OnUnknown, cfg.Delivery.SendersPerDataset = policy, 1
-		// One batch, however slow the machine is: a step is where all of it is.
-		cfg.Batch.MaxEvents, cfg.Batch.Linger = crashEvents, time.Second
 		// A dozen events are soon sent, and every crash waits for these times.
 		cfg.Graph.Timeout, cfg.NATS.AckWait = 2*time.Second, 4*time.Second
 		cfg.Dedupe.Takeover = 3 * cfg.NATS.AckWait
@@ -181,10 +179,9 @@ func (s step) crash(t *testing.T, policy dispatcher.OnUnknown) row {
 	return s.judge(r, second, policy, l, inDoubt)
 }
 
-// crashEvents is how many events are under way at a crash, beside two copies.
-const crashEvents = 10
-
 // load is a few events, two of them twice; or poison, where it is about that.
+// They come as one message, so that they are one batch, however slow the
+// machine is: a step is where all of it is.
 func (s step) load() load {
 	l := load{good: make(map[graphtest.Event]bool), poison: make(map[string]bool)}
 	add := func(id, click string) {
@@ -195,11 +192,13 @@ func (s step) load() load {
 		add("poison", "invalid")
 		return l
 	}
-	for i := range crashEvents {
+	var events []string
+	for i := range 10 {
 		id := fmt.Sprintf("order-%d", i)
 		l.good[graphtest.Event{Dataset: datasetID(0), Name: "Purchase", ID: id}] = true
-		add(id, "ARAkLk")
+		events = append(events, event(id, "ARAkLk"))
 	}
+	l.messages = append(l.messages, jetstreamMessage{"capi.events." + datasetID(0), `{"data":[` + strings.Join(events, ",") + `]}`})
 	add("order-0", "ARAkLk")
 	add("order-9", "ARAkLk")
 	return l
