@@ -7,7 +7,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 
@@ -107,8 +106,8 @@ func TestNothingSecretIsWritten(t *testing.T) {
 		{"capi.events." + datasetID(0), event("b", "invalid"+person)},
 		{"capi.events." + datasetID(0), `{"event_name":"` + person + `"`},
 		{"capi.events." + datasetID(0), `{"event_name":["` + person + `"],"` + person + `":1,"` + person + `":2}`},
-		{"capi.events." + datasetID(0), strings.Replace(event("d", "x"), `"user_data":{`, `"user_data":{"em":"`+person+`",`, 1)},
-		{"capi.events." + datasetID(0), strings.Replace(event("e", "x"), `"user_data":{`, `"user_data":{"ph":"call `+person+`",`, 1)},
+		{"capi.events." + datasetID(0), withPerson(event("d", "x"), `"em":"`+person+`"`)},
+		{"capi.events." + datasetID(0), withPerson(event("e", "x"), `"ph":"call `+person+`"`)},
 		{"capi.events." + datasetID(1), `{"data":[` + event("c", person) + `],"access_token":"` + token + `-in-the-body"}`},
 	})
 	r.await("all have come to their end", func() bool { return r.Ledger().Sum().Events == 3 && r.size("CAPI_DLQ") == 4 })
