@@ -2,6 +2,7 @@ package dedupe_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe/dedupetest"
@@ -11,14 +12,14 @@ import (
 // redis-server over loopback; keys/s is what to compare.
 func BenchmarkClaimAndConfirm(b *testing.B) {
 	const batch = 1000
-	store := dedupe.New(dedupe.DefaultConfig(), dedupetest.Start(b).Client())
+	store := dedupe.New(dedupe.DefaultConfig(), time.Minute, dedupetest.Start(b).Client())
 	claims := make([]dedupe.Claim, batch)
 	var sequence uint64
 	b.ReportAllocs()
 	for b.Loop() {
 		for i := range claims {
 			sequence++
-			claims[i] = dedupe.Claim{Key: dedupe.NewKey("bench", string(rune(sequence))), Owner: dedupe.NewOwner(1, sequence)}
+			claims[i] = dedupe.Claim{Key: dedupe.NewKey("bench", string(rune(sequence))), Owner: dedupe.NewOwner(1, sequence), Holder: dedupe.NewHolder()}
 		}
 		store.Claim(b.Context(), claims)
 		if _, err := store.Confirm(b.Context(), claims); err != nil {

@@ -5,25 +5,28 @@
 //
 // Every identity (see [NewKey]) has at most one key:
 //
-//	         SET key owner NX GET PX window
-//	(none) ───────────────────────────────► owner ── Confirm: SET key 1 ──► sent
-//	   ▲                                      │
-//	   └───── Release: compare and delete ────┘
+//	       SET key "owner holder" NX GET PX window
+//	(none) ───────────────────────────────────────► owned ── Confirm: SET key 1 ──► sent
+//	   ▲                                              │
+//	   └────────── Release: compare and delete ───────┘
 //
 // The owner is the message that carries the event, not the worker that happens
-// to hold it (see [NewOwner]). When a worker dies, the redelivered message
-// meets its own claim and goes on at once: no lease to renew, none to wait for.
-// Another message with the same identity finds the claim [Held] and has to wait
-// until the first is sent or gone; dropping it right away would lose the event
-// whenever the first attempt fails. A claim whose message has vanished is taken
-// over once it is older than [Config.Takeover].
+// to have it (see [NewOwner]); the holder is one delivery of that message. When
+// a worker dies, the message's next delivery inherits the claim as soon as the
+// dead worker's request must have ended, which is before a broker that keeps its
+// word delivers it again (see [New]); a broker that does not keep it, and
+// delivers a message that is in hand elsewhere, finds it [Held]. Another message
+// with the same identity finds the claim Held, too, and has to wait until the
+// first is sent or gone; dropping it right away would lose the event whenever
+// the first attempt fails. A claim whose message has vanished is taken over once
+// it is older than [Config.Takeover].
 //
 // # What it costs and what it survives
 //
 // Claim and Confirm are one pipelined flush each of single-key commands,
 // without scripts: they work on any Redis Cluster, also while it moves slots.
-// Only contested keys take a second flush with a one-key script. A key takes
-// about 97 bytes in Redis 7.0.
+// Only contested keys take a second flush with a one-key script. The key of a
+// sent event takes about 97 bytes in Redis 7.0, that of a claim some 60 more.
 //
 // Redis replicates asynchronously, so a failover may forget a claim or a
 // marker. That can cost a duplicate, and only if a second copy of the event

@@ -3,6 +3,7 @@ package dedupe
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"math/rand/v2"
 )
 
 // Key is an event's identity, hashed. 14 bytes still fit a 16-byte allocation
@@ -23,7 +24,7 @@ func NewKey(parts ...string) Key {
 }
 
 // Owner names the message that claims an identity. It is never the marker of a
-// sent event, and it fits a Redis integer.
+// sent event.
 type Owner int64
 
 // sequenceBits leaves room for 140 trillion messages in a stream.
@@ -33,6 +34,13 @@ const sequenceBits = 47
 func NewOwner(epoch Epoch, sequence uint64) Owner {
 	return Owner(epoch)<<sequenceBits | Owner(sequence&(1<<sequenceBits-1))
 }
+
+// Holder tells one delivery of a message from all others: two workers may have
+// the same message in hand.
+type Holder uint64
+
+// NewHolder makes a holder that is like no other, as random as 64 bits are.
+func NewHolder() Holder { return Holder(rand.Uint64()) }
 
 // Epoch tells one life of a stream from another: a stream that was deleted and
 // created again counts its messages from 1 again.

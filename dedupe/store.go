@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -17,28 +19,33 @@ type State uint8
 const (
 	// Failed: Redis did not answer, so nothing is known. Claim again.
 	Failed State = iota
-	// Fresh: the identity was free and is now claimed.
+	// Fresh: the identity was free, and is now this delivery's; or it was this
+	// delivery's already.
 	Fresh
-	// Own: this very message claimed the identity before. Unless that claim
-	// is the lost answer of a moment ago, the event may have been sent.
-	Own
-	// Taken: the claim of a vanished message was taken over. The event may
-	// have been sent.
-	Taken
-	// Held: another message has the claim. Ask again later.
+	// Inherited: the claim was an earlier delivery's of this message, or that of
+	// a message which has vanished, and its time is over. It is this delivery's
+	// now, and the event may have been sent.
+	Inherited
+	// InheritedBefore: the claim was this delivery's already, by inheritance. To
+	// those who did not get that answer it says the same.
+	InheritedBefore
+	// Held: somebody else has the claim: another message, or another delivery
+	// of this one. Ask again later.
 	Held
 	// Sent: the event has been accepted before. Drop this copy.
 	Sent
 )
 
 func (s State) String() string {
-	return [...]string{"failed", "fresh", "own", "taken", "held", "sent"}[s]
+	return [...]string{"failed", "fresh", "inherited", "inherited before", "held", "sent"}[s]
 }
 
 // Claim asks for the right to send one event.
 type Claim struct {
 	Key   Key
 	Owner Owner
+	// Holder is who asks in the name of the owner.
+	Holder Holder
 	// Replaces is an owner whose claim passes to this one at once: that of a
 	// dead letter which somebody wants sent all the same. 0 is none.
 	Replaces Owner
@@ -47,13 +54,16 @@ type Claim struct {
 	Remember time.Duration
 }
 
+// value is what the key of a claim holds. The script below marks it where the
+// claim was inherited, so that it stays known if the answer gets lost.
+func (c Claim) value() string {
+	return strconv.FormatInt(int64(c.Owner), 10) + " " + strconv.FormatUint(uint64(c.Holder), 36)
+}
+
 // Result is the answer to one [Claim]; Err is set if the state is [Failed].
 type Result struct {
 	State State
 	Err   error
-	// Contested: the identity had an owner when the claim failed. If it is
-	// ours the next time, it may have been taken over.
-	Contested bool
 }
 
 // sent is the value of a key whose event was accepted.
@@ -63,20 +73,23 @@ const sent = "1"
 type Store struct {
 	redis redis.UniversalClient
 	cfg   Config
+	lease time.Duration
 }
 
-// New returns a Store on the given client. The client must not retry commands
-// by itself (MaxRetries -1): a retried claim would meet itself and look like
-// the claim of an earlier life.
-func New(cfg Config, client redis.UniversalClient) *Store {
-	return &Store{redis: client, cfg: cfg}
+// New returns a Store on the given client. For as long as lease after a claim
+// was made, no other delivery of the same message gets it: a request begun on
+// it has to end by then. The client must not retry commands by itself
+// (MaxRetries -1): it would take longer than its caller has.
+func New(cfg Config, lease time.Duration, client redis.UniversalClient) *Store {
+	return &Store{redis: client, cfg: cfg, lease: lease}
 }
 
-// Claim claims every identity in one round trip, two if some are contested.
-// The results are in the order of the claims.
+// Claim claims every identity in one round trip, two if some have an owner: to
+// claim again what one has makes it young again. The results are in the order of
+// the claims.
 func (s *Store) Claim(ctx context.Context, claims []Claim) []Result {
 	cmds := s.pipeline(ctx, claims, func(pipe redis.Pipeliner, c Claim) redis.Cmder {
-		return pipe.SetArgs(ctx, string(c.Key[:]), int64(c.Owner), redis.SetArgs{Mode: "NX", Get: true, TTL: s.cfg.Window})
+		return pipe.SetArgs(ctx, string(c.Key[:]), c.value(), redis.SetArgs{Mode: "NX", Get: true, TTL: s.cfg.Window})
 	})
 	results := make([]Result, len(claims))
 	var contested []int
@@ -96,22 +109,27 @@ func (s *Store) Claim(ctx context.Context, claims []Claim) []Result {
 	return results
 }
 
-// contestScript answers a claim on a key that has an owner. An own claim's age
-// starts anew, so that nobody takes over what is being sent; both are decided
-// in one step, so that a take-over and its owner's return cannot cross.
+// contestScript answers a claim on a key that has an owner, in one step, so
+// that a take-over and its owner's return cannot cross. What is the asker's own
+// begins its time anew. The claim of an earlier delivery is inherited when its
+// lease is over, and that of another message after the takeover time.
 const contestScript = `
 local value = redis.call('GET', KEYS[1])
-if value == ARGV[1] then
-  redis.call('PEXPIRE', KEYS[1], ARGV[2])
-  return 'own'
-elseif value == '1' then
+local owner, holder, replaces = ARGV[1], ARGV[2], ARGV[3]
+local window, lease, takeover = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local mine, inherited = owner .. ' ' .. holder, owner .. ' ' .. holder .. ' ?'
+local owned_by = value and string.match(value, '^%S+')
+if value == '1' then
   return 'sent'
-elseif value == ARGV[4] then
-  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+elseif value == mine or value == inherited then
+  redis.call('PEXPIRE', KEYS[1], window)
+  return value == mine and 'fresh' or 'inherited before'
+elseif not value or owned_by == replaces then
+  redis.call('SET', KEYS[1], mine, 'PX', window)
   return 'fresh'
-elseif not value or ARGV[2] - redis.call('PTTL', KEYS[1]) >= tonumber(ARGV[3]) then
-  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-  return value and 'taken' or 'fresh'
+elseif window - redis.call('PTTL', KEYS[1]) >= (owned_by == owner and lease or takeover) then
+  redis.call('SET', KEYS[1], inherited, 'PX', window)
+  return 'inherited'
 end
 return 'held'`
 
@@ -124,17 +142,18 @@ func (s *Store) contest(ctx context.Context, claims []Claim, contested []int, re
 		subset[i] = claims[at]
 	}
 	cmds := s.pipeline(ctx, subset, func(pipe redis.Pipeliner, c Claim) redis.Cmder {
-		return pipe.Eval(ctx, contestScript, []string{string(c.Key[:])},
-			int64(c.Owner), s.cfg.Window.Milliseconds(), s.cfg.Takeover.Milliseconds(), int64(c.Replaces))
+		owner, holder, _ := strings.Cut(c.value(), " ")
+		return pipe.Eval(ctx, contestScript, []string{string(c.Key[:])}, owner, holder, int64(c.Replaces),
+			s.cfg.Window.Milliseconds(), s.lease.Milliseconds(), s.cfg.Takeover.Milliseconds())
 	})
 	for i, cmd := range cmds {
 		text, err := cmd.(*redis.Cmd).Text()
 		if err != nil {
-			results[contested[i]] = Result{Err: explain(err), Contested: true}
+			results[contested[i]] = Result{Err: explain(err)}
 			continue
 		}
 		results[contested[i]].State = map[string]State{
-			"own": Own, "sent": Sent, "taken": Taken, "fresh": Fresh, "held": Held,
+			"fresh": Fresh, "inherited": Inherited, "inherited before": InheritedBefore, "held": Held, "sent": Sent,
 		}[text]
 	}
 }
@@ -149,16 +168,17 @@ func (s *Store) Confirm(ctx context.Context, claims []Claim) ([]Claim, error) {
 }
 
 const releaseScript = `
-if redis.call('GET', KEYS[1]) == ARGV[1] then
+local value = redis.call('GET', KEYS[1])
+if value == ARGV[1] or value == ARGV[1] .. ' ?' then
   return redis.call('DEL', KEYS[1])
 end
 return 0`
 
-// Release gives the claims up, each only if it is still its owner's. It returns
-// the claims that could not be released, and why.
+// Release gives the claims up, each only if it is still this delivery's. It
+// returns the claims that could not be released, and why.
 func (s *Store) Release(ctx context.Context, claims []Claim) ([]Claim, error) {
 	cmds := s.pipeline(ctx, claims, func(pipe redis.Pipeliner, c Claim) redis.Cmder {
-		return pipe.Eval(ctx, releaseScript, []string{string(c.Key[:])}, int64(c.Owner))
+		return pipe.Eval(ctx, releaseScript, []string{string(c.Key[:])}, c.value())
 	})
 	return failed(claims, cmds)
 }
@@ -166,7 +186,7 @@ func (s *Store) Release(ctx context.Context, claims []Claim) ([]Claim, error) {
 // Check claims and releases a key of its own: it fails where Redis cannot be
 // reached, is older than 7.0, refuses writes, or forbids a command we need.
 func (s *Store) Check(ctx context.Context) error {
-	probe := []Claim{{Key: NewKey("capi-dispatcher", "check"), Owner: NewOwner(1, uint64(time.Now().UnixNano()))}}
+	probe := []Claim{{Key: NewKey("capi-dispatcher", "check"), Owner: NewOwner(1, uint64(time.Now().UnixNano())), Holder: NewHolder()}}
 	if result := s.Claim(ctx, probe)[0]; result.State == Failed {
 		return result.Err
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
@@ -69,7 +70,7 @@ func (d *Dispatcher) decode(m *message, decoder *event.Decoder) (event.Request, 
 
 // newEntry takes an event in hand and finds out where it has to go.
 func (d *Dispatcher) newEntry(m *message, index int, request event.Request) *entry {
-	e := &entry{message: m, index: index, event: request.Events[index], history: newHistory(m, index)}
+	e := &entry{message: m, index: index, event: request.Events[index], holder: dedupe.NewHolder(), history: newHistory(m, index)}
 	dataset, ask, fault := d.route(m, &e.event)
 	if len(e.event.Faults) == 0 { // a faulty event needs no dataset
 		e.asset = ask

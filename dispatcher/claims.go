@@ -46,12 +46,11 @@ func (d *Dispatcher) tryRedis() bool {
 	return d.deps.Claims.Check(ctx) == nil
 }
 
-// release gives up the claims of events that this message will not send. It
-// leaves the claims of messages that are not ours any more alone, for they are
-// somebody else's. If Redis does not answer, it waits until it does, unless the
+// release gives up the claims of events that this message will not send. Claims
+// that somebody else has inherited stay. If Redis does not answer, it waits until it does, unless the
 // dispatcher is stopping: such a claim is taken over in the end.
 func (d *Dispatcher) release(entries []*entry) {
-	claims := d.releasable(entries)
+	claims := releasable(entries)
 	for len(claims) > 0 {
 		ctx, cancel := d.redisContext()
 		left, err := d.deps.Claims.Release(ctx, claims)
@@ -81,12 +80,10 @@ func (d *Dispatcher) releaseUnsent(entries []*entry) {
 	d.release(unsent)
 }
 
-// releasable are the claims that may be given up: those of messages that will
-// be ours until Redis has surely got the word.
-func (d *Dispatcher) releasable(entries []*entry) (claims []dedupe.Claim) {
-	now := time.Now()
+// releasable are the claims that we have.
+func releasable(entries []*entry) (claims []dedupe.Claim) {
 	for _, e := range entries {
-		if e.claimed && e.message.leaseLeft(now) > d.leases.margin() {
+		if e.claimed {
 			e.claimed = false
 			claims = append(claims, e.claim())
 		}

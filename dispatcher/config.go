@@ -210,6 +210,11 @@ func (d Delivery) Validate() error {
 	return faults.join()
 }
 
+// ClaimLease is how long after a claim a request that was begun on it may last,
+// and so how long nobody else may send the event: [Config.RequestTimeout], and
+// something for what happens between claim and request.
+func (c Config) ClaimLease() time.Duration { return c.RequestTimeout + c.Streams.AckWait/6 }
+
 // Validate reports what is wrong between the parts of the configuration; each
 // part validates itself.
 func (c Config) Validate() error {

@@ -96,18 +96,24 @@ func (b *bench) republish(msg *nats.Msg) {
 	})
 }
 
+// elsewhere is another worker's Store.
+func (b *bench) elsewhere() *dedupe.Store {
+	lease := b.options.graph.Timeout + b.options.cfg.Streams.AckWait/6
+	return dedupe.New(b.options.dedupe, lease, b.options.redis)
+}
+
 // claimOf is the claim that another message would have on the event "a".
 func claimOf(sequence uint64) []dedupe.Claim {
 	return []dedupe.Claim{{
 		Key:   dedupe.NewKey("capi-dispatcher", dataset, "event", "LeadSubmitted", "a"),
-		Owner: dedupe.NewOwner(7, sequence),
+		Owner: dedupe.NewOwner(7, sequence), Holder: 1,
 	}}
 }
 
 func TestACopyWaitsForTheMessageThatHasTheClaim(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	elsewhere := dedupe.New(b.options.dedupe, b.options.redis)
+	elsewhere := b.elsewhere()
 	require.Equal(t, dedupe.Fresh, elsewhere.Claim(t.Context(), claimOf(9))[0].State)
 	b.publish(dataset, event("a"), event("b"))
 	b.awaitAccepted(1)
@@ -124,7 +130,7 @@ func TestACopyWaitsForTheMessageThatHasTheClaim(t *testing.T) {
 func TestACopyGoesOnWhereTheFirstMessageGaveUp(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	elsewhere := dedupe.New(b.options.dedupe, b.options.redis)
+	elsewhere := b.elsewhere()
 	elsewhere.Claim(t.Context(), claimOf(9))
 	b.publish(dataset, event("a"))
 	b.await("the copy is held", func() bool {
@@ -142,7 +148,7 @@ func TestTheClaimOfAVanishedMessageIsTakenOver(t *testing.T) {
 		o.dedupe.Takeover = 3 * time.Second
 		o.redis = dedupetest.Start(t).Client() // where time passes
 	})
-	elsewhere := dedupe.New(b.options.dedupe, b.options.redis)
+	elsewhere := b.elsewhere()
 	elsewhere.Claim(t.Context(), claimOf(9))
 	b.publish(dataset, event("a"))
 	b.awaitQuiet()
@@ -160,14 +166,17 @@ func TestARedeliveryFindsItsOwnClaim(t *testing.T) {
 	} {
 		t.Run(string(policy), func(t *testing.T) {
 			t.Parallel()
-			b := setup(t, func(o *options) { o.cfg.Delivery.OnUnknown = policy })
+			b := setup(t, func(o *options) {
+				o.cfg.Delivery.OnUnknown = policy
+				o.redis = dedupetest.Start(t).Client() // where time passes
+			})
 			b.stop(b.running)
 			b.publish(dataset, event("a"))
 			stream, err := b.js.Stream(t.Context(), "CAPI")
 			require.NoError(t, err)
 			claim := claimOf(1)
 			claim[0].Owner = dedupe.NewOwner(dedupe.NewEpoch("CAPI", stream.CachedInfo().Created.UnixNano()), 1)
-			dedupe.New(b.options.dedupe, b.options.redis).Claim(t.Context(), claim)
+			b.elsewhere().Claim(t.Context(), claim)
 			b.start()
 			b.awaitQuiet()
 			require.Equal(t, want, b.Ledger().Sum())
@@ -184,14 +193,14 @@ func TestARedeliveryFindsItsOwnClaim(t *testing.T) {
 // in line: it must not be turned away along with the first.
 func TestTheClaimsOwnerMayStandSecondInLine(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	b := setup(t, func(o *options) { o.redis = dedupetest.Start(t).Client() }) // where time passes
 	b.stop(b.running)
 	b.publish(dataset, event("a"), event("a"))
 	stream, err := b.js.Stream(t.Context(), "CAPI")
 	require.NoError(t, err)
 	claim := claimOf(2)
 	claim[0].Owner = dedupe.NewOwner(dedupe.NewEpoch("CAPI", stream.CachedInfo().Created.UnixNano()), 2)
-	dedupe.New(b.options.dedupe, b.options.redis).Claim(t.Context(), claim)
+	b.elsewhere().Claim(t.Context(), claim)
 	b.start()
 	b.awaitQuiet()
 	b.requireOnce("a")
@@ -245,8 +254,8 @@ type forgetful struct {
 
 func (f *forgetful) Claim(ctx context.Context, claims []dedupe.Claim) []dedupe.Result {
 	results := f.Claims.Claim(ctx, claims)
-	if results[0].State == dedupe.Taken && f.lost.Add(1) == 1 {
-		return []dedupe.Result{{Err: errors.New("lost"), Contested: true}}
+	if results[0].State == dedupe.Inherited && f.lost.Add(1) == 1 {
+		return []dedupe.Result{{Err: errors.New("lost")}}
 	}
 	return results
 }
@@ -265,7 +274,7 @@ func TestATakeOverWhoseAnswerGotLost(t *testing.T) {
 		}
 	})
 	claim := claimOf(9)
-	dedupe.New(b.options.dedupe, b.options.redis).Claim(t.Context(), claim)
+	b.elsewhere().Claim(t.Context(), claim)
 	b.await("the claim is old", func() bool {
 		return b.options.dedupe.Window-b.options.redis.PTTL(t.Context(), string(claim[0].Key[:])).Val() >= b.options.dedupe.Takeover
 	})
@@ -288,9 +297,9 @@ func TestOldClaimsAreRenewedBeforeRequests(t *testing.T) {
 	b.Always(dataset, graphtest.Fault{Delay: 900 * time.Millisecond})
 	// Halving takes a dozen requests; the last event is in the last of them.
 	b.publish(dataset, body(poison("1"), event("2"), poison("3"), event("4"), poison("5"), event("6"), poison("7"), event("a")))
-	elsewhere, claim := dedupe.New(b.options.dedupe, b.options.redis), claimOf(9)
+	elsewhere, claim := b.elsewhere(), claimOf(9)
 	b.await("it is under way", func() bool { return b.Ledger().Sum().Requests > 0 })
-	b.await("the claim can be taken over", func() bool { return elsewhere.Claim(t.Context(), claim)[0].State == dedupe.Taken })
+	b.await("the claim can be taken over", func() bool { return elsewhere.Claim(t.Context(), claim)[0].State == dedupe.Inherited })
 	require.Less(t, b.Ledger().Sum().Requests, 12, "the event has not been sent yet")
 	_, err := elsewhere.Confirm(t.Context(), claim)
 	require.NoError(t, err)

@@ -55,7 +55,7 @@ func (d *Dispatcher) newShipment(batch *batcher.Batch[lane, *entry]) *shipment {
 
 // stillOurs lets go of events whose message may be somebody else's by now.
 func (d *Dispatcher) stillOurs(entries []*entry) []*entry {
-	ours, lost := d.leases.ensure(d.working, entries, d.cfg.RequestTimeout+d.leases.margin())
+	ours, lost := d.leases.ensure(d.working, entries, d.cfg.ClaimLease())
 	d.drop(lost)
 	return ours
 }
@@ -89,9 +89,11 @@ func (d *Dispatcher) expire(entries []*entry) {
 // may not be sent. Without an answer from Redis nothing is sent: it waits.
 func (d *Dispatcher) claim(entries []*entry) (ours []*entry) {
 	for len(entries) > 0 {
-		answers := newClaimAnswers(d.askForClaims(entries), entries)
+		asked := time.Now()
+		answers := newClaimAnswers(d.askForClaims(entries), entries, asked)
 		d.settleAll(answers.sent, duplicate)
 		d.returnLater(answers.held, heldDelay)
+		d.drop(answers.lost)
 		ours = append(ours, d.sendAgain(answers.maybeSent)...)
 		ours = append(ours, answers.fresh...)
 		if answers.err == nil {
@@ -107,19 +109,23 @@ func (d *Dispatcher) claim(entries []*entry) (ours []*entry) {
 	return ours
 }
 
-// renewClaims claims again what was claimed long ago, so that nobody takes over
-// what is about to be sent: halving and waiting take their time. The takeover
-// time is several times AckWait.
+// renewClaims claims again what is not young any more, so that the request ends
+// before anybody else may send: halving and waiting take their time.
 func (d *Dispatcher) renewClaims(entries []*entry) []*entry {
-	old := time.Now().Add(-d.cfg.Streams.AckWait)
-	if !slices.ContainsFunc(entries, func(e *entry) bool { return e.claimedAt.Before(old) }) {
+	if !d.grownOld(entries) {
 		return entries
 	}
 	return d.claim(entries)
 }
 
-// heldDelay is how long a message waits whose event another message has
-// claimed. The claim's owner needs about a request's time.
+// grownOld tells that a request begun now might outlast some of the claims.
+func (d *Dispatcher) grownOld(entries []*entry) bool {
+	old := time.Now().Add(d.cfg.RequestTimeout - d.cfg.ClaimLease())
+	return slices.ContainsFunc(entries, func(e *entry) bool { return e.claimedAt.Before(old) })
+}
+
+// heldDelay is how long a message waits whose event somebody else has claimed:
+// about a request's time.
 const heldDelay = 2 * time.Second
 
 func (d *Dispatcher) askForClaims(entries []*entry) []dedupe.Result {
@@ -130,31 +136,28 @@ func (d *Dispatcher) askForClaims(entries []*entry) []dedupe.Result {
 
 // claimAnswers sorts entries by what Redis says of them.
 type claimAnswers struct {
-	fresh, maybeSent, held, sent, unknown []*entry
+	fresh, maybeSent, held, lost, sent, unknown []*entry
 
 	err error
 }
 
-func newClaimAnswers(results []dedupe.Result, entries []*entry) (a claimAnswers) {
-	now := time.Now()
+func newClaimAnswers(results []dedupe.Result, entries []*entry, asked time.Time) (a claimAnswers) {
 	for i, e := range entries {
 		switch state := results[i].State; {
-		case state == dedupe.Fresh, state == dedupe.Own && (e.claimed || e.claimTried && !e.message.redelivered):
-			// An own claim is fresh if it is the one that got no answer, or
-			// if it is only renewed.
-			e.claimed, e.claimedAt = true, now
+		case state == dedupe.Fresh, state == dedupe.InheritedBefore && e.claimed:
+			e.claimed, e.claimedAt = true, asked
 			a.fresh = append(a.fresh, e)
-		case state == dedupe.Own, state == dedupe.Taken:
-			e.claimed, e.claimedAt = true, now
+		case state == dedupe.Inherited, state == dedupe.InheritedBefore:
+			e.claimed, e.claimedAt = true, asked
 			a.maybeSent = append(a.maybeSent, e)
+		case state == dedupe.Held && e.claimed:
+			e.claimed = false
+			a.lost = append(a.lost, e)
 		case state == dedupe.Held:
 			a.held = append(a.held, e)
 		case state == dedupe.Sent:
 			a.sent = append(a.sent, e)
 		default:
-			// What is found contested may have been taken over without our
-			// getting to know: that is no fresh claim.
-			e.claimTried = !results[i].Contested
 			a.unknown = append(a.unknown, e)
 			a.err = results[i].Err
 		}

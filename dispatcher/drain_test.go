@@ -76,7 +76,8 @@ func TestTheDrainDeadlineIsKept(t *testing.T) {
 			b := setup(t, func(o *options) {
 				o.cfg.Delivery.DrainTimeout = 500 * time.Millisecond
 				o.cfg.Delivery.OnUnknown = policy
-				o.cfg.Streams.AckWait, o.graph.Timeout = 2*time.Minute, time.Minute
+				o.cfg.Streams.AckWait, o.graph.Timeout = 24*time.Second, 12*time.Second
+				o.redis = dedupetest.Start(t).Client() // where time passes
 			})
 			b.Script(dataset, graphtest.Fault{Accept: true, AnswerDelay: time.Minute})
 			b.publish(dataset, event("a"))

@@ -30,15 +30,14 @@ type entry struct {
 	lane    lane
 	asset   graph.Asset // whose dataset has to be found out first; mostly none
 	key     dedupe.Key
+	holder  dedupe.Holder
 	history history
 	span    trace.Span
 
-	// claimed: we have the claim in Redis, and nobody else may send.
+	// claimed: we have the claim in Redis, and nobody else may send for as long
+	// as it is young.
 	claimed   bool
-	claimedAt time.Time
-	// claimTried: a claim of ours got no answer, so finding it made is no
-	// sign of an earlier life.
-	claimTried bool
+	claimedAt time.Time // when it was asked for
 	// followers are events in hand with the same identity, waiting for this
 	// one's outcome. The identities guard them.
 	followers []*entry
@@ -115,7 +114,7 @@ func (e *entry) item() batcher.Item[lane, *entry] {
 
 // claim is what is asked of Redis for this event.
 func (e *entry) claim() dedupe.Claim {
-	claim := dedupe.Claim{Key: e.key, Owner: e.message.owner(), Remember: e.event.MaxAge() - event.MaxAge}
+	claim := dedupe.Claim{Key: e.key, Owner: e.message.owner(), Holder: e.holder, Remember: e.event.MaxAge() - event.MaxAge}
 	if !e.message.redelivered {
 		// An earlier delivery may have sent it: the right is used up.
 		claim.Replaces = e.history.replaces

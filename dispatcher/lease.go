@@ -27,9 +27,6 @@ func newLeases(conn *nats.Conn, ackWait time.Duration) *leases {
 	return &leases{conn: conn, ackWait: ackWait, messages: make(map[*message]struct{})}
 }
 
-// margin is what a lease has to leave after a request's own time.
-func (l *leases) margin() time.Duration { return l.ackWait / 6 }
-
 // begin counts a message's lease from the moment it was asked for: the server
 // cannot have delivered it earlier.
 func (l *leases) begin(m *message, asked time.Time) {

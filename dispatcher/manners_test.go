@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dedupe/dedupetest"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
@@ -74,6 +75,28 @@ func TestAConsumerDeletedDuringARequest(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, stream.DeleteConsumer(t.Context(), "capi-dispatcher"))
 	b.await("the message comes again", func() bool { return b.settledAs("duplicate") == 1 })
+	b.awaitQuiet()
+	b.requireOnce("a")
+	require.Zero(t, b.books("capi.events.maybe_sent"))
+}
+
+// NATS delivers a message to another worker while the first is sending it, as
+// it does when the server has died that knew of the first's signs of life. The
+// other waits until the first's request must have ended.
+func TestAMessageDeliveredToAnotherWorkerDuringARequest(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(o *options) {
+		o.cfg.Streams.AckWait, o.graph.Timeout = time.Minute, 20*time.Second
+		o.redis = dedupetest.Start(t).Client() // where time passes
+	})
+	b.start()
+	b.Script(dataset, graphtest.Fault{Accept: true, AnswerDelay: 5 * time.Second})
+	b.publish(dataset, event("a"))
+	b.awaitAccepted(1)
+	b.await("the other worker has it", func() bool {
+		require.NoError(t, b.js.Conn().Publish("$JS.ACK.CAPI.capi-dispatcher.1.1.1.1.0", []byte("-NAK")))
+		return b.settledAs("returned") > 0
+	})
 	b.awaitQuiet()
 	b.requireOnce("a")
 	require.Zero(t, b.books("capi.events.maybe_sent"))

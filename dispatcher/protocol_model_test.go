@@ -24,29 +24,44 @@ const (
 	sentMark owner = 99
 )
 
+// holder is which delivery of its owner has the key: the one that this worker
+// (from 1) has in hand, or one that nobody has in hand any more.
+type holder uint8
+
+// age is how old a claim is.
+type age uint8
+
+const (
+	young    age = iota
+	released     // older than a claim's lease
+	vanished     // older than the takeover time
+)
+
 // redisKey is the key of the one identity.
 type redisKey struct {
-	owner owner
-	aged  bool // older than the takeover time
+	owner     owner
+	holder    holder
+	inherited bool
+	age       age
 }
 
 // ask is Store.Claim.
-func (k *redisKey) ask(by, replaces owner) string {
+func (k *redisKey) ask(by owner, as holder, replaces owner) string {
 	switch {
-	case k.owner == nobody:
-		*k = redisKey{owner: by}
+	case k.owner == nobody, k.owner != by && k.owner == replaces:
+		*k = redisKey{owner: by, holder: as}
 		return "fresh"
 	case k.owner == sentMark:
 		return "sent"
-	case k.owner == by:
-		k.aged = false
-		return "own"
-	case k.owner == replaces:
-		*k = redisKey{owner: by}
+	case k.owner == by && k.holder == as:
+		k.age = young
+		if k.inherited {
+			return "inherited before"
+		}
 		return "fresh"
-	case k.aged:
-		*k = redisKey{owner: by}
-		return "taken"
+	case k.owner == by && k.age >= released, k.age == vanished:
+		*k = redisKey{owner: by, holder: as, inherited: true}
+		return "inherited"
 	default:
 		return "held"
 	}
@@ -56,9 +71,16 @@ func (k *redisKey) ask(by, replaces owner) string {
 func (k *redisKey) confirm() { *k = redisKey{owner: sentMark} }
 
 // release is Store.Release.
-func (k *redisKey) release(by owner) {
-	if k.owner == by {
+func (k *redisKey) release(by owner, as holder) {
+	if k.owner == by && k.holder == as {
 		*k = redisKey{}
+	}
+}
+
+// orphan tells that a delivery has come to its end.
+func (k *redisKey) orphan(by owner, as holder) {
+	if k.owner == by && k.holder == as {
+		k.holder = 0
 	}
 }
 
@@ -116,9 +138,8 @@ type hand struct {
 	at          stage
 	live        bool // its lease
 	redelivered bool
-	tried       bool // a claim of it got no answer
 	owned       bool // it has the claim
-	old         bool // and has had it for long
+	old         bool // and has had it for longer than a claim's lease
 	behind      bool // a later delivery of the same message follows it
 	maybe       uint8
 }
@@ -130,7 +151,7 @@ type world struct {
 	hands        [workers][slots]hand
 	leads        [workers]uint8 // the slot that leads, from 1
 	later        [workers]bool  // a confirmation is to be made up for
-	early        bool           // somebody has claimed it before that
+	premature    bool           // somebody has claimed it before that
 	accepted     uint8
 	hidden       uint8 // acceptances that Redis was not told of in time
 	excused      uint8 // failovers, and letters replayed that may have been sent
@@ -155,12 +176,13 @@ const (
 	refuse
 	replay
 	redisDown
+	early
 	faultKinds
 )
 
 func (f fault) String() string {
 	return [...]string{
-		"crash", "ambiguous", "lost reply", "lost acknowledgement", "failover", "lapse", "hang", "vanish", "park", "give back", "refuse", "replay", "Redis down",
+		"crash", "ambiguous", "lost reply", "lost acknowledgement", "failover", "lapse", "hang", "vanish", "park", "give back", "refuse", "replay", "Redis down", "early delivery",
 	}[f]
 }
 
@@ -171,7 +193,7 @@ type protocol struct {
 	most       uint8 // faults together
 	kinds      [faultKinds]uint8
 
-	presence, markAfter, workerLeases, noDeadline, dropHeld, lateRelease, noRenewal, freeDoubtful, lostTakeover, ackFirst bool
+	presence, markAfter, workerLeases, noDeadline, dropHeld, blindRelease, noRenewal, noHolders, freeDoubtful, unmarked, ackFirst bool
 }
 
 // deed is who does what, to which message.
@@ -253,18 +275,18 @@ func (s *step) outside() {
 		s.do("the replica catches up", func(w *world) { w.replica = w.key })
 	}
 	s.wrong(failover, "Redis fails over", func(w *world) { w.key, w.excused = w.replica, w.excused+1 })
-	if o := s.from.key.owner; o != nobody && o < someWork && !s.sends(o) {
-		s.do("the claim gets older than the takeover time", func(w *world) {
-			w.key.aged = true
-			for by := range workers {
-				w.hands[by][o-1].old = w.hands[by][o-1].owned
-			}
-		})
+	if k := s.from.key; k.owner != nobody && k.owner < someWork && k.age < vanished && (s.noDeadline || !s.sends(k.owner)) {
+		s.do("the claim gets older", func(w *world) { w.growOld() })
 	}
 	if m := &s.from.messages[0]; m.at == ready || m.at == out {
 		s.wrong(vanish, "the first message is purged", func(w *world) { w.messages[0].at = gone })
 	}
 	for m := range slots {
+		if s.from.messages[m].at == out {
+			s.message = int8(m + 1)
+			s.wrong(early, "is delivered again before its time", func(w *world) { w.messages[m].at = ready })
+			s.message = 0
+		}
 		if s.from.messages[m].letter != noLetter {
 			s.message = int8(m + 1)
 			s.wrong(replay, "has a dead letter, which is replayed", func(w *world) { s.replay(w, m) })
@@ -273,11 +295,25 @@ func (s *step) outside() {
 	}
 }
 
+// growOld lets the claim's lease end, and then the takeover time.
+func (w *world) growOld() {
+	same := w.replica == w.key
+	w.key.age++
+	if same {
+		w.replica.age++
+	}
+	for by := range workers {
+		h := &w.hands[by][w.key.owner-1]
+		h.old = h.owned
+	}
+}
+
 // sends tells that a worker is just sending what the claim is for. A request
-// and its confirmation take less than the takeover time.
+// and its confirmation take less than a claim's lease, unless the worker hangs.
 func (s *step) sends(o owner) bool {
 	for w := range workers {
-		if at := s.from.hands[w][o-1].at; at == posting || at == posted || at == confirming {
+		h := s.from.hands[w][o-1]
+		if (h.at == posting || h.at == posted || h.at == confirming) && !h.old {
 			return true
 		}
 	}

@@ -37,8 +37,9 @@ func (s *step) hand(w, m int) {
 	}
 }
 
-// lease is the end of a message's lease. It cannot come while a request is
-// under way, unless the worker hangs: then what it sends is of unknown outcome.
+// lease is the end of a message's lease, and of its claim's if the worker was
+// just sending it. That cannot come while a request is under way, unless the
+// worker hangs: then what it sends is of unknown outcome.
 func (s *step) lease(w, m int) {
 	h := s.from.hands[w][m]
 	if !h.live {
@@ -50,19 +51,21 @@ func (s *step) lease(w, m int) {
 			to.messages[m].at = ready
 		}
 	}
+	hidden := func(to *world) {
+		to.hidden++
+		to.hands[w][m].old = true
+		if to.key.owner == owner(m+1) && to.key.age == young {
+			to.key.age = released
+		}
+		end(to)
+	}
 	switch {
-	case h.at == confirming:
-		s.wrong(lapse, "loses its lease before it can confirm", func(to *world) {
-			to.hidden++
-			end(to)
-		})
-	case h.at != posting && h.at != posted, s.noDeadline:
+	case h.at != posting && h.at != posted && h.at != confirming, s.noDeadline:
 		s.wrong(lapse, "loses its lease", end)
+	case h.at == confirming:
+		s.wrong(lapse, "loses its lease before it can confirm", hidden)
 	default:
-		s.wrong(hang, "hangs in a request until its lease lapses", func(to *world) {
-			to.hidden++
-			end(to)
-		})
+		s.wrong(hang, "hangs in a request until its lease lapses", hidden)
 	}
 }
 
@@ -71,11 +74,7 @@ func (s *step) claim(w, m int) {
 		s.do("lets go", func(to *world) { to.leave(w, m, false) })
 	}
 	s.do("claims", func(to *world) { s.judge(to, w, m, s.ask(to, w, m)) })
-	s.wrong(lostReply, "claims, and the reply gets lost", func(to *world) {
-		contested := to.key.owner != nobody
-		s.ask(to, w, m)
-		to.hands[w][m].tried = !contested || s.lostTakeover
-	})
+	s.wrong(lostReply, "claims, and the reply gets lost", func(to *world) { s.ask(to, w, m) })
 }
 
 // ask asks Redis the way the variant does.
@@ -86,30 +85,46 @@ func (s *step) ask(to *world, w, m int) string {
 	case s.markAfter && to.key.owner != sentMark:
 		return "fresh"
 	case s.workerLeases:
-		return to.key.ask(someWork+owner(w), nobody)
+		return to.key.ask(someWork+owner(w), 0, nobody)
 	default:
 		replaces := to.messages[m].replaces
 		if to.hands[w][m].redelivered {
 			replaces = nobody
 		}
-		return to.key.ask(owner(m+1), replaces)
+		return s.askAs(to, owner(m+1), holder(w+1), replaces)
 	}
+}
+
+func (s *step) askAs(to *world, by owner, as holder, replaces owner) string {
+	if s.noHolders && to.key.owner == by && to.key.holder != as {
+		to.key.age = released // whatever it is
+	}
+	answer := to.key.ask(by, as, replaces)
+	if s.unmarked {
+		to.key.inherited = false
+	}
+	return answer
 }
 
 // judge is newClaimAnswers and what Dispatcher.claim does with them.
 func (s *step) judge(to *world, w, m int, answer string) {
 	h := &to.hands[w][m]
 	switch {
-	case answer == "fresh", answer == "own" && (h.owned || h.tried && !h.redelivered || s.workerLeases):
+	case answer == "fresh", answer == "inherited before" && h.owned:
 		h.owned, h.old, h.at = true, false, claimed
-	case answer == "own", answer == "taken":
-		if late := slices.Contains(to.later[:], true); late && !to.early {
-			to.hidden, to.early = to.hidden+1, true // what was accepted is not in Redis yet
+	case answer == "inherited", answer == "inherited before":
+		if late := slices.Contains(to.later[:], true); late && !to.premature {
+			to.hidden, to.premature = to.hidden+1, true // what was accepted is not in Redis yet
 		}
 		h.owned, h.old, h.maybe = true, false, h.maybe+1
 		h.at = s.byPolicy(h.maybe, claimed)
 	case answer == "held" && s.dropHeld:
 		h.at = settling
+	case answer == "held" && h.owned:
+		if to.messages[m].at == out {
+			to.messages[m].at = ready // in its time
+		}
+		to.leave(w, m, false)
 	case answer == "held":
 		h.at = handing
 	default: // sent
@@ -133,6 +148,7 @@ func (s *step) send(w, m int) {
 	}
 	if h.old && !s.noRenewal {
 		s.do("renews its claim", func(to *world) { s.judge(to, w, m, s.ask(to, w, m)) })
+		s.wrong(lostReply, "renews its claim, and the reply gets lost", func(to *world) { s.ask(to, w, m) })
 		return
 	}
 	s.do("posts", func(to *world) { to.hands[w][m].at = posting })
@@ -141,10 +157,19 @@ func (s *step) send(w, m int) {
 
 // letGo is Dispatcher.drop.
 func (s *step) letGo(to *world, w, m int) {
-	if s.lateRelease {
-		to.key.release(owner(m + 1))
+	if h := to.hands[w][m]; h.owned && h.maybe == 0 {
+		s.giveUp(to, w, m)
 	}
 	to.leave(w, m, false)
+}
+
+// giveUp releases a claim.
+func (s *step) giveUp(to *world, w, m int) {
+	as := holder(w + 1)
+	if s.blindRelease && to.key.owner == owner(m+1) {
+		as = to.key.holder
+	}
+	to.key.release(owner(m+1), as)
 }
 
 func (s *step) answer(w, m int) {
@@ -166,7 +191,7 @@ func (s *step) answer(w, m int) {
 		})
 	}
 	if s.from.hands[w][m].at == posted {
-		s.do("reads the answer", func(to *world) { to.hands[w][m].at = confirming })
+		s.do("reads the answer", func(to *world) { to.hands[w][m].accepted() })
 		return
 	}
 	s.do("is accepted by Meta", func(to *world) {
@@ -177,6 +202,9 @@ func (s *step) answer(w, m int) {
 	s.wrong(refuse, "is refused by Meta", func(to *world) { to.hands[w][m].at = burying })
 }
 
+// accepted forgets what does not matter any more: there are fewer states then.
+func (h *hand) accepted() { h.at, h.owned, h.redelivered, h.maybe = confirming, false, false, 0 }
+
 func (s *step) confirm(w, m int) {
 	s.do("confirms", func(to *world) {
 		to.key.confirm()
@@ -184,7 +212,7 @@ func (s *step) confirm(w, m int) {
 	})
 	s.wrong(lostReply, "confirms, and the reply gets lost", func(to *world) { to.key.confirm() })
 	s.wrong(redisDown, "cannot confirm for now", func(to *world) {
-		to.later[w], to.early = true, false
+		to.later[w], to.premature = true, false
 		to.hands[w][m].at = settling
 	})
 }
@@ -220,13 +248,13 @@ func (s *step) publish(w, m int) {
 }
 
 // release gives a claim up: not that of an event that may have been sent, when
-// it goes back or to the dead letters, and not when the lease has lapsed.
+// it goes back or to the dead letters.
 func (s *step) release(w, m int) {
 	h := s.from.hands[w][m]
 	keeps := h.maybe > 0 && (h.at == returning || h.at == buried && !s.freeDoubtful)
 	s.do("deals with its claim", func(to *world) {
-		if h.owned && !keeps && (h.live || s.lateRelease) {
-			to.key.release(owner(m + 1))
+		if h.owned && !keeps {
+			s.giveUp(to, w, m)
 		}
 		to.hands[w][m].at, to.hands[w][m].owned = leaving, false
 		if h.at == returning {
@@ -260,6 +288,7 @@ func (s *step) settle(w, m int, does string, sent bool) {
 func (w *world) leave(by, m int, sent bool) {
 	behind := w.hands[by][m].behind
 	w.hands[by][m], w.leads[by] = hand{}, 0
+	w.orphan(by, m)
 	if behind {
 		w.hands[by][m] = hand{at: following, live: true, redelivered: true, maybe: w.messages[m].maybe}
 	}
@@ -274,6 +303,13 @@ func (w *world) leave(by, m int, sent bool) {
 		w.hands[by][f] = hand{}
 		w.messages[f].at = gone
 	}
+}
+
+// orphan leaves what a worker has claimed for a message to the message's other
+// deliveries.
+func (w *world) orphan(by, m int) {
+	w.key.orphan(owner(m+1), holder(by+1))
+	w.replica.orphan(owner(m+1), holder(by+1))
 }
 
 // deliver puts a message into a worker's hand.
@@ -310,6 +346,7 @@ func (w *world) kill(by int, accepts bool) {
 			w.messages[m].at = ready
 		}
 		*h = hand{}
+		w.orphan(by, m)
 	}
 	if w.later[by] {
 		w.hidden++

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
@@ -46,14 +47,17 @@ func deadLetters(p *protocol) { p.deadLetter = true }
 func TestTheProtocolHolds(t *testing.T) {
 	t.Parallel()
 	holds(t, map[string]protocol{
-		"nothing goes wrong":          only(0),
-		"any one fault":               anyFaults(1),
-		"any one fault, dead_letter":  anyFaults(1).with(deadLetters),
-		"crashes":                     only(2, crash),
-		"crash, lapse":                only(1, crash, lapse).with(deadLetters),
-		"crash, lost replies":         only(1, crash, lostReply).with(deadLetters),
-		"crash, failover":             only(1, crash, failover),
-		"refused, replayed, lost ack": only(1, refuse, replay, lostAck),
+		"nothing goes wrong":                         only(0),
+		"any one fault":                              anyFaults(1),
+		"any one fault, dead_letter":                 anyFaults(1).with(deadLetters),
+		"crashes":                                    only(2, crash),
+		"crash, lapse":                               only(1, crash, lapse).with(deadLetters),
+		"crash, lost replies":                        only(1, crash, lostReply).with(deadLetters),
+		"crash, failover":                            only(1, crash, failover),
+		"refused, replayed, lost ack":                only(1, refuse, replay, lostAck),
+		"delivered early, twice":                     only(2, early),
+		"delivered early, parked":                    only(1, early, park),
+		"delivered early, replies lost, dead_letter": only(1, early, lostReply).with(deadLetters),
 	})
 }
 
@@ -69,6 +73,8 @@ func TestTheProtocolHoldsDeeply(t *testing.T) {
 		"purged, with crash, hang and Redis away":        only(1, vanish, crash, hang, redisDown),
 		"parked, crash, acknowledgement lost":            only(1, park, crash, lostAck),
 		"dead letters replayed, dead_letter":             only(1, ambiguous, replay, lostAck, crash).with(deadLetters),
+		"delivered early, crash, lapse, reply lost":      only(1, early, crash, lapse, lostReply),
+		"delivered early twice, parked, hang":            only(1, park, hang).with(func(p *protocol) { p.kinds[early] = 2 }),
 	})
 }
 
@@ -113,11 +119,12 @@ func TestBrokenProtocolsAreCaught(t *testing.T) {
 		"claims that are the worker's, and expire":      {only(0).with(func(p *protocol) { p.workerLeases = true }), "accepted twice"},
 		"no deadline for requests":                      {only(1, lapse).with(func(p *protocol) { p.noDeadline = true }), "accepted twice"},
 		"copies dropped while another has the claim":    {only(1, vanish, crash).with(func(p *protocol) { p.dropHeld = true }), "lost"},
-		"claims released after the lease":               {only(1, lapse).with(func(p *protocol) { p.lateRelease = true }), "accepted twice"},
+		"claims released that others have inherited":    {only(1, lapse).with(func(p *protocol) { p.blindRelease = true }), "accepted twice"},
 		"requests on claims that are not renewed":       {only(0).with(func(p *protocol) { p.noRenewal = true }), "accepted twice"},
+		"claims that any delivery of the message has":   {only(1, early).with(func(p *protocol) { p.noHolders = true }), "accepted twice"},
 		"acknowledged before the dead letter is stored": {only(1, refuse, crash, vanish).with(func(p *protocol) { p.ackFirst = true }), "lost"},
 		"a take-over whose reply got lost is taken for a fresh claim": {
-			only(1, crash, lostReply).with(deadLetters).with(func(p *protocol) { p.lostTakeover = true }), "accepted twice",
+			only(1, crash, lostReply).with(deadLetters).with(func(p *protocol) { p.unmarked = true }), "accepted twice",
 		},
 		"claims of doubtful dead letters given up": {
 			only(1, ambiguous).with(deadLetters).with(func(p *protocol) { p.freeDoubtful = true }), "accepted twice",
@@ -135,57 +142,113 @@ func TestBrokenProtocolsAreCaught(t *testing.T) {
 // The model's Redis answers like the real one.
 func TestTheModelsRedisIsTheRealOne(t *testing.T) {
 	t.Parallel()
-	cfg := dedupe.Config{Window: 8 * 24 * time.Hour, Takeover: time.Hour}
-	client := dedupetest.Start(t).Client()
-	store := dedupe.New(cfg, client)
-	claim := []dedupe.Claim{{Key: dedupe.NewKey("model"), Owner: 1}}
-	name := string(claim[0].Key[:])
-	// The model's owners are put where the marker of a sent event is not.
-	real := func(o owner) dedupe.Owner { return dedupe.NewOwner(1, uint64(o)) }
-	claim[0].Owner = real(1)
-	for _, before := range []redisKey{{}, {owner: 1}, {owner: 1, aged: true}, {owner: 2}, {owner: 2, aged: true}, {owner: sentMark}} {
+	r := realRedis{t: t, client: dedupetest.Start(t).Client()}
+	r.store = dedupe.New(dedupe.Config{Window: window, Takeover: takeover}, lease, r.client)
+	for _, before := range keys() {
 		for does, run := range map[string]func(k *redisKey) (model, actual string){
-			"claim": func(k *redisKey) (string, string) {
-				return k.ask(1, nobody), store.Claim(t.Context(), claim)[0].State.String()
-			},
-			"replay": func(k *redisKey) (string, string) {
-				heir := claim[0]
-				heir.Replaces = real(2)
-				return k.ask(1, 2), store.Claim(t.Context(), []dedupe.Claim{heir})[0].State.String()
-			},
+			"claim":  func(k *redisKey) (string, string) { return k.ask(1, 1, nobody), r.claim(0) },
+			"replay": func(k *redisKey) (string, string) { return k.ask(1, 1, 2), r.claim(2) },
 			"confirm": func(k *redisKey) (string, string) {
 				k.confirm()
-				_, err := store.Confirm(t.Context(), claim)
+				_, err := r.store.Confirm(t.Context(), []dedupe.Claim{realClaim(0)})
 				return "", text(err)
 			},
 			"release": func(k *redisKey) (string, string) {
-				k.release(1)
-				_, err := store.Release(t.Context(), claim)
+				k.release(1, 1)
+				_, err := r.store.Release(t.Context(), []dedupe.Claim{realClaim(0)})
 				return "", text(err)
 			},
 		} {
-			what := fmt.Sprintf("%s on %+v", does, before)
-			require.NoError(t, client.Del(t.Context(), name).Err())
-			ttl := cfg.Window
-			if before.aged {
-				ttl -= cfg.Takeover + time.Minute
-			}
-			switch before.owner {
-			case nobody:
-			case sentMark:
-				require.NoError(t, client.Set(t.Context(), name, 1, ttl).Err())
-			default:
-				require.NoError(t, client.Set(t.Context(), name, int64(real(before.owner)), ttl).Err())
-			}
+			r.set(before)
 			after := before
 			model, actual := run(&after)
+			what := fmt.Sprintf("%s on %+v", does, before)
 			require.Equal(t, model, actual, what)
-			value, _ := client.Get(t.Context(), name).Int64()
-			require.Equal(t, map[owner]int64{nobody: 0, 1: int64(real(1)), 2: int64(real(2)), sentMark: 1}[after.owner], value, what)
-			aged := value > 1 && cfg.Window-client.PTTL(t.Context(), name).Val() >= cfg.Takeover
-			require.Equal(t, after.aged, aged, what)
+			require.Equal(t, after, r.get(), what)
 		}
 	}
+}
+
+// keys are all that a key may be, as two messages and two holders may leave it.
+func keys() []redisKey {
+	all := []redisKey{{}, {owner: sentMark}}
+	for _, by := range []owner{1, 2} {
+		for _, as := range []holder{1, 2} {
+			for _, inherited := range []bool{false, true} {
+				for _, age := range []age{young, released, vanished} {
+					all = append(all, redisKey{by, as, inherited, age})
+				}
+			}
+		}
+	}
+	return all
+}
+
+const window, lease, takeover = 8 * 24 * time.Hour, time.Hour, 3 * time.Hour
+
+// realRedis keeps the model's key in a real server.
+type realRedis struct {
+	t      *testing.T
+	client *redis.Client
+	store  *dedupe.Store
+}
+
+// realClaim is that of the model's first message, in the first hand.
+func realClaim(replaces owner) dedupe.Claim {
+	claim := dedupe.Claim{Key: dedupe.NewKey("model"), Owner: realOwner(1), Holder: 1}
+	if replaces != nobody {
+		claim.Replaces = realOwner(replaces)
+	}
+	return claim
+}
+
+// realOwner puts the model's owners where the marker of a sent event is not.
+func realOwner(o owner) dedupe.Owner { return dedupe.NewOwner(1, uint64(o)) }
+
+func (r realRedis) claim(replaces owner) string {
+	return r.store.Claim(r.t.Context(), []dedupe.Claim{realClaim(replaces)})[0].State.String()
+}
+
+// set and get know how a claim is written.
+func (r realRedis) set(k redisKey) {
+	key := realClaim(0).Key
+	name, value := string(key[:]), fmt.Sprintf("%d %d", realOwner(k.owner), k.holder)
+	require.NoError(r.t, r.client.Del(r.t.Context(), name).Err())
+	switch {
+	case k.owner == nobody:
+		return
+	case k.owner == sentMark:
+		value = "1"
+	case k.inherited:
+		value += " ?"
+	}
+	old := []time.Duration{young: 0, released: lease, vanished: takeover}[k.age]
+	require.NoError(r.t, r.client.Set(r.t.Context(), name, value, window-old).Err())
+}
+
+func (r realRedis) get() (k redisKey) {
+	key := realClaim(0).Key
+	value := r.client.Get(r.t.Context(), string(key[:])).Val()
+	switch value {
+	case "":
+		return k
+	case "1":
+		return redisKey{owner: sentMark}
+	}
+	for _, o := range []owner{1, 2} {
+		for _, h := range []holder{1, 2} {
+			if rest, ok := strings.CutPrefix(value, fmt.Sprintf("%d %d", realOwner(o), h)); ok {
+				k = redisKey{owner: o, holder: h, inherited: rest == " ?"}
+			}
+		}
+	}
+	switch old := window - r.client.PTTL(r.t.Context(), string(key[:])).Val(); {
+	case old >= takeover:
+		k.age = vanished
+	case old >= lease:
+		k.age = released
+	}
+	return k
 }
 
 func text(err error) string {

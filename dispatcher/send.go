@@ -67,6 +67,9 @@ func (s *shipment) try(entries []*entry) ([]*entry, graph.Answer) {
 		if len(entries) == 0 {
 			return nil, graph.Answer{}
 		}
+		if s.grownOld(entries) {
+			continue // Redis has taken long to answer
+		}
 		answer := s.post(entries)
 		if answer.Verdict == graph.Accepted || blamesEvents(answer) {
 			s.backoff.Reset() // Meta has judged the events; what comes next begins anew
@@ -88,9 +91,9 @@ func (s *shipment) try(entries []*entry) ([]*entry, graph.Answer) {
 // somebody else's by now, events that Meta would refuse for their age, and
 // events of accounts that have turned out not to be linked.
 func (s *shipment) stillSendable(entries []*entry) []*entry {
-	entries, late := inTime(s.stillOurs(s.renewClaims(entries)), time.Now())
+	entries, late := inTime(s.stillOurs(entries), time.Now())
 	s.expire(late)
-	return s.enterAccounts(entries)
+	return s.renewClaims(s.enterAccounts(entries))
 }
 
 // noTimeFor gives events back if the dispatcher is stopping and a request

@@ -18,7 +18,8 @@ import (
 func Run(t *testing.T, client redis.UniversalClient, age func(d time.Duration)) {
 	t.Helper()
 	s := suite{
-		cfg:   dedupe.Config{Window: 8 * 24 * time.Hour, Takeover: 2 * time.Second},
+		cfg:   dedupe.Config{Window: 8 * 24 * time.Hour, Takeover: 8 * time.Second},
+		lease: 2 * time.Second,
 		redis: client,
 		age:   age,
 	}
@@ -27,6 +28,7 @@ func Run(t *testing.T, client redis.UniversalClient, age func(d time.Duration)) 
 	t.Run("confirm", s.confirm)
 	t.Run("release", s.release)
 	t.Run("takeover", s.takeover)
+	t.Run("another delivery of the same message", s.redelivery)
 	t.Run("an own claim is as good as new", s.renewal)
 	t.Run("a claim passed on", s.passedOn)
 	t.Run("windows", s.windows)
@@ -36,16 +38,23 @@ func Run(t *testing.T, client redis.UniversalClient, age func(d time.Duration)) 
 
 type suite struct {
 	cfg   dedupe.Config
+	lease time.Duration
 	redis redis.UniversalClient
 	age   func(time.Duration)
 }
 
-func (s suite) store() *dedupe.Store { return dedupe.New(s.cfg, s.redis) }
+func (s suite) store() *dedupe.Store { return dedupe.New(s.cfg, s.lease, s.redis) }
 
 // one makes a claim on an identity that only this test uses.
 func one(t *testing.T, name string, sequence uint64) dedupe.Claim {
 	t.Helper()
-	return dedupe.Claim{Key: dedupe.NewKey(t.Name(), name), Owner: dedupe.NewOwner(7, sequence)}
+	return dedupe.Claim{Key: dedupe.NewKey(t.Name(), name), Owner: dedupe.NewOwner(7, sequence), Holder: 1}
+}
+
+// again is the claim of another delivery of the same message.
+func again(c dedupe.Claim) dedupe.Claim {
+	c.Holder++
+	return c
 }
 
 func (s suite) state(t *testing.T, claim dedupe.Claim) dedupe.State {
@@ -58,22 +67,22 @@ func (s suite) state(t *testing.T, claim dedupe.Claim) dedupe.State {
 func (s suite) claim(t *testing.T) {
 	mine, other := one(t, "k", 1), one(t, "k", 2)
 	require.Equal(t, dedupe.Fresh, s.state(t, mine))
-	require.Equal(t, dedupe.Own, s.state(t, mine), "the message's redelivery goes on at once")
+	require.Equal(t, dedupe.Fresh, s.state(t, mine), "it is still this delivery's: never Sent, that would lose the event")
 	require.Equal(t, dedupe.Held, s.state(t, other), "another message has to wait")
 	require.Equal(t, dedupe.Fresh, s.state(t, one(t, "another", 2)))
 }
 
 func (s suite) order(t *testing.T) {
-	sentBefore, held, own := one(t, "sent", 1), one(t, "held", 1), one(t, "own", 9)
-	for _, c := range []dedupe.Claim{sentBefore, held, own} {
+	sentBefore, held, mine := one(t, "sent", 1), one(t, "held", 1), one(t, "mine", 9)
+	for _, c := range []dedupe.Claim{sentBefore, held, mine} {
 		require.Equal(t, dedupe.Fresh, s.state(t, c))
 	}
 	_, err := s.store().Confirm(t.Context(), []dedupe.Claim{sentBefore})
 	require.NoError(t, err)
 	got := s.store().Claim(t.Context(), []dedupe.Claim{
-		one(t, "fresh", 9), one(t, "held", 9), one(t, "sent", 9), one(t, "own", 9), one(t, "fresh too", 9),
+		one(t, "fresh", 9), one(t, "held", 9), one(t, "sent", 9), one(t, "mine", 9), one(t, "fresh too", 9),
 	})
-	want := []dedupe.State{dedupe.Fresh, dedupe.Held, dedupe.Sent, dedupe.Own, dedupe.Fresh}
+	want := []dedupe.State{dedupe.Fresh, dedupe.Held, dedupe.Sent, dedupe.Fresh, dedupe.Fresh}
 	for i, result := range got {
 		require.NoError(t, result.Err)
 		require.Equal(t, want[i], result.State, "claim %d", i)
@@ -117,18 +126,41 @@ func (s suite) takeover(t *testing.T) {
 	s.age(s.cfg.Takeover / 2)
 	require.Equal(t, dedupe.Held, s.state(t, other))
 	s.age(s.cfg.Takeover)
-	require.Equal(t, dedupe.Taken, s.state(t, other))
+	require.Equal(t, dedupe.Inherited, s.state(t, other))
+	require.Equal(t, dedupe.InheritedBefore, s.state(t, other), "it stays known if the answer gets lost")
 	require.Equal(t, dedupe.Held, s.state(t, mine), "the old owner has lost it")
 	_, err := s.store().Release(t.Context(), []dedupe.Claim{mine})
 	require.NoError(t, err)
-	require.Equal(t, dedupe.Own, s.state(t, other))
+	require.Equal(t, dedupe.Held, s.state(t, mine), "and cannot release it")
+	_, err = s.store().Release(t.Context(), []dedupe.Claim{other})
+	require.NoError(t, err)
+	require.Equal(t, dedupe.Fresh, s.state(t, mine), "the new one can")
+}
+
+// A broker delivers a message again while the first delivery is being sent, or
+// after its worker has died.
+func (s suite) redelivery(t *testing.T) {
+	first := one(t, "k", 1)
+	second := again(first)
+	require.Equal(t, dedupe.Fresh, s.state(t, first))
+	require.Equal(t, dedupe.Held, s.state(t, second), "the first may be sending it at this moment")
+	s.age(s.lease / 2)
+	require.Equal(t, dedupe.Fresh, s.state(t, first))
+	s.age(s.lease * 3 / 4)
+	require.Equal(t, dedupe.Held, s.state(t, second), "the first has claimed it anew")
+	s.age(s.lease)
+	require.Equal(t, dedupe.Inherited, s.state(t, second), "the first's request must have ended")
+	require.Equal(t, dedupe.Held, s.state(t, first))
+	_, err := s.store().Release(t.Context(), []dedupe.Claim{first})
+	require.NoError(t, err)
+	require.Equal(t, dedupe.Held, s.state(t, first), "it cannot release what is the second's now")
 }
 
 func (s suite) renewal(t *testing.T) {
 	mine, other := one(t, "k", 1), one(t, "k", 2)
 	require.Equal(t, dedupe.Fresh, s.state(t, mine))
 	s.age(s.cfg.Takeover * 3 / 4)
-	require.Equal(t, dedupe.Own, s.state(t, mine))
+	require.Equal(t, dedupe.Fresh, s.state(t, mine))
 	s.age(s.cfg.Takeover * 3 / 4)
 	require.Equal(t, dedupe.Held, s.state(t, other), "what its owner has just claimed again is not taken over")
 }
@@ -140,7 +172,7 @@ func (s suite) passedOn(t *testing.T) {
 	require.Equal(t, dedupe.Fresh, s.state(t, heir))
 	require.Equal(t, dedupe.Held, s.state(t, letter), "it has passed its claim on")
 	require.Equal(t, dedupe.Held, s.state(t, other), "once")
-	require.Equal(t, dedupe.Own, s.state(t, heir))
+	require.Equal(t, dedupe.Fresh, s.state(t, heir))
 }
 
 func (s suite) windows(t *testing.T) {
@@ -174,7 +206,7 @@ func (s suite) many(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, left)
 	for i, result := range s.store().Claim(t.Context(), claims) {
-		want := dedupe.Own
+		want := dedupe.Fresh
 		if i < n/2 {
 			want = dedupe.Sent
 		}

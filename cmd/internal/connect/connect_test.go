@@ -254,7 +254,7 @@ func redisWorks(t *testing.T, cfg config.Redis) error {
 	client, err := connect.Redis(&cfg, 4)
 	require.NoError(t, err)
 	defer func() { _ = client.Close() }()
-	return dedupe.New(dedupe.DefaultConfig(), client).Check(t.Context())
+	return dedupe.New(dedupe.DefaultConfig(), time.Minute, client).Check(t.Context())
 }
 
 func TestRedisLogins(t *testing.T) {
@@ -301,7 +301,7 @@ func TestRedisSentinel(t *testing.T) {
 	client, err := connect.Redis(&cfg, 4)
 	require.NoError(t, err)
 	defer func() { _ = client.Close() }()
-	store := dedupe.New(dedupe.DefaultConfig(), client)
+	store := dedupe.New(dedupe.DefaultConfig(), time.Minute, client)
 	require.NoError(t, store.Check(t.Context()))
 	master.Kill()
 	require.Error(t, store.Check(t.Context()))

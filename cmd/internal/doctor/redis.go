@@ -13,7 +13,8 @@ import (
 )
 
 func (r *report) examineRedis(ctx context.Context, cfg *config.Config, client redis.UniversalClient) {
-	if err := dedupe.New(cfg.Dedupe.Config, client).Check(ctx); err != nil {
+	whole := cfg.Dispatcher()
+	if err := dedupe.New(cfg.Dedupe.Config, whole.ClaimLease(), client).Check(ctx); err != nil {
 		r.fault("redis", err.Error(), "nothing is sent without claims")
 		return
 	}

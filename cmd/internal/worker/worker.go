@@ -50,8 +50,9 @@ func Run(ctx context.Context, cfg *config.Config, version string, log *zap.Logge
 		return err
 	}
 
+	settings := cfg.Dispatcher()
 	deps := dispatcher.Deps{
-		JetStream: js, Claims: dedupe.New(cfg.Dedupe.Config, redis),
+		JetStream: js, Claims: dedupe.New(cfg.Dedupe.Config, settings.ClaimLease(), redis),
 		Graph: client, Tokens: client.Tokens(),
 		Log: log, Tracer: observed.Tracer, Meter: observed.Meter,
 	}
@@ -60,7 +61,7 @@ func Run(ctx context.Context, cfg *config.Config, version string, log *zap.Logge
 		defer datasets.Close()
 		deps.Directory = datasets
 	}
-	d, err := dispatcher.New(cfg.Dispatcher(), cfg.Batch, deps)
+	d, err := dispatcher.New(settings, cfg.Batch, deps)
 	if err != nil {
 		return err
 	}
