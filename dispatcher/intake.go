@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
@@ -36,7 +37,7 @@ func (d *Dispatcher) take(s *source) {
 			pace.slowDown(d.taking)
 			continue
 		}
-		messages, bytes, err := d.room.reserve(d.taking, most, d.largestMessage())
+		messages, bytes, err := d.room.reserve(d.taking, most, largestMessage(d.deps.JetStream.Conn()))
 		if err != nil {
 			return
 		}
@@ -72,16 +73,14 @@ func (d *Dispatcher) mayTake() (most int, err error) {
 }
 
 // largestMessage is what the server lets anybody publish, headers and all.
-func (d *Dispatcher) largestMessage() int {
-	return int(d.deps.JetStream.Conn().MaxPayload()) + messageOverhead
-}
+func largestMessage(conn *nats.Conn) int { return int(conn.MaxPayload()) + messageOverhead }
 
-// checkRoom makes sure that the largest message has room in hand. It would be
-// waited for in vain.
-func (d *Dispatcher) checkRoom() error {
-	if largest := d.largestMessage(); largest > d.cfg.Delivery.MaxInHandBytes {
+// CheckRoom makes sure that the largest message that the server takes has room
+// in hand: it would be waited for in vain. The error is a [SetupError].
+func (d Delivery) CheckRoom(conn *nats.Conn) error {
+	if largest := largestMessage(conn); largest > d.MaxInHandBytes {
 		return setupError("the NATS server takes messages of up to %d bytes (max_payload), and delivery.max_in_hand_bytes is only %d; set it to %d or more",
-			d.deps.JetStream.Conn().MaxPayload(), d.cfg.Delivery.MaxInHandBytes, largest)
+			conn.MaxPayload(), d.MaxInHandBytes, largest)
 	}
 	return nil
 }
@@ -162,7 +161,7 @@ func (d *Dispatcher) openAgain(s *source) *source {
 // are reckoned by: somebody may have changed it, and pulling would not show it.
 // Nothing is pulled from a consumer that is wrong.
 func (d *Dispatcher) recheck(s *source) *source {
-	fits := d.checkRoom() == nil
+	fits := d.cfg.Delivery.CheckRoom(d.deps.JetStream.Conn()) == nil
 	if !s.wrong && fits && time.Since(s.checked) < d.cfg.Streams.AckWait {
 		return s
 	}

@@ -52,7 +52,7 @@ func (d *Dispatcher) tryOpenStreams(ctx context.Context) ([]*source, error) {
 
 // openSource opens one of the two consumers, made anew if need be.
 func (d *Dispatcher) openSource(ctx context.Context, parked bool) (*source, error) {
-	if err := d.checkRoom(); err != nil {
+	if err := d.cfg.Delivery.CheckRoom(d.deps.JetStream.Conn()); err != nil {
 		return nil, err
 	}
 	streams := StreamSet{cfg: d.cfg.Streams, js: d.deps.JetStream, warn: func(text string) { d.log.Warn(text) }}

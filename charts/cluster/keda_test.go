@@ -39,7 +39,7 @@ keda:
   pollingInterval: 2
   cooldownPeriod: 5
   fallback: {replicas: 1}
-`, r.servers.nats.MonitorAddr().String(), public(t, r.servers.access.account)))
+`, r.servers.nats.MonitorAddr().String(), r.servers.account.Name))
 	r.do("install", "shop", chartDir, "--values", r.values, "--values", scaled, "--wait", "--timeout", "2m")
 
 	r.scalesTo(0)

@@ -107,8 +107,8 @@ func (r *rollout) prepare() {
 	worker, streams := documentedRights(r.t)
 	require.NotEmpty(r.t, worker)
 	require.NotEmpty(r.t, streams)
-	r.secret("nats-worker", "user.creds", r.servers.access.creds(worker...))
-	r.secret("nats-streams", "user.creds", r.servers.access.creds(append(streams, worker...)...))
+	r.secret("nats-worker", "user.creds", r.servers.account.Creds(worker...))
+	r.secret("nats-streams", "user.creds", r.servers.account.Creds(append(streams, worker...)...))
 	r.secret("redis", "password", redisPassword)
 	r.secret("capi-dispatcher-tokens", "default", "EAAB-first-token")
 	for i := range datasets {

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe/dedupetest"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
@@ -27,12 +28,12 @@ const redisPassword = "redis-secret"
 // servers are what the workers talk to, all on the node's address: NATS with
 // users of few rights, Redis with a password, and the simulated Graph API.
 type servers struct {
-	t      *testing.T
-	access *access
-	nats   *server.Server
-	js     jetstream.JetStream // with all rights
-	redis  *redis.Client
-	graph  *graphServer
+	t       *testing.T
+	account *natstest.Account
+	nats    *server.Server
+	js      jetstream.JetStream // with all rights
+	redis   *redis.Client
+	graph   *graphServer
 
 	refusals *refusals
 }
@@ -54,14 +55,14 @@ func (s *servers) startNATS() {
 		Host: nodeIP, Port: server.RANDOM_PORT, HTTPHost: nodeIP, HTTPPort: server.RANDOM_PORT,
 		JetStream: true, StoreDir: s.t.TempDir(), NoSigs: true,
 	}
-	s.access = newAccess(s.t, options)
+	s.account = natstest.NewAccount(s.t, options)
 	running, err := server.NewServer(options)
 	require.NoError(s.t, err)
 	running.SetLoggerV2(s.refusals, false, false, false)
 	running.Start()
 	s.t.Cleanup(func() { running.Shutdown(); running.WaitForShutdown() })
 	require.True(s.t, running.ReadyForConnections(30*time.Second), "NATS does not start")
-	conn, err := nats.Connect(running.ClientURL(), nats.UserCredentialBytes([]byte(s.access.creds())))
+	conn, err := nats.Connect(running.ClientURL(), nats.UserCredentialBytes([]byte(s.account.Creds())))
 	require.NoError(s.t, err)
 	s.t.Cleanup(conn.Close)
 	s.nats = running

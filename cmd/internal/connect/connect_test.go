@@ -16,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nkeys"
 	"github.com/stretchr/testify/require"
@@ -100,54 +99,14 @@ func TestNATSLogins(t *testing.T) {
 	}
 }
 
-// A creds file holds a JWT and the seed of its NKey.
 func TestNATSCreds(t *testing.T) {
 	t.Parallel()
-	operator, account, user := newKey(t, nkeys.CreateOperator), newKey(t, nkeys.CreateAccount), newKey(t, nkeys.CreateUser)
-	operatorClaims := jwt.NewOperatorClaims(public(t, operator))
-	system := newKey(t, nkeys.CreateAccount)
-	operatorClaims.SystemAccount = public(t, system)
-	operatorJWT, err := operatorClaims.Encode(operator)
-	require.NoError(t, err)
-	decoded, err := jwt.DecodeOperatorClaims(operatorJWT)
-	require.NoError(t, err)
-	systemJWT, err := jwt.NewAccountClaims(public(t, system)).Encode(operator)
-	require.NoError(t, err)
-	accountClaims := jwt.NewAccountClaims(public(t, account))
-	accountClaims.Limits.JetStreamLimits = jwt.JetStreamLimits{MemoryStorage: -1, DiskStorage: -1, Streams: -1, Consumer: -1}
-	accountJWT, err := accountClaims.Encode(operator)
-	require.NoError(t, err)
-	userJWT, err := jwt.NewUserClaims(public(t, user)).Encode(account)
-	require.NoError(t, err)
-	seed, err := user.Seed()
-	require.NoError(t, err)
-	creds, err := jwt.FormatUserConfig(userJWT, seed)
-	require.NoError(t, err)
-
-	resolver := &server.MemAccResolver{}
-	require.NoError(t, resolver.Store(public(t, account), accountJWT))
-	require.NoError(t, resolver.Store(public(t, system), systemJWT))
-	running := natstest.StartWith(t, &server.Options{
-		TrustedOperators: []*jwt.OperatorClaims{decoded}, SystemAccount: public(t, system), AccountResolver: resolver,
-	})
-	cfg := config.NATS{URL: secret.URLs(running.URL())}
+	options := &server.Options{}
+	account := natstest.NewAccount(t, options)
+	cfg := config.NATS{URL: secret.URLs(natstest.StartWith(t, options).URL())}
 	require.Error(t, natsConnects(t, cfg))
-	cfg.CredsFile = writeFile(t, string(creds))
+	cfg.CredsFile = writeFile(t, account.Creds())
 	require.NoError(t, natsConnects(t, cfg))
-}
-
-func newKey(t *testing.T, create func() (nkeys.KeyPair, error)) nkeys.KeyPair {
-	t.Helper()
-	key, err := create()
-	require.NoError(t, err)
-	return key
-}
-
-func public(t *testing.T, key nkeys.KeyPair) string {
-	t.Helper()
-	text, err := key.PublicKey()
-	require.NoError(t, err)
-	return text
 }
 
 // pki is a certificate authority with a certificate for this machine and one

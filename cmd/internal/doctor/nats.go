@@ -21,10 +21,8 @@ func (r *report) examineNATS(ctx context.Context, cfg *config.Config, js jetstre
 	} else {
 		r.ok("nats server", "%s; only the server we are connected to was asked", version)
 	}
-	const overhead = 4 << 10
-	if payload := js.Conn().MaxPayload(); payload+overhead > int64(cfg.Delivery.MaxInHandBytes) {
-		r.fault("nats server", fmt.Sprintf("a message may have %d bytes, and delivery.max_in_hand_bytes is %d: no worker dares to pull any",
-			payload, cfg.Delivery.MaxInHandBytes), "raise delivery.max_in_hand_bytes, or lower the server's max_payload")
+	if err := cfg.Delivery.CheckRoom(js.Conn()); err != nil {
+		r.fault("nats server", err.Error(), "or lower the server's max_payload")
 	}
 	for _, found := range set.Inspect(ctx) {
 		r.examineInspection(cfg, &found)
