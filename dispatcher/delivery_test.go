@@ -2,7 +2,6 @@ package dispatcher_test
 
 import (
 	"fmt"
-	"math"
 	"strings"
 	"testing"
 	"time"
@@ -215,97 +214,6 @@ func TestAMissingTokenPauses(t *testing.T) {
 	b.writeToken("333", "token-of-333", b.options.graph)
 	b.awaitAccepted(1)
 	require.Empty(t, b.letters())
-}
-
-func TestPoisonIsFoundAndItsNeighboursAreDelivered(t *testing.T) {
-	t.Parallel()
-	for name, tc := range map[string]struct {
-		n   int
-		bad []int
-	}{
-		"the only one":         {1, []int{0}},
-		"one of two":           {2, []int{1}},
-		"first of many":        {1000, []int{0}},
-		"last of many":         {1000, []int{999}},
-		"in the middle":        {1000, []int{500}},
-		"two neighbours":       {1000, []int{499, 500}},
-		"ten, spread":          {1000, []int{3, 101, 222, 340, 401, 555, 678, 777, 888, 990}},
-		"all of them":          {64, span(0, 64)},
-		"half of them":         {128, span(0, 64)},
-		"three of an odd lot":  {37, []int{0, 17, 36}},
-		"all but one":          {33, append(span(0, 16), span(17, 33)...)},
-		"not a power of two":   {999, []int{333, 666}},
-		"every other of a few": {10, []int{0, 2, 4, 6, 8}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b := setup(t)
-			messages, good := make([]string, tc.n), []string{}
-			for i := range messages {
-				messages[i] = event(fmt.Sprintf("e%d", i))
-			}
-			for _, i := range tc.bad {
-				messages[i] = poison(fmt.Sprintf("e%d", i))
-			}
-			for i, message := range messages {
-				if !strings.Contains(message, "invalid") {
-					good = append(good, fmt.Sprintf("e%d", i))
-				}
-			}
-			b.publish(dataset, body(messages...))
-			letters := b.awaitLetters(len(tc.bad))
-			b.awaitQuiet()
-			b.requireOnce(good...)
-			b.requireBalance()
-			for _, letter := range letters {
-				require.Equal(t, deadletter.Refused, letter.Reason)
-				require.Equal(t, 100, letter.Graph.Code)
-				require.Equal(t, 2804087, letter.Graph.Subcode)
-				require.Contains(t, letter.Graph.Message, "Invalid Ctwa Clid")
-				require.NotEmpty(t, letter.Graph.TraceID)
-			}
-			k, n := float64(len(tc.bad)), float64(tc.n)
-			require.LessOrEqual(t, b.Ledger().Sum().Requests, int(2*k*math.Log2(n))+1, "requests for %v bad of %v", k, n)
-		})
-	}
-}
-
-func span(from, to int) (list []int) {
-	for i := from; i < to; i++ {
-		list = append(list, i)
-	}
-	return list
-}
-
-func TestHalvingStopsWhenTheTroubleChanges(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	refused := graphtest.Fault{Error: &graphtest.Error{Code: 100, Subcode: 2804087, Message: "Invalid parameter"}}
-	b.Script(dataset, refused, refused, graphtest.Fault{Error: graphtest.TokenExpired()})
-	b.publish(dataset, body(events(100)...))
-	b.await("the rest is parked", func() bool {
-		return b.books("capi.events.settled", attribute.String("outcome", "parked")) == 100
-	})
-	require.Equal(t, 3, b.Ledger().Sum().Requests)
-	b.awaitAccepted(100)
-	b.awaitQuiet()
-	require.Empty(t, b.letters())
-	_, again := b.Ledger().Distinct()
-	require.Zero(t, again)
-}
-
-func TestMetaNamesTheCulprit(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	messages := events(1000)
-	messages[700] = poison("e700")
-	named := graphtest.Fault{Status: 400, Body: `{"error":{"code":100,"error_subcode":2804087,"message":"m","error_data":"{\"event_index\":700}"}}`}
-	b.Script(dataset, named)
-	b.publish(dataset, body(messages...))
-	b.awaitLetters(1)
-	b.awaitAccepted(999)
-	require.Equal(t, 3, b.Ledger().Sum().Requests, "the batch, the culprit, the others")
-	b.awaitQuiet()
 }
 
 func TestAnUnlinkedAccountWaitsAndItsNeighboursDoNot(t *testing.T) {

@@ -3,9 +3,7 @@ package e2e_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -15,9 +13,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -153,36 +149,6 @@ func (g *graphServer) goAway() {
 	g.running = nil
 }
 
-// program is the binary, built once for all tests: with the race detector, so
-// that a race in it ends it with an error.
-var program = sync.OnceValues(func() (string, error) { return build("-race") })
-
-// shipped is the binary as it is shipped, for figures that count.
-var shipped = sync.OnceValues(func() (string, error) { return build("-trimpath") })
-
-func build(flag string) (string, error) {
-	dir, err := os.MkdirTemp("", "capi-dispatcher-e2e-")
-	if err != nil {
-		return "", err
-	}
-	binary := filepath.Join(dir, "capi-dispatcher")
-	out, err := exec.Command("go", "build", flag, "-o", binary, "../capi-dispatcher").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("%w: %s", err, out)
-	}
-	return binary, nil
-}
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	for _, built := range []func() (string, error){program, shipped} {
-		if binary, err := built(); err == nil {
-			_ = os.RemoveAll(filepath.Dir(binary))
-		}
-	}
-	os.Exit(code)
-}
-
 // configFile writes the configuration the way a user would.
 func (r *rig) configFile() string {
 	r.t.Helper()
@@ -194,15 +160,6 @@ func (r *rig) configFile() string {
 	file := filepath.Join(r.dir, "config-"+filepath.Ext(strings.ReplaceAll(cfg.Admin.Address, ":", "."))[1:]+".yaml")
 	require.NoError(r.t, os.WriteFile(file, []byte(text), 0o600))
 	return file
-}
-
-// worker is a running process of `capi-dispatcher run`.
-type worker struct {
-	t     *testing.T
-	cmd   *exec.Cmd
-	admin string
-	log   *os.File
-	ended chan error
 }
 
 // start runs a worker and waits until it is ready.
@@ -251,75 +208,6 @@ func (r *rig) printLog() {
 	distinct, again := r.Ledger().Distinct()
 	r.t.Logf("ledger: %d events, %d again; %d dead letters", distinct, again, r.size("CAPI_DLQ"))
 	r.t.Logf("the worker's log ends so:\n%s", text)
-}
-
-// kill ends the process at once and waits until it is gone.
-func (w *worker) kill() {
-	w.t.Helper()
-	require.NoError(w.t, w.cmd.Process.Kill())
-	<-w.ended
-}
-
-// freeze stops the process where it stands, until it gets SIGCONT.
-func (w *worker) freeze() {
-	w.t.Helper()
-	require.NoError(w.t, w.cmd.Process.Signal(syscall.SIGSTOP))
-	require.Eventually(w.t, func() bool {
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", w.cmd.Process.Pid))
-		return err == nil && bytes.Contains(stat, []byte(") T "))
-	}, 10*time.Second, time.Millisecond, "the worker stands still")
-}
-
-// stop tells the process to end, and returns how long it took. It must end
-// well.
-func (w *worker) stop() time.Duration {
-	w.t.Helper()
-	began := time.Now()
-	require.NoError(w.t, w.cmd.Process.Signal(syscall.SIGTERM))
-	select {
-	case err := <-w.ended:
-		require.NoError(w.t, err, "exit code")
-	case <-time.After(time.Minute):
-		w.t.Fatal("the worker does not end")
-	}
-	return time.Since(began)
-}
-
-// readiness is what /readyz says; nothing if there is no answer.
-type readiness struct {
-	Ready      bool
-	Conditions []dispatcher.Condition
-}
-
-func (w *worker) readiness() (answer readiness) {
-	body, err := w.get("/readyz")
-	if err == nil {
-		_ = json.Unmarshal([]byte(body), &answer)
-	}
-	return answer
-}
-
-func (r readiness) ok(name string) bool {
-	for _, c := range r.Conditions {
-		if c.Name == name {
-			return c.OK
-		}
-	}
-	return false
-}
-
-func (w *worker) get(path string) (string, error) {
-	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, w.admin+path, nil)
-	if err != nil {
-		return "", err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	return string(text), err
 }
 
 func (r *rig) await(what string, condition func() bool) {
