@@ -140,7 +140,8 @@ func TestKeysAndOwners(t *testing.T) {
 	require.Equal(t, first, second)
 
 	created := time.Now().UnixNano()
-	require.NotEqual(t, dedupe.NewHolder(), dedupe.NewHolder())
+	one, another := dedupe.NewHolder(), dedupe.NewHolder()
+	require.NotEqual(t, one, another)
 	require.NotEqual(t, dedupe.NewEpoch("CAPI", created), dedupe.NewEpoch("CAPI", created+1), "a stream made anew has another epoch")
 	for i := range int64(100_000) {
 		epoch := dedupe.NewEpoch("CAPI", i)
