@@ -158,6 +158,8 @@ func newClaimAnswers(results []dedupe.Result, entries []*entry, asked time.Time)
 		case state == dedupe.Sent:
 			a.sent = append(a.sent, e)
 		default:
+			// If we had it, it may have gone to somebody else and come back.
+			e.claimed = false
 			a.unknown = append(a.unknown, e)
 			a.err = results[i].Err
 		}

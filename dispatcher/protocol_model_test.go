@@ -77,10 +77,10 @@ func (k *redisKey) release(by owner, as holder) {
 	}
 }
 
-// orphan tells that a delivery has come to its end.
+// orphan tells that a delivery has come to its end: nobody will ask for it.
 func (k *redisKey) orphan(by owner, as holder) {
 	if k.owner == by && k.holder == as {
-		k.holder = 0
+		k.holder, k.inherited = 0, false
 	}
 }
 
@@ -105,7 +105,7 @@ const (
 
 type message struct {
 	at       place
-	again    bool  // delivered before
+	again    bool  // delivered before; where that matters, for replayed letters
 	maybe    uint8 // unknown outcomes, as written on a parked event
 	letter   letterKind
 	copied   bool  // its parked copy is stored: once, by its message id

@@ -148,7 +148,10 @@ func (s *step) send(w, m int) {
 	}
 	if h.old && !s.noRenewal {
 		s.do("renews its claim", func(to *world) { s.judge(to, w, m, s.ask(to, w, m)) })
-		s.wrong(lostReply, "renews its claim, and the reply gets lost", func(to *world) { s.ask(to, w, m) })
+		s.wrong(lostReply, "renews its claim, and the reply gets lost", func(to *world) {
+			s.ask(to, w, m)
+			to.hands[w][m].at, to.hands[w][m].owned, to.hands[w][m].old = claiming, false, false
+		})
 		return
 	}
 	s.do("posts", func(to *world) { to.hands[w][m].at = posting })
@@ -290,7 +293,7 @@ func (w *world) leave(by, m int, sent bool) {
 	w.hands[by][m], w.leads[by] = hand{}, 0
 	w.orphan(by, m)
 	if behind {
-		w.hands[by][m] = hand{at: following, live: true, redelivered: true, maybe: w.messages[m].maybe}
+		w.hands[by][m] = hand{at: following, live: true, redelivered: w.messages[m].again, maybe: w.messages[m].maybe}
 	}
 	for f := range slots {
 		if w.hands[by][f].at != following {
@@ -323,7 +326,7 @@ func (w *world) deliver(by, m int) {
 			w.lead(by, m)
 		}
 	}
-	msg.at, msg.again = out, true
+	msg.at, msg.again = out, msg.replaces != nobody
 }
 
 // lead begins with a message.
