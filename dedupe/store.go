@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -115,19 +114,18 @@ func (s *Store) Claim(ctx context.Context, claims []Claim) []Result {
 // lease is over, and that of another message after the takeover time.
 const contestScript = `
 local value = redis.call('GET', KEYS[1])
-local owner, holder, replaces = ARGV[1], ARGV[2], ARGV[3]
-local window, lease, takeover = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local mine, inherited = owner .. ' ' .. holder, owner .. ' ' .. holder .. ' ?'
-local owned_by = value and string.match(value, '^%S+')
+local mine, inherited, replaces = ARGV[1], ARGV[1] .. ' ?', ARGV[2]
+local window, lease, takeover = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local function owner(claim) return string.match(claim, '^%S+') end
 if value == '1' then
   return 'sent'
 elseif value == mine or value == inherited then
   redis.call('PEXPIRE', KEYS[1], window)
   return value == mine and 'fresh' or 'inherited before'
-elseif not value or owned_by == replaces then
+elseif not value or owner(value) == replaces then
   redis.call('SET', KEYS[1], mine, 'PX', window)
   return 'fresh'
-elseif window - redis.call('PTTL', KEYS[1]) >= (owned_by == owner and lease or takeover) then
+elseif window - redis.call('PTTL', KEYS[1]) >= (owner(value) == owner(mine) and lease or takeover) then
   redis.call('SET', KEYS[1], inherited, 'PX', window)
   return 'inherited'
 end
@@ -142,8 +140,7 @@ func (s *Store) contest(ctx context.Context, claims []Claim, contested []int, re
 		subset[i] = claims[at]
 	}
 	cmds := s.pipeline(ctx, subset, func(pipe redis.Pipeliner, c Claim) redis.Cmder {
-		owner, holder, _ := strings.Cut(c.value(), " ")
-		return pipe.Eval(ctx, contestScript, []string{string(c.Key[:])}, owner, holder, int64(c.Replaces),
+		return pipe.Eval(ctx, contestScript, []string{string(c.Key[:])}, c.value(), int64(c.Replaces),
 			s.cfg.Window.Milliseconds(), s.lease.Milliseconds(), s.cfg.Takeover.Milliseconds())
 	})
 	for i, cmd := range cmds {

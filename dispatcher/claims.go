@@ -46,9 +46,10 @@ func (d *Dispatcher) tryRedis() bool {
 	return d.deps.Claims.Check(ctx) == nil
 }
 
-// release gives up the claims of events that this message will not send. Claims
-// that somebody else has inherited stay. If Redis does not answer, it waits until it does, unless the
-// dispatcher is stopping: such a claim is taken over in the end.
+// release gives up the claims of events that this message will not send; those
+// that somebody else has inherited stay. If Redis does not answer, it waits
+// until it does, unless the dispatcher is stopping: such a claim is inherited
+// in the end.
 func (d *Dispatcher) release(entries []*entry) {
 	claims := releasable(entries)
 	for len(claims) > 0 {
