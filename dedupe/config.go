@@ -15,8 +15,8 @@ type Config struct {
 	// Window is how long an event is remembered, sent or claimed.
 	Window time.Duration `yaml:"window"`
 	// Takeover is the age at which a claim whose message has not settled it
-	// is given to the next copy. It must be longer than any message may hold
-	// a claim: the whole time of retrying in process and of a redelivery.
+	// is given to the next copy. It must be longer than a message goes on with a
+	// claim that it does not renew, and than its next delivery may take.
 	Takeover time.Duration `yaml:"takeover"`
 }
 

@@ -13,9 +13,9 @@
 // The owner is the message that carries the event, not the worker that happens
 // to have it (see [NewOwner]); the holder is one delivery of that message. When
 // a worker dies, the message's next delivery inherits the claim as soon as the
-// dead worker's request must have ended, which is before a broker that keeps its
-// word delivers it again (see [New]); a broker that does not keep it, and
-// delivers a message that is in hand elsewhere, finds it [Held]. Another message
+// dead worker's request must have ended (see [New]). Until then it finds it
+// [Held], and so does the delivery of a message that is in hand elsewhere, with
+// which a broker does not keep its word. Another message
 // with the same identity finds the claim Held, too, and has to wait until the
 // first is sent or gone; dropping it right away would lose the event whenever
 // the first attempt fails. A claim whose message has vanished is taken over once
@@ -25,7 +25,8 @@
 //
 // Claim and Confirm are one pipelined flush each of single-key commands,
 // without scripts: they work on any Redis Cluster, also while it moves slots.
-// Only contested keys take a second flush with a one-key script. The key of a
+// Only keys that have an owner take a second flush with a one-key script: copies,
+// redeliveries, and claims that are renewed. The key of a
 // sent event takes about 97 bytes in Redis 7.0, that of a claim some 60 more.
 //
 // Redis replicates asynchronously, so a failover may forget a claim or a

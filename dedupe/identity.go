@@ -35,8 +35,9 @@ func NewOwner(epoch Epoch, sequence uint64) Owner {
 	return Owner(epoch)<<sequenceBits | Owner(sequence&(1<<sequenceBits-1))
 }
 
-// Holder tells one delivery of a message from all others: two workers may have
-// the same message in hand.
+// Holder tells one event of one delivery of a message from all others: two
+// workers may have the same message in hand, and a message may have the same
+// event twice.
 type Holder uint64
 
 // NewHolder makes a holder that is like no other, as random as 64 bits are.

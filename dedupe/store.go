@@ -51,6 +51,9 @@ type Claim struct {
 	// Remember is how long a confirmed event is remembered beyond
 	// [Config.Window]: for events that Meta accepts for longer.
 	Remember time.Duration
+	// Doubtful: the holder knows that the event may have been sent. A claim that
+	// it has inherited without getting to know is not released.
+	Doubtful bool
 }
 
 // value is what the key of a claim holds. The script below marks it where the
@@ -111,7 +114,8 @@ func (s *Store) Claim(ctx context.Context, claims []Claim) []Result {
 // contestScript answers a claim on a key that has an owner, in one step, so
 // that a take-over and its owner's return cannot cross. What is the asker's own
 // begins its time anew. The claim of an earlier delivery is inherited when its
-// lease is over, and that of another message after the takeover time.
+// lease is over, and that of another message after the takeover time. Where the
+// window has been made shorter, a claim's time begins now.
 const contestScript = `
 local value = redis.call('GET', KEYS[1])
 local mine, inherited, replaces = ARGV[1], ARGV[1] .. ' ?', ARGV[2]
@@ -125,7 +129,11 @@ elseif value == mine or value == inherited then
 elseif not value or owner(value) == replaces then
   redis.call('SET', KEYS[1], mine, 'PX', window)
   return 'fresh'
-elseif window - redis.call('PTTL', KEYS[1]) >= (owner(value) == owner(mine) and lease or takeover) then
+end
+local left = redis.call('PTTL', KEYS[1])
+if left > window then
+  redis.call('PEXPIRE', KEYS[1], window)
+elseif window - left >= (owner(value) == owner(mine) and lease or takeover) then
   redis.call('SET', KEYS[1], inherited, 'PX', window)
   return 'inherited'
 end
@@ -166,7 +174,7 @@ func (s *Store) Confirm(ctx context.Context, claims []Claim) ([]Claim, error) {
 
 const releaseScript = `
 local value = redis.call('GET', KEYS[1])
-if value == ARGV[1] or value == ARGV[1] .. ' ?' then
+if value == ARGV[1] or ARGV[2] == '1' and value == ARGV[1] .. ' ?' then
   return redis.call('DEL', KEYS[1])
 end
 return 0`
@@ -175,7 +183,7 @@ return 0`
 // returns the claims that could not be released, and why.
 func (s *Store) Release(ctx context.Context, claims []Claim) ([]Claim, error) {
 	cmds := s.pipeline(ctx, claims, func(pipe redis.Pipeliner, c Claim) redis.Cmder {
-		return pipe.Eval(ctx, releaseScript, []string{string(c.Key[:])}, c.value())
+		return pipe.Eval(ctx, releaseScript, []string{string(c.Key[:])}, c.value(), c.Doubtful)
 	})
 	return failed(claims, cmds)
 }

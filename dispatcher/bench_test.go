@@ -144,7 +144,7 @@ func (b *bench) launch() *worker {
 	client, err := graph.New(o.graph, transport)
 	require.NoError(b.t, err)
 	provider := trace.NewTracerProvider(trace.WithSyncer(b.spans))
-	claims := dispatcher.Claims(dedupe.New(o.dedupe, o.cfg.ClaimLease(), o.redis))
+	claims := dispatcher.Claims(dedupe.New(o.dedupe, o.cfg.Streams.ClaimLease(), o.redis))
 	if o.claims != nil {
 		claims = o.claims(claims)
 	}

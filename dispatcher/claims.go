@@ -27,13 +27,21 @@ func (d *Dispatcher) redisFailed(err error) {
 	}
 }
 
-// watchRedis opens the gate again when Redis answers again.
+// watchRedis opens the gate again when Redis answers again: ever more slowly if
+// that never lasts, as where a part of a cluster is away and our probe goes to
+// another.
 func (d *Dispatcher) watchRedis(ctx context.Context) {
+	const steady = 10 * time.Second
+	var pace pace
+	var opened time.Time
 	for d.health.redis.await(ctx, false) == nil && ctx.Err() == nil {
-		var pace pace
-		for !d.tryRedis() && ctx.Err() == nil {
+		if time.Since(opened) > steady {
+			pace.reset()
+		}
+		for again := true; again && ctx.Err() == nil; again = !d.tryRedis() {
 			pace.slowDown(ctx)
 		}
+		opened = time.Now()
 		if ctx.Err() == nil && d.health.redis.open() {
 			d.log.Info("Redis answers again")
 		}

@@ -168,6 +168,14 @@ func DefaultDelivery() Delivery {
 	}
 }
 
+// toBegin is how old a claim may be when a request on it is begun.
+func (s Streams) toBegin() time.Duration { return s.AckWait / 6 }
+
+// ClaimLease is for how long after a claim nobody else may send the event: a
+// sixth of AckWait until the request is begun, half of it for the request, and
+// a sixth to confirm it. It depends on nothing that may differ among workers.
+func (s Streams) ClaimLease() time.Duration { return s.AckWait * 5 / 6 }
+
 // Validate reports every setting that cannot work, joined.
 func (s Streams) Validate() error {
 	var faults faults
@@ -209,11 +217,6 @@ func (d Delivery) Validate() error {
 	faults.check(d.DrainTimeout >= 0, "drain_timeout", "%s is negative", d.DrainTimeout)
 	return faults.join()
 }
-
-// ClaimLease is how long after a claim a request that was begun on it may last,
-// and so how long nobody else may send the event: [Config.RequestTimeout], and
-// something for what happens between claim and request.
-func (c Config) ClaimLease() time.Duration { return c.RequestTimeout + c.Streams.AckWait/6 }
 
 // Validate reports what is wrong between the parts of the configuration; each
 // part validates itself.

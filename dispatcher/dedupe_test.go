@@ -98,8 +98,7 @@ func (b *bench) republish(msg *nats.Msg) {
 
 // elsewhere is another worker's Store.
 func (b *bench) elsewhere() *dedupe.Store {
-	lease := b.options.graph.Timeout + b.options.cfg.Streams.AckWait/6
-	return dedupe.New(b.options.dedupe, lease, b.options.redis)
+	return dedupe.New(b.options.dedupe, b.options.cfg.Streams.ClaimLease(), b.options.redis)
 }
 
 // claimOf is the claim that another message would have on the event "a".
@@ -305,4 +304,35 @@ func TestOldClaimsAreRenewedBeforeRequests(t *testing.T) {
 	require.NoError(t, err)
 	b.awaitQuiet()
 	b.requireOnce("2", "4", "6")
+}
+
+// partial is a Redis of which a part is away: not the part that is probed.
+type partial struct {
+	dispatcher.Claims
+
+	failures atomic.Int64 // to come
+}
+
+func (p *partial) Claim(ctx context.Context, claims []dedupe.Claim) []dedupe.Result {
+	if p.failures.Add(-1) >= 0 {
+		return []dedupe.Result{{Err: errors.New("this part is away")}}
+	}
+	return p.Claims.Claim(ctx, claims)
+}
+
+// A probe that succeeds is no reason to ask without a pause where claims fail.
+func TestAPartOfRedisIsAskedEverMoreSlowly(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(o *options) {
+		o.claims = func(c dispatcher.Claims) dispatcher.Claims {
+			p := &partial{Claims: c}
+			p.failures.Store(4)
+			return p
+		}
+	})
+	began := time.Now()
+	b.publish(dataset, event("a"))
+	b.awaitAccepted(1)
+	require.GreaterOrEqual(t, time.Since(began), 1500*time.Millisecond, "0.1, 0.2, 0.4 and 0.8 s")
+	b.requireOnce("a")
 }

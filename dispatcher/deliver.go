@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -55,7 +56,7 @@ func (d *Dispatcher) newShipment(batch *batcher.Batch[lane, *entry]) *shipment {
 
 // stillOurs lets go of events whose message may be somebody else's by now.
 func (d *Dispatcher) stillOurs(entries []*entry) []*entry {
-	ours, lost := d.leases.ensure(d.working, entries, d.cfg.ClaimLease())
+	ours, lost := d.leases.ensure(d.working, entries, d.cfg.RequestTimeout+d.cfg.Streams.toBegin())
 	d.drop(lost)
 	return ours
 }
@@ -93,7 +94,6 @@ func (d *Dispatcher) claim(entries []*entry) (ours []*entry) {
 		answers := newClaimAnswers(d.askForClaims(entries), entries, asked)
 		d.settleAll(answers.sent, duplicate)
 		d.returnLater(answers.held, heldDelay)
-		d.drop(answers.lost)
 		ours = append(ours, d.sendAgain(answers.maybeSent)...)
 		ours = append(ours, answers.fresh...)
 		if answers.err == nil {
@@ -112,54 +112,56 @@ func (d *Dispatcher) claim(entries []*entry) (ours []*entry) {
 // renewClaims claims again what is not young any more, so that the request ends
 // before anybody else may send: halving and waiting take their time.
 func (d *Dispatcher) renewClaims(entries []*entry) []*entry {
-	if !d.grownOld(entries) {
+	if len(entries) == 0 || !d.grownOld(entries) {
 		return entries
 	}
 	return d.claim(entries)
 }
 
-// grownOld tells that a request begun now might outlast some of the claims.
-func (d *Dispatcher) grownOld(entries []*entry) bool {
-	old := time.Now().Add(d.cfg.RequestTimeout - d.cfg.ClaimLease())
-	return slices.ContainsFunc(entries, func(e *entry) bool { return e.claimedAt.Before(old) })
+// grownOld tells that it is too late to begin a request on these claims.
+func (d *Dispatcher) grownOld(entries []*entry) bool { return time.Now().After(d.latestBegin(entries)) }
+
+// latestBegin is until when a request on these claims may be begun.
+func (d *Dispatcher) latestBegin(entries []*entry) time.Time {
+	oldest := slices.MinFunc(entries, func(a, b *entry) int { return a.claimedAt.Compare(b.claimedAt) })
+	return oldest.claimedAt.Add(d.cfg.Streams.toBegin())
 }
 
 // heldDelay is how long a message waits whose event somebody else has claimed:
 // about a request's time.
 const heldDelay = 2 * time.Second
 
+// askForClaims waits no longer than an answer is of use.
 func (d *Dispatcher) askForClaims(entries []*entry) []dedupe.Result {
-	ctx, cancel := d.redisContext()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.working), min(redisTimeout, d.cfg.Streams.toBegin()))
 	defer cancel()
 	return d.deps.Claims.Claim(ctx, claimsOf(entries))
 }
 
 // claimAnswers sorts entries by what Redis says of them.
 type claimAnswers struct {
-	fresh, maybeSent, held, lost, sent, unknown []*entry
+	fresh, maybeSent, held, sent, unknown []*entry
 
 	err error
 }
 
 func newClaimAnswers(results []dedupe.Result, entries []*entry, asked time.Time) (a claimAnswers) {
 	for i, e := range entries {
-		switch state := results[i].State; {
-		case state == dedupe.Fresh, state == dedupe.InheritedBefore && e.claimed:
-			e.claimed, e.claimedAt = true, asked
+		state, renewed := results[i].State, e.certain
+		e.claimed = state != dedupe.Held
+		e.certain = e.claimed && state != dedupe.Failed
+		switch {
+		case state == dedupe.Fresh, state == dedupe.InheritedBefore && renewed:
+			e.claimedAt = asked
 			a.fresh = append(a.fresh, e)
 		case state == dedupe.Inherited, state == dedupe.InheritedBefore:
-			e.claimed, e.claimedAt = true, asked
+			e.claimedAt = asked
 			a.maybeSent = append(a.maybeSent, e)
-		case state == dedupe.Held && e.claimed:
-			e.claimed = false
-			a.lost = append(a.lost, e)
 		case state == dedupe.Held:
 			a.held = append(a.held, e)
 		case state == dedupe.Sent:
 			a.sent = append(a.sent, e)
 		default:
-			// If we had it, it may have gone to somebody else and come back.
-			e.claimed = false
 			a.unknown = append(a.unknown, e)
 			a.err = results[i].Err
 		}

@@ -28,7 +28,7 @@
 //	   │          │        ├─ … for too long, or paused ─► parked │
 //	   │          │        └─ refused, alone ─► dead letter
 //	   │          ├─ sent before ─► ack (duplicate)
-//	   │          └─ held by another message ─► nak with a delay
+//	   │          └─ held by somebody else ─► nak with a delay
 //	   ├─ the same identity is in hand already: wait for that one's outcome
 //	   └─ faulty, too old, too large, no dataset ─► dead letter
 //
@@ -38,10 +38,11 @@
 // or published to the dead letters or the parked stream and acknowledged there.
 // Only settle.go acknowledges.
 //
-// A POST ends before the server may deliver its messages to somebody else: the
-// lease of every message is renewed while it is in hand, a POST whose lease is
-// too short is not begun, and a message whose lease has lapsed is neither sent
-// nor handed back, for it is somebody else's by now.
+// A POST ends, and is confirmed, before anybody else may claim its events: it is
+// begun only on young claims, and older ones are renewed first (see package
+// dedupe). So that hardly anybody wants to, the lease of every message is
+// renewed while it is in hand. One whose lease has lapsed is let go, neither
+// sent nor handed back, for it is somebody else's by now.
 //
 // What is in hand is bounded, by messages and by bytes, whatever the backlog.
 // One dataset's trouble costs no other dataset its place: see package batcher

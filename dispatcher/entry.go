@@ -34,10 +34,10 @@ type entry struct {
 	history history
 	span    trace.Span
 
-	// claimed: we have the claim in Redis, and nobody else may send for as long
-	// as it is young.
-	claimed   bool
-	claimedAt time.Time // when it was asked for
+	// claimed: the claim in Redis may be ours; certain: it was, when Redis last
+	// answered. Nobody else may send for as long as it is young.
+	claimed, certain bool
+	claimedAt        time.Time // when it was asked for
 	// followers are events in hand with the same identity, waiting for this
 	// one's outcome. The identities guard them.
 	followers []*entry
@@ -115,6 +115,7 @@ func (e *entry) item() batcher.Item[lane, *entry] {
 // claim is what is asked of Redis for this event.
 func (e *entry) claim() dedupe.Claim {
 	claim := dedupe.Claim{Key: e.key, Owner: e.message.owner(), Holder: e.holder, Remember: e.event.MaxAge() - event.MaxAge}
+	claim.Doubtful = e.history.maybeSent > 0
 	if !e.message.redelivered {
 		// An earlier delivery may have sent it: the right is used up.
 		claim.Replaces = e.history.replaces

@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"context"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -11,7 +12,9 @@ import (
 
 // post makes one attempt, and one wide line in the log.
 func (s *shipment) post(entries []*entry) graph.Answer {
-	ctx, span := s.startPost(s.working, s.lane, entries)
+	ctx, cancel := context.WithDeadline(s.working, s.latestBegin(entries).Add(s.cfg.RequestTimeout))
+	defer cancel()
+	ctx, span := s.startPost(ctx, s.lane, entries)
 	request := graph.Request{Dataset: s.lane.dataset, Envelope: s.lane.envelope, Events: make([][]byte, len(entries))}
 	for i, e := range entries {
 		request.Events[i] = e.event.Raw

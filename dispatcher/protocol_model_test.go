@@ -71,8 +71,8 @@ func (k *redisKey) ask(by owner, as holder, replaces owner) string {
 func (k *redisKey) confirm() { *k = redisKey{owner: sentMark} }
 
 // release is Store.Release.
-func (k *redisKey) release(by owner, as holder) {
-	if k.owner == by && k.holder == as {
+func (k *redisKey) release(by owner, as holder, doubtful bool) {
+	if k.owner == by && k.holder == as && (doubtful || !k.inherited) {
 		*k = redisKey{}
 	}
 }
@@ -138,8 +138,9 @@ type hand struct {
 	at          stage
 	live        bool // its lease
 	redelivered bool
-	owned       bool // it has the claim
-	old         bool // and has had it for longer than a claim's lease
+	owned       bool // it may have the claim
+	certain     bool // it had, when Redis last answered
+	old         bool // it has had it for too long to begin a request
 	behind      bool // a later delivery of the same message follows it
 	maybe       uint8
 }

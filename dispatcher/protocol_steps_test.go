@@ -42,7 +42,8 @@ func (s *step) hand(w, m int) {
 // worker hangs: then what it sends is of unknown outcome.
 func (s *step) lease(w, m int) {
 	h := s.from.hands[w][m]
-	if !h.live {
+	sending := h.at == posting || h.at == posted || h.at == confirming
+	if !h.live && (!sending || h.old) {
 		return
 	}
 	end := func(to *world) {
@@ -60,7 +61,7 @@ func (s *step) lease(w, m int) {
 		end(to)
 	}
 	switch {
-	case h.at != posting && h.at != posted && h.at != confirming, s.noDeadline:
+	case !sending, s.noDeadline:
 		s.wrong(lapse, "loses its lease", end)
 	case h.at == confirming:
 		s.wrong(lapse, "loses its lease before it can confirm", hidden)
@@ -74,7 +75,13 @@ func (s *step) claim(w, m int) {
 		s.do("lets go", func(to *world) { to.leave(w, m, false) })
 	}
 	s.do("claims", func(to *world) { s.judge(to, w, m, s.ask(to, w, m)) })
-	s.wrong(lostReply, "claims, and the reply gets lost", func(to *world) { s.ask(to, w, m) })
+	s.wrong(lostReply, "claims, and the reply gets lost", func(to *world) {
+		s.ask(to, w, m)
+		to.hands[w][m].owned, to.hands[w][m].certain = true, false
+	})
+	if s.from.hands[w][m].owned {
+		s.wrong(giveBack, "is to stop, and does not know whose the claim is", func(to *world) { to.hands[w][m].at = returning })
+	}
 }
 
 // ask asks Redis the way the variant does.
@@ -110,23 +117,18 @@ func (s *step) askAs(to *world, by owner, as holder, replaces owner) string {
 func (s *step) judge(to *world, w, m int, answer string) {
 	h := &to.hands[w][m]
 	switch {
-	case answer == "fresh", answer == "inherited before" && h.owned:
-		h.owned, h.old, h.at = true, false, claimed
+	case answer == "fresh", answer == "inherited before" && h.certain:
+		h.owned, h.certain, h.old, h.at = true, true, false, claimed
 	case answer == "inherited", answer == "inherited before":
 		if late := slices.Contains(to.later[:], true); late && !to.premature {
 			to.hidden, to.premature = to.hidden+1, true // what was accepted is not in Redis yet
 		}
-		h.owned, h.old, h.maybe = true, false, h.maybe+1
+		h.owned, h.certain, h.old, h.maybe = true, true, false, h.maybe+1
 		h.at = s.byPolicy(h.maybe, claimed)
 	case answer == "held" && s.dropHeld:
 		h.at = settling
-	case answer == "held" && h.owned:
-		if to.messages[m].at == out {
-			to.messages[m].at = ready // in its time
-		}
-		to.leave(w, m, false)
 	case answer == "held":
-		h.at = handing
+		h.owned, h.certain, h.at = false, false, handing
 	default: // sent
 		h.at = settling
 	}
@@ -142,20 +144,20 @@ func (s *step) byPolicy(maybe uint8, again stage) stage {
 
 func (s *step) send(w, m int) {
 	h := s.from.hands[w][m]
-	if !h.live && !s.noDeadline {
+	if !h.live { // it may as well go on: the claim is what counts
 		s.do("lets go", func(to *world) { s.letGo(to, w, m) })
-		return
 	}
+	s.wrong(giveBack, "is to stop", func(to *world) { to.hands[w][m].at = returning })
+	s.wrong(park, "waits for too long to go on", func(to *world) { to.hands[w][m].at = parking })
 	if h.old && !s.noRenewal {
 		s.do("renews its claim", func(to *world) { s.judge(to, w, m, s.ask(to, w, m)) })
 		s.wrong(lostReply, "renews its claim, and the reply gets lost", func(to *world) {
 			s.ask(to, w, m)
-			to.hands[w][m].at, to.hands[w][m].owned, to.hands[w][m].old = claiming, false, false
+			to.hands[w][m].at, to.hands[w][m].certain = claiming, false
 		})
 		return
 	}
 	s.do("posts", func(to *world) { to.hands[w][m].at = posting })
-	s.wrong(giveBack, "is to stop", func(to *world) { to.hands[w][m].at = returning })
 }
 
 // letGo is Dispatcher.drop.
@@ -172,7 +174,7 @@ func (s *step) giveUp(to *world, w, m int) {
 	if s.blindRelease && to.key.owner == owner(m+1) {
 		as = to.key.holder
 	}
-	to.key.release(owner(m+1), as)
+	to.key.release(owner(m+1), as, to.hands[w][m].maybe > 0 || s.blindRelease)
 }
 
 func (s *step) answer(w, m int) {
@@ -206,7 +208,9 @@ func (s *step) answer(w, m int) {
 }
 
 // accepted forgets what does not matter any more: there are fewer states then.
-func (h *hand) accepted() { h.at, h.owned, h.redelivered, h.maybe = confirming, false, false, 0 }
+func (h *hand) accepted() {
+	h.at, h.owned, h.certain, h.redelivered, h.maybe = confirming, false, false, false, 0
+}
 
 func (s *step) confirm(w, m int) {
 	s.do("confirms", func(to *world) {

@@ -154,8 +154,15 @@ func TestTheModelsRedisIsTheRealOne(t *testing.T) {
 				return "", text(err)
 			},
 			"release": func(k *redisKey) (string, string) {
-				k.release(1, 1)
+				k.release(1, 1, false)
 				_, err := r.store.Release(t.Context(), []dedupe.Claim{realClaim(0)})
+				return "", text(err)
+			},
+			"release what is doubtful": func(k *redisKey) (string, string) {
+				k.release(1, 1, true)
+				claim := realClaim(0)
+				claim.Doubtful = true
+				_, err := r.store.Release(t.Context(), []dedupe.Claim{claim})
 				return "", text(err)
 			},
 		} {

@@ -68,7 +68,7 @@ func (s *shipment) try(entries []*entry) ([]*entry, graph.Answer) {
 			return nil, graph.Answer{}
 		}
 		if s.grownOld(entries) {
-			continue // Redis has taken long to answer
+			continue // something has held us up
 		}
 		answer := s.post(entries)
 		if answer.Verdict == graph.Accepted || blamesEvents(answer) {
@@ -92,7 +92,7 @@ func (s *shipment) try(entries []*entry) ([]*entry, graph.Answer) {
 // events of accounts that have turned out not to be linked.
 func (s *shipment) stillSendable(entries []*entry) []*entry {
 	entries, late := inTime(s.stillOurs(entries), time.Now())
-	s.expire(late)
+	s.expire(s.renewClaims(late))
 	return s.renewClaims(s.enterAccounts(entries))
 }
 

@@ -53,7 +53,7 @@ func (d *Dispatcher) drop(entries []*entry) {
 	if len(entries) == 0 {
 		return
 	}
-	d.log.Warn("events were in hand for too long: another worker may have them by now, so they are let go", zap.Int("events", len(entries)))
+	d.log.Warn("events were in hand for too long without word from NATS; it will deliver them again", zap.Int("events", len(entries)))
 	d.releaseUnsent(entries)
 	d.settleAll(entries, dropped)
 }

@@ -32,6 +32,7 @@ func Run(t *testing.T, client redis.UniversalClient, age func(d time.Duration)) 
 	t.Run("an own claim is as good as new", s.renewal)
 	t.Run("a claim passed on", s.passedOn)
 	t.Run("windows", s.windows)
+	t.Run("a shorter window", s.shorterWindow)
 	t.Run("many keys", s.many)
 	t.Run("check", s.check)
 }
@@ -134,7 +135,11 @@ func (s suite) takeover(t *testing.T) {
 	require.Equal(t, dedupe.Held, s.state(t, mine), "and cannot release it")
 	_, err = s.store().Release(t.Context(), []dedupe.Claim{other})
 	require.NoError(t, err)
-	require.Equal(t, dedupe.Fresh, s.state(t, mine), "the new one can")
+	require.Equal(t, dedupe.Held, s.state(t, mine), "the new one cannot either, as long as it does not know that it has inherited")
+	other.Doubtful = true
+	_, err = s.store().Release(t.Context(), []dedupe.Claim{other})
+	require.NoError(t, err)
+	require.Equal(t, dedupe.Fresh, s.state(t, mine))
 }
 
 // A broker delivers a message again while the first delivery is being sent, or
@@ -190,6 +195,17 @@ func (s suite) windows(t *testing.T) {
 	require.NoError(t, err)
 	require.InDelta(t, s.cfg.Window, ttl(short), float64(slack))
 	require.InDelta(t, s.cfg.Window+long.Remember, ttl(long), float64(slack))
+}
+
+// A claim that was made under a longer window has its lease all the same, from
+// the first time that somebody else asks.
+func (s suite) shorterWindow(t *testing.T) {
+	first, longer := one(t, "k", 1), s
+	longer.cfg.Window *= 4
+	require.Equal(t, dedupe.Fresh, longer.state(t, first))
+	require.Equal(t, dedupe.Held, s.state(t, again(first)))
+	s.age(s.lease)
+	require.Equal(t, dedupe.Inherited, s.state(t, again(first)))
 }
 
 func (s suite) many(t *testing.T) {

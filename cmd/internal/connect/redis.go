@@ -33,7 +33,7 @@ func redisOptions(cfg *config.Redis) (*redis.UniversalOptions, error) {
 	options := &redis.UniversalOptions{
 		ClientName: "capi-dispatcher",
 		MasterName: cfg.SentinelMaster,
-		// A claim that the client repeats by itself would meet itself.
+		// Who asks knows for how long an answer is of use.
 		MaxRetries:            -1,
 		ContextTimeoutEnabled: true,
 		DialTimeout:           2 * time.Second,

@@ -13,8 +13,7 @@ import (
 )
 
 func (r *report) examineRedis(ctx context.Context, cfg *config.Config, client redis.UniversalClient) {
-	whole := cfg.Dispatcher()
-	if err := dedupe.New(cfg.Dedupe.Config, whole.ClaimLease(), client).Check(ctx); err != nil {
+	if err := dedupe.New(cfg.Dedupe.Config, cfg.NATS.ClaimLease(), client).Check(ctx); err != nil {
 		r.fault("redis", err.Error(), "nothing is sent without claims")
 		return
 	}

@@ -50,9 +50,8 @@ func Run(ctx context.Context, cfg *config.Config, version string, log *zap.Logge
 		return err
 	}
 
-	settings := cfg.Dispatcher()
 	deps := dispatcher.Deps{
-		JetStream: js, Claims: dedupe.New(cfg.Dedupe.Config, settings.ClaimLease(), redis),
+		JetStream: js, Claims: dedupe.New(cfg.Dedupe.Config, cfg.NATS.ClaimLease(), redis),
 		Graph: client, Tokens: client.Tokens(),
 		Log: log, Tracer: observed.Tracer, Meter: observed.Meter,
 	}
@@ -61,7 +60,7 @@ func Run(ctx context.Context, cfg *config.Config, version string, log *zap.Logge
 		defer datasets.Close()
 		deps.Directory = datasets
 	}
-	d, err := dispatcher.New(settings, cfg.Batch, deps)
+	d, err := dispatcher.New(cfg.Dispatcher(), cfg.Batch, deps)
 	if err != nil {
 		return err
 	}
