@@ -289,7 +289,7 @@ func TestATakeOverWhoseAnswerGotLost(t *testing.T) {
 func TestOldClaimsAreRenewedBeforeRequests(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(o *options) {
-		o.cfg.Streams.AckWait, o.graph.Timeout = 2*time.Second, time.Second
+		o.cfg.Streams.AckWait, o.graph.Timeout = 6*time.Second, 3*time.Second
 		o.dedupe.Takeover = 6 * time.Second
 		o.redis = dedupetest.Start(t).Client()
 	})

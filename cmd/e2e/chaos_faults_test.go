@@ -1,6 +1,8 @@
 package e2e_test
 
 import (
+	"context"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -40,6 +42,7 @@ func kinds() []struct {
 		{"stop the stream's leader", "nats", 1, time.Second, 3 * time.Second},
 		{"cut the way to a NATS node", "nats", chaosNodes, 500 * time.Millisecond, 4 * time.Second},
 		{"slow the way to a NATS node", "nats", chaosNodes, time.Second, 2 * time.Second},
+		{"deliver early what is in hand", "early", 1, 0, time.Second},
 		{"kill Redis, fail over", "redis", 1, 4 * time.Second, 2 * time.Second},
 		{"cut the way to Redis", "redis", 1, 200 * time.Millisecond, 400 * time.Millisecond},
 		{"slow the way to Redis", "redis", 1, time.Second, time.Second},
@@ -108,6 +111,10 @@ func (c *chaos) happen(m mishap) {
 		c.nodesVia[m.which].refuse(!m.over)
 	case "slow the way to a NATS node":
 		c.nodesVia[m.which].slow(slowness(m))
+	case "deliver early what is in hand":
+		if !m.over {
+			c.deliverEarly()
+		}
 	case "kill Redis, fail over":
 		c.killRedis(m)
 	case "cut the way to Redis":
@@ -156,6 +163,21 @@ func (c *chaos) stopLeader(m mishap) {
 	}
 	if c.stopped = c.cluster.Leader("CAPI"); c.stopped >= 0 {
 		c.cluster.Nodes[c.stopped].Stop()
+	}
+}
+
+// deliverEarly makes NATS give what workers have in hand to others, as it does
+// where a leader has died that knew of their signs of life.
+func (c *chaos) deliverEarly() {
+	ctx, cancel := context.WithTimeout(c.t.Context(), time.Second)
+	defer cancel()
+	consumer, err := c.js.Consumer(ctx, "CAPI", "capi-dispatcher")
+	if err != nil {
+		return // it is away
+	}
+	at := consumer.CachedInfo()
+	for sequence := at.AckFloor.Stream + 1; sequence <= at.Delivered.Stream; sequence++ {
+		_ = c.js.Conn().Publish(fmt.Sprintf("$JS.ACK.CAPI.capi-dispatcher.1.%d.%d.0.0", sequence, at.Delivered.Consumer), []byte("-NAK"))
 	}
 }
 
