@@ -2,8 +2,6 @@ package e2e_test
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"text/tabwriter"
@@ -149,9 +147,7 @@ func (c *chaos) nearest(a acceptance) string {
 
 // printWarnings shows what all workers had to say.
 func (c *chaos) printWarnings() {
-	text, err := os.ReadFile(filepath.Join(c.dir, "worker.log"))
-	require.NoError(c.t, err)
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(c.logs()) {
 		if !strings.Contains(line, `"level":"debug"`) && !strings.Contains(line, "events sent") {
 			c.t.Log(line)
 		}

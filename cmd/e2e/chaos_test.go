@@ -50,7 +50,6 @@ type chaos struct {
 	witness   *witness
 	telemetry *telemetry
 	meta      [chaosWorkers]string // addresses, one a worker
-	admin     [chaosWorkers]string
 	workers   [chaosWorkers]*worker
 	lives     [chaosWorkers]atomic.Int64
 
@@ -135,7 +134,7 @@ func setupChaos(t *testing.T) *chaos {
 	for i := range chaosWorkers {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
-		c.meta[i], c.admin[i] = listener.Addr().String(), "127.0.0.1:"+freePort(t)
+		c.meta[i] = listener.Addr().String()
 		server := &http.Server{Handler: c.witness.server(i, func() int { return int(c.lives[i].Load()) }), ReadHeaderTimeout: time.Minute}
 		go func() { _ = server.Serve(listener) }()
 		t.Cleanup(func() { _ = server.Close() })
@@ -177,7 +176,6 @@ func (c *chaos) startRedis() {
 
 func (c *chaos) startWorker(i int) {
 	c.lives[i].Add(1)
-	c.config.Admin.Address = c.admin[i]
 	c.lead = func(cfg *config.Config) {
 		var urls []string
 		for _, via := range c.nodesVia {

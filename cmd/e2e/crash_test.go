@@ -92,7 +92,6 @@ func TestAWorkerThatHangs(t *testing.T) {
 	hanging.freeze()
 	doubtful := r.sentAndNotRemembered(l.good)
 
-	r.config.Admin.Address = "127.0.0.1:" + freePort(t)
 	r.start()
 	r.awaitFor(2*time.Minute, "another worker does its work", func() bool {
 		return r.size("CAPI_DLQ") >= len(l.poison) && len(r.Ledger().Counts()) >= len(l.good)

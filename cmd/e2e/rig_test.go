@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -11,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -41,7 +41,8 @@ type rig struct {
 	graph  *graphServer
 	config config.Config
 	dir    string
-	env    []string // of workers, beside ours
+	files  atomic.Int64 // of configurations and logs
+	env    []string     // of workers, beside ours
 	// lead writes where the servers are.
 	lead func(cfg *config.Config)
 }
@@ -78,20 +79,12 @@ func (r *rig) configure(change []func(*config.Config)) {
 	r.config.Graph.TokenDir = filepath.Join(r.dir, "tokens")
 	r.config.Delivery.Park = dispatcher.Backoff{Initial: time.Second, Max: 2 * time.Second}
 	r.config.Delivery.DrainTimeout = 10 * time.Second
-	r.config.Admin.Address = "127.0.0.1:" + freePort(t)
+	r.config.Admin.Address = "127.0.0.1:0" // each worker's log tells which it is
 	require.NoError(t, os.Mkdir(r.config.Graph.TokenDir, 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(r.config.Graph.TokenDir, "default"), []byte(token), 0o600))
 	for _, c := range change {
 		c(&r.config)
 	}
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { _ = listener.Close() }()
-	return strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
 }
 
 // graphServer serves the simulated API on an address that it keeps when it
@@ -157,7 +150,7 @@ func (r *rig) configFile() string {
 	text, err := cfg.YAML()
 	require.NoError(r.t, err)
 	// A worker that is starting may be reading its own.
-	file := filepath.Join(r.dir, "config-"+filepath.Ext(strings.ReplaceAll(cfg.Admin.Address, ":", "."))[1:]+".yaml")
+	file := filepath.Join(r.dir, fmt.Sprintf("config-%d.yaml", r.files.Add(1)))
 	require.NoError(r.t, os.WriteFile(file, []byte(text), 0o600))
 	return file
 }
@@ -174,9 +167,9 @@ func (r *rig) launch(built func() (string, error)) *worker {
 	r.t.Helper()
 	binary, err := built()
 	require.NoError(r.t, err)
-	log, err := os.OpenFile(filepath.Join(r.dir, "worker.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := os.Create(filepath.Join(r.dir, fmt.Sprintf("worker-%04d.log", r.files.Add(1))))
 	require.NoError(r.t, err)
-	w := &worker{t: r.t, admin: "http://" + r.config.Admin.Address, log: log, ended: make(chan error, 1)}
+	w := &worker{t: r.t, log: log, ended: make(chan error, 1)}
 	w.cmd = exec.CommandContext(context.WithoutCancel(r.t.Context()), binary, "run", "--config", r.configFile())
 	w.cmd.Stdout, w.cmd.Stderr, w.cmd.Env = log, log, append(os.Environ(), r.env...)
 	require.NoError(r.t, w.cmd.Start())
@@ -194,10 +187,24 @@ func (r *rig) launch(built func() (string, error)) *worker {
 	return w
 }
 
+// logs are what all workers have written, one after the other.
+func (r *rig) logs() string {
+	r.t.Helper()
+	files, err := filepath.Glob(filepath.Join(r.dir, "worker-*.log"))
+	require.NoError(r.t, err)
+	var all strings.Builder
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(r.t, err)
+		all.Write(text)
+	}
+	return all.String()
+}
+
 // printLog shows how the workers' log ends, if the test has failed.
 func (r *rig) printLog() {
 	const most = 8000
-	text, _ := os.ReadFile(filepath.Join(r.dir, "worker.log"))
+	text := r.logs()
 	text = text[max(0, len(text)-most):]
 	for _, name := range []string{"CAPI", "CAPI_PARKED"} {
 		if consumer, err := r.js.Consumer(context.Background(), name, "capi-dispatcher"); err == nil {

@@ -5,8 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 
@@ -116,9 +114,7 @@ func TestNothingSecretIsWritten(t *testing.T) {
 	ready, err := w.get("/readyz")
 	require.NoError(t, err)
 	w.stop()
-	log, err := os.ReadFile(filepath.Join(r.dir, "worker.log"))
-	require.NoError(t, err)
-	for where, text := range map[string]string{"log": string(log), "metrics": metrics, "readyz": ready} {
+	for where, text := range map[string]string{"log": r.logs(), "metrics": metrics, "readyz": ready} {
 		require.NotEmpty(t, text)
 		require.NotContains(t, text, token, where)
 		require.NotContains(t, text, person, where)

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"sync"
 	"syscall"
 	"testing"
@@ -54,7 +56,6 @@ func TestMain(m *testing.M) {
 type worker struct {
 	t     *testing.T
 	cmd   *exec.Cmd
-	admin string
 	log   *os.File
 	ended chan error
 }
@@ -114,8 +115,20 @@ func (r readiness) ok(name string) bool {
 	return false
 }
 
+// listening is how the log tells where the admin port is.
+var listening = regexp.MustCompile(`"msg":"dispatching".*"admin":"([^"]+)"`)
+
+// get asks the admin port, if there is one yet.
 func (w *worker) get(path string) (string, error) {
-	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, w.admin+path, nil)
+	log, err := os.ReadFile(w.log.Name())
+	if err != nil {
+		return "", err
+	}
+	admin := listening.FindSubmatch(log)
+	if admin == nil {
+		return "", errors.New("the worker has not begun")
+	}
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+string(admin[1])+path, nil)
 	if err != nil {
 		return "", err
 	}
