@@ -99,7 +99,7 @@ type graphServer struct {
 
 func newGraphServer(t *testing.T, api http.Handler) *graphServer {
 	t.Helper()
-	g := &graphServer{t: t, api: api, address: "127.0.0.1:0"}
+	g := &graphServer{t: t, api: api, address: fmt.Sprint("127.0.0.1:", natstest.Port(t))}
 	g.comeBack()
 	t.Cleanup(func() {
 		if g.running != nil {
@@ -113,7 +113,6 @@ func (g *graphServer) comeBack() {
 	g.t.Helper()
 	listener, err := net.Listen("tcp", g.address)
 	require.NoError(g.t, err)
-	g.address = listener.Addr().String()
 	g.running = &http.Server{Handler: g.api, ReadHeaderTimeout: time.Minute, ConnState: g.count}
 	go func(s *http.Server) { _ = s.Serve(listener) }(g.running)
 }

@@ -2,7 +2,6 @@ package natstest
 
 import (
 	"fmt"
-	"net"
 	"net/url"
 	"strings"
 	"testing"
@@ -25,22 +24,19 @@ func StartCluster(tb testing.TB, nodes int) *Cluster {
 	tb.Helper()
 	c := &Cluster{t: tb}
 	var routes []*url.URL
-	var listeners []net.Listener
+	var ports []int
 	for range nodes {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(tb, err)
-		listeners = append(listeners, listener)
-		routes = append(routes, &url.URL{Scheme: "nats", Host: listener.Addr().String()})
+		ports = append(ports, Port(tb))
+		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprint("127.0.0.1:", ports[len(ports)-1])})
 	}
 	for i := range nodes {
 		options := &server.Options{
-			ServerName: fmt.Sprintf("node-%d", i+1), Host: "127.0.0.1", Port: server.RANDOM_PORT,
+			ServerName: fmt.Sprintf("node-%d", i+1), Host: "127.0.0.1", Port: Port(tb),
 			JetStream: true, StoreDir: tb.TempDir(), NoSigs: true, NoLog: true, Routes: routes,
 			Cluster: server.ClusterOpts{
-				Name: "test", Host: "127.0.0.1", Port: listeners[i].Addr().(*net.TCPAddr).Port, NoAdvertise: true,
+				Name: "test", Host: "127.0.0.1", Port: ports[i], NoAdvertise: true,
 			},
 		}
-		_ = listeners[i].Close()
 		node := &Server{t: tb, options: options}
 		tb.Cleanup(node.Stop)
 		c.Nodes = append(c.Nodes, node)
@@ -52,7 +48,6 @@ func StartCluster(tb testing.TB, nodes int) *Cluster {
 	for _, node := range c.Nodes {
 		require.True(tb, node.running.ReadyForConnections(30*time.Second), "NATS does not start")
 		node.url = node.running.ClientURL()
-		node.options.Port = node.running.Addr().(*net.TCPAddr).Port
 	}
 	require.Eventually(tb, c.sound, 30*time.Second, 20*time.Millisecond, "the cluster does not come about")
 	return c

@@ -3,6 +3,8 @@ package natstest
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"testing"
 	"time"
@@ -32,15 +34,27 @@ func Start(tb testing.TB) *Server {
 // Address, JetStream and its directory are set here.
 func StartWith(tb testing.TB, options *server.Options) *Server {
 	tb.Helper()
-	options.Host, options.Port = "127.0.0.1", server.RANDOM_PORT
+	options.Host, options.Port = "127.0.0.1", Port(tb)
 	options.JetStream, options.StoreDir = true, tb.TempDir()
 	options.NoSigs, options.NoLog = true, true
 	s := &Server{t: tb, options: options}
 	s.Restart()
-	// A restart has to be found on the same port.
-	s.options.Port = s.running.Addr().(*net.TCPAddr).Port
 	tb.Cleanup(s.Stop)
 	return s
+}
+
+// Port is a port of this machine that a server can come back to: none of those
+// that systems give to whoever asks for any, which begin at 32768 or later.
+func Port(tb testing.TB) int {
+	tb.Helper()
+	const lowest, ports = 20_000, 12_000
+	for {
+		port := lowest + rand.IntN(ports)
+		if listener, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port)); err == nil {
+			require.NoError(tb, listener.Close())
+			return port
+		}
+	}
 }
 
 // Restart starts a stopped server again, on its port and directory.
