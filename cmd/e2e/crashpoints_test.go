@@ -143,8 +143,9 @@ func (s step) crash(t *testing.T, policy dispatcher.OnUnknown) row {
 	t.Helper()
 	r := setup(t, func(cfg *config.Config) {
 		cfg.Delivery.OnUnknown, cfg.Delivery.SendersPerDataset = policy, 1
-		// A dozen events are soon sent, and every crash waits for these times.
-		cfg.Graph.Timeout, cfg.NATS.AckWait = 2*time.Second, 4*time.Second
+		// Every crash waits for these times. A sixth of AckWait is what Redis has
+		// to answer, on the busiest machine.
+		cfg.Graph.Timeout, cfg.NATS.AckWait = 4*time.Second, 9*time.Second
 		cfg.Dedupe.Takeover = 3 * cfg.NATS.AckWait
 	})
 	natsURL, err := url.Parse(r.nats.URL())
