@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -91,12 +92,36 @@ func setup(tb testing.TB, change ...func(*options)) *bench {
 		b.options.nats = natstest.Start(tb)
 	}
 	if b.options.redis == nil {
-		b.options.redis = redis.NewClient(&redis.Options{Addr: miniredis.RunT(tb).Addr(), MaxRetries: -1})
+		server := miniredis.RunT(tb)
+		letTimePass(tb, server)
+		b.options.redis = redis.NewClient(&redis.Options{Addr: server.Addr(), MaxRetries: -1})
 		tb.Cleanup(func() { _ = b.options.redis.Close() })
 	}
 	b.js = b.options.nats.JetStream()
 	b.running = b.start()
 	return b
+}
+
+// letTimePass ages keys: an in-process Redis has no clock of its own, and claims
+// have their time.
+func letTimePass(tb testing.TB, server *miniredis.Miniredis) {
+	tb.Helper()
+	const tick = time.Second
+	ended := make(chan struct{})
+	var done sync.WaitGroup
+	done.Go(func() {
+		ticker := time.NewTicker(tick)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				server.FastForward(tick)
+			case <-ended:
+				return
+			}
+		}
+	})
+	tb.Cleanup(func() { close(ended); done.Wait() })
 }
 
 func (b *bench) defaults() options {

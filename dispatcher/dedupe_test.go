@@ -13,7 +13,6 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
-	"github.com/capi-dispatcher/capi-dispatcher/dedupe/dedupetest"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
@@ -145,7 +144,6 @@ func TestTheClaimOfAVanishedMessageIsTakenOver(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(o *options) {
 		o.dedupe.Takeover = 3 * time.Second
-		o.redis = dedupetest.Start(t).Client() // where time passes
 	})
 	elsewhere := b.elsewhere()
 	elsewhere.Claim(t.Context(), claimOf(9))
@@ -167,7 +165,6 @@ func TestARedeliveryFindsItsOwnClaim(t *testing.T) {
 			t.Parallel()
 			b := setup(t, func(o *options) {
 				o.cfg.Delivery.OnUnknown = policy
-				o.redis = dedupetest.Start(t).Client() // where time passes
 			})
 			b.stop(b.running)
 			b.publish(dataset, event("a"))
@@ -192,7 +189,7 @@ func TestARedeliveryFindsItsOwnClaim(t *testing.T) {
 // in line: it must not be turned away along with the first.
 func TestTheClaimsOwnerMayStandSecondInLine(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(o *options) { o.redis = dedupetest.Start(t).Client() }) // where time passes
+	b := setup(t)
 	b.stop(b.running)
 	b.publish(dataset, event("a"), event("a"))
 	stream, err := b.js.Stream(t.Context(), "CAPI")
@@ -212,7 +209,6 @@ func TestCopiesOfADoubtfulDeadLetterAreNotSent(t *testing.T) {
 	b := setup(t, func(o *options) {
 		o.cfg.Delivery.OnUnknown = dispatcher.DeadLetter
 		o.dedupe.Takeover = 4 * time.Second
-		o.redis = dedupetest.Start(t).Client() // where time passes
 	})
 	b.Script(dataset, graphtest.Fault{Accept: true, Drop: true})
 	b.publish(dataset, event("a"))
@@ -266,7 +262,6 @@ func TestATakeOverWhoseAnswerGotLost(t *testing.T) {
 	var claims *forgetful
 	b := setup(t, func(o *options) {
 		o.dedupe.Takeover = 3 * time.Second
-		o.redis = dedupetest.Start(t).Client()
 		o.claims = func(c dispatcher.Claims) dispatcher.Claims {
 			claims = &forgetful{Claims: c}
 			return claims
@@ -291,7 +286,6 @@ func TestOldClaimsAreRenewedBeforeRequests(t *testing.T) {
 	b := setup(t, func(o *options) {
 		o.cfg.Streams.AckWait, o.graph.Timeout = 6*time.Second, 3*time.Second
 		o.dedupe.Takeover = 6 * time.Second
-		o.redis = dedupetest.Start(t).Client()
 	})
 	b.Always(dataset, graphtest.Fault{Delay: 900 * time.Millisecond})
 	// Halving takes a dozen requests; the last event is in the last of them.

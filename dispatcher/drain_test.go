@@ -77,7 +77,6 @@ func TestTheDrainDeadlineIsKept(t *testing.T) {
 				o.cfg.Delivery.DrainTimeout = 500 * time.Millisecond
 				o.cfg.Delivery.OnUnknown = policy
 				o.cfg.Streams.AckWait, o.graph.Timeout = 24*time.Second, 12*time.Second
-				o.redis = dedupetest.Start(t).Client() // where time passes
 			})
 			b.Script(dataset, graphtest.Fault{Accept: true, AnswerDelay: time.Minute})
 			b.publish(dataset, event("a"))

@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
 
-	"github.com/capi-dispatcher/capi-dispatcher/dedupe/dedupetest"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
@@ -87,7 +86,6 @@ func TestAMessageDeliveredToAnotherWorkerDuringARequest(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(o *options) {
 		o.cfg.Streams.AckWait, o.graph.Timeout = time.Minute, 20*time.Second
-		o.redis = dedupetest.Start(t).Client() // where time passes
 	})
 	b.start()
 	b.Script(dataset, graphtest.Fault{Accept: true, AnswerDelay: 5 * time.Second})
