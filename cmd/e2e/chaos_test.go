@@ -120,7 +120,6 @@ func setupChaos(t *testing.T) *chaos {
 	c.startRedis()
 	c.configure([]func(*config.Config){func(cfg *config.Config) {
 		cfg.NATS.Replicas, cfg.Redis.Mode, cfg.Redis.SentinelMaster = 3, config.Sentinel, "main"
-		cfg.Dedupe.Takeover = 3 * cfg.NATS.AckWait
 		cfg.Log.Level, cfg.Graph.HashPersonalData = "debug", true
 	}})
 	c.witness = newWitness(api, c.config.Graph.Timeout)

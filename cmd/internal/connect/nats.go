@@ -76,6 +76,7 @@ func jetStream(conn *nats.Conn, domain string) (jetstream.JetStream, error) {
 // message handed back late would be taken from whoever has it by then.
 func reconnecting() []nats.Option {
 	return []nats.Option{
+		nats.Timeout(5 * time.Second), // two, the client's own, are little where a machine is busy
 		nats.Name("capi-dispatcher"),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(500 * time.Millisecond),
