@@ -119,6 +119,7 @@ func setupChaos(t *testing.T) *chaos {
 	}
 	c.startRedis()
 	c.configure([]func(*config.Config){func(cfg *config.Config) {
+		cfg.Dedupe.Takeover = 3 * cfg.NATS.AckWait
 		cfg.NATS.Replicas, cfg.Redis.Mode, cfg.Redis.SentinelMaster = 3, config.Sentinel, "main"
 		cfg.Log.Level, cfg.Graph.HashPersonalData = "debug", true
 	}})

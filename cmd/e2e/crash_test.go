@@ -82,7 +82,10 @@ func (r *rig) sentAndNotRemembered(good map[graphtest.Event]bool) (doubtful []gr
 // When it wakes up it sends none of them.
 func TestAWorkerThatHangs(t *testing.T) {
 	t.Parallel()
-	r := setup(t, func(cfg *config.Config) { cfg.Delivery.SendersPerDataset = 1 })
+	r := setup(t, func(cfg *config.Config) {
+		cfg.Delivery.SendersPerDataset = 1
+		cfg.Dedupe.Takeover = 3 * cfg.NATS.AckWait
+	})
 	const datasets, n = 5, 5000
 	r.addDatasets(datasets)
 	l := newLoad(n, datasets)

@@ -76,7 +76,6 @@ func (r *rig) configure(change []func(*config.Config)) {
 	r.config = config.Default()
 	r.config.NATS.AckWait = 10 * time.Second
 	r.config.Graph.Timeout = 5 * time.Second
-	r.config.Dedupe.Takeover = 3 * r.config.NATS.AckWait
 	r.config.Graph.TokenDir = filepath.Join(r.dir, "tokens")
 	r.config.Delivery.Park = dispatcher.Backoff{Initial: time.Second, Max: 2 * time.Second}
 	r.config.Delivery.DrainTimeout = 10 * time.Second
