@@ -8,11 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/redis/go-redis/v9"
@@ -27,6 +25,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe/dedupetest"
+	"github.com/capi-dispatcher/capi-dispatcher/dedupe/memredis"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
@@ -92,36 +91,15 @@ func setup(tb testing.TB, change ...func(*options)) *bench {
 		b.options.nats = natstest.Start(tb)
 	}
 	if b.options.redis == nil {
-		server := miniredis.RunT(tb)
-		letTimePass(tb, server)
+		server, err := memredis.Start()
+		require.NoError(tb, err)
+		tb.Cleanup(server.Close)
 		b.options.redis = redis.NewClient(&redis.Options{Addr: server.Addr(), MaxRetries: -1})
 		tb.Cleanup(func() { _ = b.options.redis.Close() })
 	}
 	b.js = b.options.nats.JetStream()
 	b.running = b.start()
 	return b
-}
-
-// letTimePass ages keys: an in-process Redis has no clock of its own, and claims
-// have their time.
-func letTimePass(tb testing.TB, server *miniredis.Miniredis) {
-	tb.Helper()
-	const tick = time.Second
-	ended := make(chan struct{})
-	var done sync.WaitGroup
-	done.Go(func() {
-		ticker := time.NewTicker(tick)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ticker.C:
-				server.FastForward(tick)
-			case <-ended:
-				return
-			}
-		}
-	})
-	tb.Cleanup(func() { close(ended); done.Wait() })
 }
 
 func (b *bench) defaults() options {

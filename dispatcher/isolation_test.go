@@ -83,7 +83,7 @@ func TestASickDatasetCostsTheOthersNothing(t *testing.T) {
 			}
 			b.awaitAccepted((crowd - 1) * each)
 			require.Zero(t, b.Ledger().Totals(ill).Events, "it is still ill")
-			b.await("it holds no place in the consumer", func() bool { return b.ackPending("CAPI") == 0 })
+			b.await("it holds no place in the consumer", func() bool { return b.ackPending() == 0 })
 			b.await("its events are parked", func() bool { return b.streamSize("CAPI_PARKED") == waiting })
 			require.LessOrEqual(t, b.books("capi.messages.in_hand"), int64(mostInHand))
 			require.LessOrEqual(t, b.Ledger().Totals(ill).Requests, 60, "it is not tried over and over")
@@ -97,9 +97,9 @@ func TestASickDatasetCostsTheOthersNothing(t *testing.T) {
 	}
 }
 
-func (b *bench) ackPending(stream string) int {
+func (b *bench) ackPending() int {
 	b.t.Helper()
-	consumer, err := b.js.Consumer(b.t.Context(), stream, "capi-dispatcher")
+	consumer, err := b.js.Consumer(b.t.Context(), "CAPI", "capi-dispatcher")
 	require.NoError(b.t, err)
 	return consumer.CachedInfo().NumAckPending
 }

@@ -10,11 +10,11 @@ import (
 	"slices"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/capi-dispatcher/capi-dispatcher/config"
 	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
+	"github.com/capi-dispatcher/capi-dispatcher/dedupe/memredis"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
@@ -102,33 +102,13 @@ func (s *stage) startRedis(given string) error {
 		s.config.Redis.URL = secret.URLs(given)
 		return nil
 	}
-	running, err := miniredis.Run()
+	running, err := memredis.Start()
 	if err != nil {
 		return fmt.Errorf("in-process Redis: %w", err)
 	}
 	s.atEnd(running.Close)
-	s.letTimePass(running)
 	s.config.Redis.URL = secret.URLs("redis://" + running.Addr())
 	return nil
-}
-
-// letTimePass ages keys: in-process Redis has no clock of its own, and claims
-// have their time.
-func (s *stage) letTimePass(redis *miniredis.Miniredis) {
-	const tick = time.Second
-	ticker, ended, done := time.NewTicker(tick), make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			select {
-			case <-ticker.C:
-				redis.FastForward(tick)
-			case <-ended:
-				return
-			}
-		}
-	}()
-	s.atEnd(func() { ticker.Stop(); close(ended); <-done })
 }
 
 func (s *stage) startGraph(ctx context.Context, f flags) error {

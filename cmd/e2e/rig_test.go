@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -94,6 +95,7 @@ type graphServer struct {
 	api     http.Handler
 	address string
 	running *http.Server
+	serving sync.WaitGroup
 	open    atomic.Int64 // connections
 }
 
@@ -114,7 +116,8 @@ func (g *graphServer) comeBack() {
 	listener, err := net.Listen("tcp", g.address)
 	require.NoError(g.t, err)
 	g.running = &http.Server{Handler: g.api, ReadHeaderTimeout: time.Minute, ConnState: g.count}
-	go func(s *http.Server) { _ = s.Serve(listener) }(g.running)
+	server := g.running
+	g.serving.Go(func() { _ = server.Serve(listener) })
 }
 
 func (g *graphServer) count(_ net.Conn, state http.ConnState) {
@@ -137,6 +140,7 @@ func (g *graphServer) goAway() {
 	if g.running.Shutdown(ctx) != nil {
 		require.NoError(g.t, g.running.Close())
 	}
+	g.serving.Wait() // the port is free only when nobody accepts any more
 	require.Eventually(g.t, func() bool { return g.open.Load() == 0 }, time.Minute, time.Millisecond, "all connections are closed")
 	g.running = nil
 }
