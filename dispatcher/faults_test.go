@@ -96,12 +96,8 @@ func TestNATSRestarts(t *testing.T) {
 
 func TestMetaOutOfReach(t *testing.T) {
 	t.Parallel()
-	var address string
+	address := fmt.Sprint("127.0.0.1:", natstest.Port(t))
 	b := setup(t, func(o *options) {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		address = listener.Addr().String()
-		require.NoError(t, listener.Close())
 		o.graph.URL = "http://" + address
 		o.cfg.Delivery.MaxInHand = 50
 	})

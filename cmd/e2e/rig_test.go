@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -95,7 +94,6 @@ type graphServer struct {
 	api     http.Handler
 	address string
 	running *http.Server
-	serving sync.WaitGroup
 	open    atomic.Int64 // connections
 }
 
@@ -113,11 +111,11 @@ func newGraphServer(t *testing.T, api http.Handler) *graphServer {
 
 func (g *graphServer) comeBack() {
 	g.t.Helper()
+	natstest.AwaitFree(g.t, g.address)
 	listener, err := net.Listen("tcp", g.address)
 	require.NoError(g.t, err)
 	g.running = &http.Server{Handler: g.api, ReadHeaderTimeout: time.Minute, ConnState: g.count}
-	server := g.running
-	g.serving.Go(func() { _ = server.Serve(listener) })
+	go func(s *http.Server) { _ = s.Serve(listener) }(g.running)
 }
 
 func (g *graphServer) count(_ net.Conn, state http.ConnState) {
@@ -140,7 +138,6 @@ func (g *graphServer) goAway() {
 	if g.running.Shutdown(ctx) != nil {
 		require.NoError(g.t, g.running.Close())
 	}
-	g.serving.Wait() // the port is free only when nobody accepts any more
 	require.Eventually(g.t, func() bool { return g.open.Load() == 0 }, time.Minute, time.Millisecond, "all connections are closed")
 	g.running = nil
 }

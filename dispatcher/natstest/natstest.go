@@ -4,8 +4,6 @@ package natstest
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"testing"
 	"time"
 
@@ -43,23 +41,12 @@ func StartWith(tb testing.TB, options *server.Options) *Server {
 	return s
 }
 
-// Port is a port of this machine that a server can come back to: none of those
-// that systems give to whoever asks for any, which begin at 32768 or later.
-func Port(tb testing.TB) int {
-	tb.Helper()
-	const lowest, ports = 20_000, 12_000
-	for {
-		port := lowest + rand.IntN(ports)
-		if listener, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port)); err == nil {
-			require.NoError(tb, listener.Close())
-			return port
-		}
-	}
-}
-
 // Restart starts a stopped server again, on its port and directory.
 func (s *Server) Restart() {
 	s.t.Helper()
+	for _, port := range []int{s.options.Port, s.options.Cluster.Port} {
+		AwaitFree(s.t, fmt.Sprint("127.0.0.1:", port))
+	}
 	running, err := server.NewServer(s.options.Clone())
 	require.NoError(s.t, err)
 	running.Start()
