@@ -19,7 +19,7 @@ image: ## Build the container image for all platforms as bin/image, without an e
 	cd .ci/image && go run . $(IMAGE_FLAGS)
 
 test: redis cc ## All tests, with real servers and the race detector (some minutes)
-	go test -race -timeout 20m ./...
+	go test -race -timeout 40m ./...
 
 MODULES := . charts/test charts/cluster .ci/image
 lint: ## Check the code of all modules with the pinned golangci-lint

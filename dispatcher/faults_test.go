@@ -59,8 +59,11 @@ func TestWithoutRedisNothingIsTakenAndNothingIsSent(t *testing.T) {
 func TestWhatWasSentIsConfirmedLater(t *testing.T) {
 	t.Parallel()
 	server := dedupetest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
-	b := setup(t, func(o *options) { o.redis = server.Client() })
-	b.Script(dataset, graphtest.Fault{Accept: true, AnswerDelay: 500 * time.Millisecond})
+	b := setup(t, func(o *options) {
+		o.redis = server.Client()
+		o.cfg.Streams.AckWait, o.graph.Timeout = 30*time.Second, 15*time.Second
+	})
+	b.Script(dataset, graphtest.Fault{Accept: true, AnswerDelay: 5 * time.Second})
 	b.publish(dataset, event("a"))
 	b.awaitAccepted(1)
 	server.Kill()
@@ -80,7 +83,7 @@ func TestWhatWasSentIsConfirmedLater(t *testing.T) {
 
 func TestNATSRestarts(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	b := setup(t, impatient)
 	b.Always(dataset, graphtest.Fault{Delay: 20 * time.Millisecond})
 	b.publish(dataset, events(500)...)
 	b.awaitAccepted(1)
@@ -100,6 +103,7 @@ func TestMetaOutOfReach(t *testing.T) {
 	b := setup(t, func(o *options) {
 		o.graph.URL = "http://" + address
 		o.cfg.Delivery.MaxInHand = 50
+		o.cfg.Delivery.Retry.Budget = 10 * time.Second
 	})
 	b.publish(dataset, events(300)...)
 	b.awaitCondition("graph", false)
@@ -138,8 +142,8 @@ func (b *bench) listen(address string) {
 func TestLongRetriesKeepTheMessage(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(o *options) {
-		o.cfg.Streams.AckWait, o.graph.Timeout = 3*time.Second, time.Second
-		o.cfg.Delivery.Retry = dispatcher.Retry{Backoff: dispatcher.Backoff{Initial: 300 * time.Millisecond, Max: 300 * time.Millisecond}, Budget: time.Minute}
+		o.cfg.Streams.AckWait, o.graph.Timeout = 15*time.Second, 5*time.Second
+		o.cfg.Delivery.Retry = dispatcher.Retry{Backoff: dispatcher.Backoff{Initial: time.Second, Max: time.Second}, Budget: 5 * time.Minute}
 	})
 	b.start() // somebody who would get it
 	b.Always(dataset, graphtest.Fault{Status: 500})
@@ -154,7 +158,7 @@ func TestLongRetriesKeepTheMessage(t *testing.T) {
 
 func TestDeadLettersThatCannotBePublishedAreNotLost(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	b := setup(t, impatient)
 	require.NoError(t, b.js.DeleteStream(t.Context(), "CAPI_DLQ"))
 	b.publish(dataset, body(event("good"), poison("bad")), `{`)
 	b.awaitAccepted(1)

@@ -17,7 +17,7 @@ import (
 
 // patient makes requests be repeated for longer than a message is ours.
 func patient(o *options) {
-	o.cfg.Streams.AckWait, o.graph.Timeout = 2*time.Second, 500*time.Millisecond
+	o.cfg.Streams.AckWait, o.graph.Timeout = 12*time.Second, 6*time.Second
 	o.cfg.Delivery.Retry = dispatcher.Retry{Backoff: dispatcher.Backoff{Initial: 100 * time.Millisecond, Max: 100 * time.Millisecond}, Budget: time.Minute}
 }
 
@@ -50,7 +50,7 @@ func TestALeaseIsRenewedOnlyIfTheServerAgrees(t *testing.T) {
 func TestALostAcknowledgementDoesNoHarm(t *testing.T) {
 	t.Parallel()
 	b := setup(t, patient)
-	b.Script(dataset, graphtest.Fault{Accept: true, AnswerDelay: 400 * time.Millisecond})
+	b.Script(dataset, graphtest.Fault{Accept: true, AnswerDelay: 3 * time.Second})
 	b.publish(dataset, event("a"))
 	b.awaitAccepted(1)
 	b.options.nats.Stop()
@@ -125,7 +125,7 @@ func TestAChangedConsumerIsSetRight(t *testing.T) {
 				return false // it is being made anew
 			}
 			cfg := consumer.CachedInfo().Config
-			return cfg.AckWait == 2*time.Second && cfg.MaxDeliver == -1 && cfg.FilterSubject == "capi.events.>"
+			return cfg.AckWait == 12*time.Second && cfg.MaxDeliver == -1 && cfg.FilterSubject == "capi.events.>"
 		})
 	}
 	b.awaitAccepted(3)
@@ -202,7 +202,7 @@ func TestAFullStreamLosesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := setup(t)
+			b := setup(t, impatient)
 			if tc.fault.Error != nil {
 				b.Always(dataset, tc.fault)
 			}

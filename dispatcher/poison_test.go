@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
@@ -112,13 +113,13 @@ func TestPoisonInEachOfManyBatches(t *testing.T) {
 // who was found innocent is sent again, and nobody innocent is dead-lettered.
 func TestARefusalTurnsIntoAThrottle(t *testing.T) {
 	t.Parallel()
-	for name, wait := range map[string]string{"short": "0", "long": "3"} {
+	for name, wait := range map[string]string{"short": "0", "long": "8"} {
 		for after := range 6 {
 			t.Run(fmt.Sprint(name, " after ", after), func(t *testing.T) {
 				t.Parallel()
-				b := setup(t, func(o *options) { o.cfg.Delivery.Retry.Budget = time.Second })
+				b := setup(t, func(o *options) { o.cfg.Delivery.Retry.Budget = 5 * time.Second })
 				// What takes longer than the budget is the halving, not the throttle.
-				b.Script(dataset, slices.Repeat([]graphtest.Fault{{Delay: 250 * time.Millisecond}}, after+1)...)
+				b.Script(dataset, slices.Repeat([]graphtest.Fault{{Delay: 1250 * time.Millisecond}}, after+1)...)
 				b.Script(dataset, graphtest.Fault{
 					Status: 429, Error: &graphtest.Error{Code: 80004, Message: "too many calls"}, Header: map[string]string{"Retry-After": wait},
 				})
@@ -130,7 +131,7 @@ func TestARefusalTurnsIntoAThrottle(t *testing.T) {
 				b.requireOnce(good...)
 				b.requireBalance()
 				parked := b.books("capi.events.settled", attribute.String("outcome", "parked"))
-				require.Equal(t, wait == "3", parked > 0, "a short throttle is waited for, a long one is not")
+				require.Equal(t, wait == "8", parked > 0, "a short throttle is waited for, a long one is not")
 			})
 		}
 	}
@@ -231,7 +232,9 @@ func span(from, to int) (list []int) {
 
 func TestHalvingStopsWhenTheTroubleChanges(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	b := setup(t, func(o *options) {
+		o.cfg.Delivery.Park = dispatcher.Backoff{Initial: 20 * time.Second, Max: 20 * time.Second}
+	})
 	refused := graphtest.Fault{Error: &graphtest.Error{Code: 100, Subcode: 2804087, Message: "Invalid parameter"}}
 	b.Script(dataset, refused, refused, graphtest.Fault{Error: graphtest.TokenExpired()})
 	b.publish(dataset, body(events(100)...))

@@ -50,6 +50,8 @@ const (
 	// recallLate is how long after the last page somebody looks for events that
 	// were on their way to be parked when the dataset recovered.
 	recallLate = 5 * time.Second
+	// recallTries is how often a page is tried that cannot be called back.
+	recallTries = 5
 	// recallAgain is how long it takes until events are called back again
 	// because one of them got through: another worker may have parked more.
 	recallAgain = 10 * time.Second
@@ -132,6 +134,7 @@ type recallRun struct {
 
 	from, last uint64 // sequence numbers: where to go on, and where to end
 	next       time.Time
+	failures   int  // in a row
 	latecomers bool // it looks for those only
 }
 
@@ -176,20 +179,27 @@ func (d *Dispatcher) nextPages(ctx context.Context, runs map[recall]*recallRun) 
 		if time.Now().Before(run.next) {
 			continue
 		}
-		done, err := d.nextPage(ctx, run)
-		if err != nil && ctx.Err() == nil {
+		switch done, err := d.nextPage(ctx, run); {
+		case err != nil && run.triesAgain(err):
+			run.next = time.Now().Add(recallLate)
+		case err != nil:
 			d.log.Warn("parked events could not be called back; they come back at their own time",
 				zap.String("dataset", what.dataset), zap.Error(err))
-		}
-		switch {
-		case err != nil, done && run.latecomers:
+			delete(runs, what)
+		case done && run.latecomers:
 			delete(runs, what)
 		case done:
 			*run = recallRun{recall: what, latecomers: true, next: time.Now().Add(recallLate)}
 		default:
-			run.next = time.Now().Add(recallEvery)
+			run.next, run.failures = time.Now().Add(recallEvery), 0
 		}
 	}
+}
+
+// triesAgain notes a failure, and tells whether the page is worth another try.
+func (r *recallRun) triesAgain(err error) bool {
+	r.failures++
+	return r.failures < recallTries && !errors.Is(err, errNoDirectGet)
 }
 
 // nextPage lets a page of events come back, unless the dataset is in trouble
@@ -211,9 +221,11 @@ func (d *Dispatcher) nextPage(ctx context.Context, run *recallRun) (done bool, e
 		if err != nil || len(waiters) == 0 {
 			return true, err
 		}
-		run.from = waiters[len(waiters)-1].sequence + 1
-		if recalled, err = d.hastenAll(ctx, run.recall, run.last, waiters); err != nil || run.from > run.last {
-			return true, err
+		if recalled, err = d.hastenAll(ctx, run.recall, run.last, waiters); err != nil {
+			return false, err
+		}
+		if run.from = waiters[len(waiters)-1].sequence + 1; run.from > run.last {
+			return true, nil
 		}
 	}
 	return false, nil

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
@@ -48,10 +49,8 @@ func TestANewTokenBringsParkedEventsBack(t *testing.T) {
 			b.publish(dataset, events(2500)...)
 			b.awaitParked(2500)
 			refused := b.Ledger().Totals(dataset).Requests
-			began := time.Now()
 			b.writeToken(dataset, "the-new-token", b.options.graph)
 			b.awaitAccepted(2500)
-			require.Less(t, time.Since(began), time.Minute)
 			b.awaitQuiet()
 			b.requireBalance()
 			b.requireNoneTwice()
@@ -72,7 +71,7 @@ func TestANewTokenIsTriedWithOneEvent(t *testing.T) {
 	b.writeToken(dataset, "another-wrong-token", b.options.graph)
 	b.await("it is tried", func() bool { return b.Ledger().Totals(dataset).Requests == before+1 })
 	b.awaitParked(500)
-	require.EqualValues(t, 1, b.books("capi.events.recalled"))
+	require.Equal(t, before+1, b.Ledger().Totals(dataset).Requests)
 	b.writeToken(dataset, "the-right-token", b.options.graph)
 	b.awaitAccepted(500)
 	b.awaitQuiet()
@@ -97,8 +96,7 @@ func TestALatecomerIsCalledBack(t *testing.T) {
 	b.Clear(dataset)
 	b.running = b.start()
 	b.publish(dataset, event("new"))
-	b.awaitAccepted(2)
-	b.await("the others have been called back", func() bool { return b.streamSize("CAPI_PARKED") == 0 })
+	b.await("the others have been called back", func() bool { return b.books("capi.events.recalled") == 1 })
 	for _, told := range []string{jetstream.MsgIDHeader, jetstream.StreamHeader, jetstream.SequenceHeader, jetstream.TimeStampHeaer, jetstream.SubjectHeader} {
 		delete(late.Header, told) // by the server, about where it was
 	}
@@ -120,6 +118,27 @@ func TestANewWorkerCallsBackWhatOthersParked(t *testing.T) {
 	b.running = b.start()
 	b.publish(dataset, event("new"))
 	b.awaitAccepted(301)
+	b.awaitQuiet()
+	b.requireNoneTwice()
+}
+
+// NATS is away at the moment when events are called back. That is tried again.
+func TestARecallIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t, parkForAnHour, impatient)
+	b.Always(dataset, graphtest.Fault{Status: 500})
+	b.publish(dataset, events(3)...)
+	b.awaitParked(3)
+	b.stop(b.running)
+	b.Clear(dataset)
+	b.Script(dataset, graphtest.Fault{Accept: true, AnswerDelay: time.Second})
+	b.running = b.start()
+	b.publish(dataset, event("new"))
+	b.awaitAccepted(1)
+	b.options.nats.Stop()
+	b.await("the success is known", func() bool { return b.settledAs("accepted") == 1 })
+	b.options.nats.Restart()
+	b.awaitAccepted(4)
 	b.awaitQuiet()
 	b.requireNoneTwice()
 }
@@ -155,7 +174,9 @@ func TestComingBackTwiceIsBeingSentOnce(t *testing.T) {
 	})
 	b.AddDataset(dataset, "the-new-token")
 	b.publish(dataset, events(1000)...)
-	b.awaitParked(1000)
+	b.await("all have been parked once", func() bool {
+		return natstest.Done(t.Context(), b.js, "CAPI", "capi-dispatcher") && b.streamSize("CAPI_PARKED") >= 1000
+	})
 	b.writeToken(dataset, "the-new-token", b.options.graph)
 	b.awaitAccepted(1000)
 	b.awaitQuiet()

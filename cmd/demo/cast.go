@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -157,7 +156,7 @@ func (s *script) wrong(c character) message {
 		m.body = fmt.Sprintf(`{"event_name":"Purchase","event_id":"order-%d","event_time":%d,"action_source":"business_messaging",`+
 			`"messaging_channel":%q,"user_data":{}}`, s.count(), s.now().Unix(), c.channel)
 	case 2:
-		m.body = strings.Replace(s.event(c, ""), strconv.FormatInt(s.now().Unix(), 10), strconv.FormatInt(s.now().Add(-9*24*time.Hour).Unix(), 10), 1)
+		m.body = s.eventAt(c, "", s.now().Add(-9*24*time.Hour))
 	default:
 		m.body = s.event(character{dataset: c.dataset, channel: "whatsapp"}, "invalid-")
 	}
@@ -165,14 +164,16 @@ func (s *script) wrong(c character) message {
 }
 
 // event is one sound event, but for its click, if the channel has one.
-func (s *script) event(c character, click string) string {
+func (s *script) event(c character, click string) string { return s.eventAt(c, click, s.now()) }
+
+func (s *script) eventAt(c character, click string, at time.Time) string {
 	names := [...]string{"Purchase", "LeadSubmitted", "AddToCart", "InitiateCheckout", "OrderShipped", "ViewContent"}
 	number := s.count()
 	if c.real {
 		// Meta checks the ids of chats; a hashed e-mail address needs no chat.
 		return fmt.Sprintf(`{"event_name":%q,"event_id":"demo-%d-%d","event_time":%d,"action_source":"system_generated",`+
 			`"user_data":{"em":["973dfe463ec85785f5f95af5ba3906eedb2d931c24e69824a89ea65dba4e813b"]},"custom_data":{"currency":"EUR","value":%d.50}}`,
-			names[0], s.now().UnixNano(), number, s.now().Unix(), 1+number%90)
+			names[0], s.now().UnixNano(), number, at.Unix(), 1+number%90)
 	}
 	user := map[string]string{
 		"messenger": fmt.Sprintf(`"page_id":104857600001,"page_scoped_user_id":"%d"`, 7_000_000_000_000_000+number),
@@ -181,7 +182,7 @@ func (s *script) event(c character, click string) string {
 	}[c.channel]
 	return fmt.Sprintf(`{"event_name":%q,"event_id":"order-%d","event_time":%d,"action_source":"business_messaging",`+
 		`"messaging_channel":%q,"user_data":{%s},"custom_data":{"currency":"EUR","value":%d.50}}`,
-		names[number%len(names)], number, s.now().Unix(), c.channel, user, 1+number%90)
+		names[number%len(names)], number, at.Unix(), c.channel, user, 1+number%90)
 }
 
 func (s *script) count() int {

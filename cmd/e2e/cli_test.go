@@ -65,9 +65,9 @@ func TestDeadLettersFromTheShell(t *testing.T) {
 	t.Logf("dlq ls\n%s", stdout)
 	for _, want := range []string{
 		`(?m)^NUMBER +AGE +DATASET +REASON +TRIED +EVENT +WHY$`,
-		`(?m)^\d +\d+s +` + datasetID(0) + ` +refused +1 +Purchase +graph error 100/2804087: Messaging Event Invalid Ctwa Clid`,
-		`(?m)^\d +\d+s +` + datasetID(0) + ` +invalid +0 +Purchase +5 faults: every event has an event_time`,
-		`(?m)^\d +\d+s +- +no_dataset +0 +Purchase +/user_data`,
+		`(?m)^\d +\d+[sm] +` + datasetID(0) + ` +refused +1 +Purchase +graph error 100/2804087: Messaging Event Invalid Ctwa Clid`,
+		`(?m)^\d +\d+[sm] +` + datasetID(0) + ` +invalid +0 +Purchase +5 faults: every event has an event_time`,
+		`(?m)^\d +\d+[sm] +- +no_dataset +0 +Purchase +/user_data`,
 	} {
 		require.Regexp(t, want, stdout)
 	}

@@ -37,7 +37,7 @@ func TestOneOfTwentyIsIll(t *testing.T) {
 		r.publishAll(orders("well", datasetID(i), each))
 	}
 	w := r.launch(shipped)
-	const patience = 3 * time.Minute
+	const patience = 10 * time.Minute
 	r.awaitFor(patience, "the others' events are accepted", func() bool { return r.Ledger().Sum().Events == (crowd-1)*each })
 	r.awaitFor(patience, "the ill one's are parked", func() bool { return r.size("CAPI_PARKED") == waiting })
 	require.Zero(t, r.Ledger().Totals(ill).Events)

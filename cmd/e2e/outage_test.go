@@ -38,7 +38,7 @@ func TestOutages(t *testing.T) {
 	r.nats.Restart()
 	r.await("ready again", func() bool { return w.readiness().Ready })
 
-	r.graph.goAway()
+	r.graph.goAway(time.Minute)
 	r.await("/readyz tells of Meta", func() bool { return !w.readiness().ok("graph") })
 	time.Sleep(30 * time.Second)
 	r.graph.comeBack()
@@ -100,7 +100,7 @@ func TestMemoryWithABacklog(t *testing.T) {
 	t.Parallel()
 	const events, datasets, most = 500_000, 20, 150 << 20
 	for name, away := range map[string]func(r *rig){
-		"nobody answers": func(r *rig) { r.graph.goAway() },
+		"nobody answers": func(r *rig) { r.graph.goAway(time.Minute) },
 		"every answer is an error": func(r *rig) {
 			for i := range datasets {
 				r.Always(datasetID(i), graphtest.Fault{Status: 503})

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +17,10 @@ type proxy struct {
 	t        *testing.T
 	listener net.Listener
 	done     sync.WaitGroup
+
+	// stopped is set when a hold is reached: nothing passes any more. Proxies
+	// may share it.
+	stopped *atomic.Bool
 
 	mu      sync.Mutex
 	target  string
@@ -34,8 +39,8 @@ const (
 	connecting // no bytes at all: a connection is being made
 )
 
-// hold is a step at which a connection freezes, once. What matches is not
-// passed on, nor is anything after it.
+// hold is a step at which the world stops, once. What matches is not passed on,
+// nor is anything after it.
 type hold struct {
 	at direction
 	// after, if set, has to be seen on its way to the server first.
@@ -49,7 +54,6 @@ type hold struct {
 // link is one connection through the proxy.
 type link struct {
 	client, server net.Conn
-	frozen         chan struct{} // closed when nothing passes any more
 	closed         chan struct{}
 	once           sync.Once
 }
@@ -59,7 +63,7 @@ func newProxy(t *testing.T, target string) *proxy {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	p := &proxy{t: t, listener: listener, target: target, conns: make(map[*link]struct{})}
+	p := &proxy{t: t, listener: listener, target: target, conns: make(map[*link]struct{}), stopped: new(atomic.Bool)}
 	p.done.Go(p.accept)
 	t.Cleanup(func() {
 		_ = listener.Close()
@@ -134,7 +138,7 @@ func (p *proxy) accept() {
 			}
 			continue
 		}
-		l := &link{client: client, server: server, frozen: make(chan struct{}), closed: make(chan struct{})}
+		l := &link{client: client, server: server, closed: make(chan struct{})}
 		p.mu.Lock()
 		p.conns[l] = struct{}{}
 		p.mu.Unlock()
@@ -144,7 +148,7 @@ func (p *proxy) accept() {
 	}
 }
 
-// pass passes bytes on until the connection ends or freezes.
+// pass passes bytes on until the connection ends or the world stops.
 func (p *proxy) pass(l *link, way direction, from, to net.Conn) {
 	defer p.forget(l)
 	buffer := make([]byte, 64<<10)
@@ -175,7 +179,7 @@ func (p *proxy) delay() time.Duration {
 	return rand.N(p.latency)
 }
 
-// stops tells whether a connection is to freeze, now or since before.
+// stops tells whether the world is to stop, now or since before.
 func (p *proxy) stops(l *link, way direction, chunk []byte) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -185,16 +189,11 @@ func (p *proxy) stops(l *link, way direction, chunk []byte) bool {
 		}
 		if h.at == way && (h.after == nil || h.seen == l) && (h.match == nil || h.match(chunk)) {
 			p.armed = nil
-			close(l.frozen)
+			p.stopped.Store(true)
 			close(h.reached)
 		}
 	}
-	select {
-	case <-l.frozen:
-		return true
-	default:
-		return false
-	}
+	return p.stopped.Load()
 }
 
 func (p *proxy) forget(l *link) {

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -94,6 +95,7 @@ type graphServer struct {
 	api     http.Handler
 	address string
 	running *http.Server
+	serving sync.WaitGroup
 	open    atomic.Int64 // connections
 }
 
@@ -115,7 +117,8 @@ func (g *graphServer) comeBack() {
 	listener, err := net.Listen("tcp", g.address)
 	require.NoError(g.t, err)
 	g.running = &http.Server{Handler: g.api, ReadHeaderTimeout: time.Minute, ConnState: g.count}
-	go func(s *http.Server) { _ = s.Serve(listener) }(g.running)
+	server := g.running
+	g.serving.Go(func() { _ = server.Serve(listener) })
 }
 
 func (g *graphServer) count(_ net.Conn, state http.ConnState) {
@@ -127,17 +130,18 @@ func (g *graphServer) count(_ net.Conn, state http.ConnState) {
 	}
 }
 
-// goAway refuses connections, and answers what is under way; but for requests
-// that somebody has begun to write and does not go on with, whose connections
-// are closed. When it returns, nothing more is being done.
-func (g *graphServer) goAway() {
+// goAway refuses connections, and answers what is under way; but for what is not
+// through after so long, such as requests that somebody has begun to write and
+// does not go on with: those connections are closed. When it returns, nothing
+// more is being done.
+func (g *graphServer) goAway(patience time.Duration) {
 	g.t.Helper()
-	const patience = 2 * time.Second
 	ctx, cancel := context.WithTimeout(g.t.Context(), patience)
 	defer cancel()
 	if g.running.Shutdown(ctx) != nil {
 		require.NoError(g.t, g.running.Close())
 	}
+	g.serving.Wait() // else a connection just accepted may still be served
 	require.Eventually(g.t, func() bool { return g.open.Load() == 0 }, time.Minute, time.Millisecond, "all connections are closed")
 	g.running = nil
 }

@@ -61,9 +61,12 @@ func TestMetasOwnSamples(t *testing.T) {
 // poison.
 func TestTheBooksBalance(t *testing.T) {
 	t.Parallel()
-	// So long that nothing is delivered again, however slow the machine is:
+	// So long that nothing is delivered again, or parked, however slow the
+	// machine is:
 	// the books are to be exact.
-	r := setup(t, func(cfg *config.Config) { cfg.NATS.AckWait, cfg.Graph.Timeout = time.Minute, 20*time.Second })
+	r := setup(t, func(cfg *config.Config) {
+		cfg.NATS.AckWait, cfg.Graph.Timeout, cfg.Delivery.MaxWait = time.Minute, 20*time.Second, time.Hour
+	})
 	const datasets, n = 20, 20_000
 	r.addDatasets(datasets)
 	w := r.start()

@@ -18,8 +18,8 @@ import (
 func Run(t *testing.T, client redis.UniversalClient, age func(d time.Duration)) {
 	t.Helper()
 	s := suite{
-		cfg:   dedupe.Config{Window: 8 * 24 * time.Hour, Takeover: 8 * time.Second},
-		lease: 2 * time.Second,
+		cfg:   dedupe.Config{Window: 8 * 24 * time.Hour, Takeover: 8 * time.Hour},
+		lease: 2 * time.Hour,
 		redis: client,
 		age:   age,
 	}

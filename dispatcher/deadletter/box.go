@@ -67,7 +67,7 @@ func (b *Box) Each(ctx context.Context, filter Filter, visit func(Letter) error)
 		if err != nil {
 			return strangers, fmt.Errorf("reading dead letters: %w", err)
 		}
-		read := 0
+		left, read := consumer.CachedInfo().NumPending, 0
 		for msg := range batch.Messages() {
 			read++
 			letter, err := parseMsg(msg)
@@ -88,7 +88,10 @@ func (b *Box) Each(ctx context.Context, filter Filter, visit func(Letter) error)
 		if err := batch.Error(); err != nil {
 			return strangers, fmt.Errorf("reading dead letters: %w", err)
 		}
-		if read == 0 {
+		switch {
+		case ctx.Err() != nil:
+			return strangers, ctx.Err()
+		case read == 0 && left == 0: // a server that is silent for a second looks the same as the end
 			return strangers, nil
 		}
 	}

@@ -71,6 +71,7 @@ func (s *Server) JetStream(options ...nats.Option) jetstream.JetStream {
 	s.t.Helper()
 	options = append([]nats.Option{
 		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond), nats.ReconnectBufSize(-1),
+		nats.Timeout(time.Minute),
 	}, options...)
 	conn, err := nats.Connect(s.URL(), options...)
 	require.NoError(s.t, err)

@@ -20,7 +20,7 @@ type Redis interface {
 type cache struct{ redis Redis }
 
 // redisTimeout bounds one exchange with Redis.
-const redisTimeout = time.Second
+const redisTimeout = 3 * time.Second
 
 // none stands for an account without a dataset.
 const none = "none"

@@ -36,10 +36,10 @@ func redisOptions(cfg *config.Redis) (*redis.UniversalOptions, error) {
 		// Who asks knows for how long an answer is of use.
 		MaxRetries:            -1,
 		ContextTimeoutEnabled: true,
-		DialTimeout:           2 * time.Second,
+		DialTimeout:           5 * time.Second,
 		DialerRetries:         1,
-		ReadTimeout:           2 * time.Second,
-		WriteTimeout:          2 * time.Second,
+		ReadTimeout:           5 * time.Second,
+		WriteTimeout:          5 * time.Second,
 		MaintNotificationsConfig: &maintnotifications.Config{
 			Mode: maintnotifications.ModeDisabled, // of one vendor's servers
 		},
