@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -150,8 +151,8 @@ func (s step) crash(t *testing.T, policy dispatcher.OnUnknown) row {
 	})
 	natsURL, err := url.Parse(r.nats.URL())
 	require.NoError(t, err)
-	via := proxies{newProxy(t, natsURL.Host), newProxy(t, r.redis.Addr), newProxy(t, r.graph.address)}
-	via.redis.stopped, via.graph.stopped = via.nats.stopped, via.nats.stopped
+	var stopped atomic.Bool
+	via := proxies{newProxyOf(t, &stopped, natsURL.Host), newProxyOf(t, &stopped, r.redis.Addr), newProxyOf(t, &stopped, r.graph.address)}
 	r.lead = via.lead
 	r.must("stream", "ensure")
 	r.addDatasets(1)
@@ -171,7 +172,7 @@ func (s step) crash(t *testing.T, policy dispatcher.OnUnknown) row {
 	for _, p := range []*proxy{via.nats, via.redis, via.graph} {
 		p.cut()
 	}
-	via.nats.stopped.Store(false) // the world goes on
+	stopped.Store(false) // the world goes on
 	r.await("no request is under way", func() bool { return r.Ledger().InFlight() == 0 })
 	inDoubt := r.sentAndNotRemembered(l.good)
 	require.Equal(t, s.accepted, len(inDoubt) > 0, "the step is the one it should be")

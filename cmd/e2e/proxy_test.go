@@ -61,9 +61,15 @@ type link struct {
 // newProxy listens for a server of that address.
 func newProxy(t *testing.T, target string) *proxy {
 	t.Helper()
+	return newProxyOf(t, new(atomic.Bool), target)
+}
+
+// newProxyOf is a proxy that stops with others.
+func newProxyOf(t *testing.T, stopped *atomic.Bool, target string) *proxy {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	p := &proxy{t: t, listener: listener, target: target, conns: make(map[*link]struct{}), stopped: new(atomic.Bool)}
+	p := &proxy{t: t, listener: listener, target: target, conns: make(map[*link]struct{}), stopped: stopped}
 	p.done.Go(p.accept)
 	t.Cleanup(func() {
 		_ = listener.Close()

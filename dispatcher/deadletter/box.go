@@ -60,41 +60,77 @@ func (b *Box) Each(ctx context.Context, filter Filter, visit func(Letter) error)
 	if err != nil {
 		return 0, fmt.Errorf("reading dead letters: %w", err)
 	}
-	visited := 0
-	for {
-		const atOnce = 500
-		batch, err := consumer.FetchNoWait(atOnce)
+	r := reader{filter: &filter, visit: visit}
+	for left := consumer.CachedInfo().NumPending; left > 0 && err == nil; {
+		left, err = r.page(ctx, consumer, left)
+	}
+	return r.strangers, err
+}
+
+// reader reads letters page by page.
+type reader struct {
+	filter    *Filter
+	visit     func(Letter) error
+	visited   int
+	strangers int
+}
+
+// page reads some of the letters, and tells how many are left: the server says
+// so with each. It falls silent for other reasons than that there are no more.
+func (r *reader) page(ctx context.Context, consumer jetstream.Consumer, left uint64) (uint64, error) {
+	const atOnce, patience = 500, 10 * time.Second
+	batch, err := consumer.Fetch(int(min(atOnce, left)), jetstream.FetchMaxWait(patience))
+	if err != nil {
+		return 0, fmt.Errorf("reading dead letters: %w", err)
+	}
+	read := 0
+	for msg := range batch.Messages() {
+		meta, err := msg.Metadata()
 		if err != nil {
-			return strangers, fmt.Errorf("reading dead letters: %w", err)
+			return 0, fmt.Errorf("reading dead letters: %w", err)
 		}
-		left, read := consumer.CachedInfo().NumPending, 0
-		for msg := range batch.Messages() {
-			read++
-			letter, err := parseMsg(msg)
-			switch {
-			case err != nil:
-				strangers++
-				continue
-			case !filter.chooses(&letter):
-				continue
-			case filter.Most > 0 && visited == filter.Most:
-				return strangers, nil
-			}
-			visited++
-			if err := visit(letter); err != nil {
-				return strangers, err
-			}
+		read, left = read+1, meta.NumPending
+		letter, err := Parse(meta.Sequence.Stream, msg.Data(), msg.Headers())
+		if err != nil {
+			r.strangers++
+			continue
 		}
-		if err := batch.Error(); err != nil {
-			return strangers, fmt.Errorf("reading dead letters: %w", err)
-		}
-		switch {
-		case ctx.Err() != nil:
-			return strangers, ctx.Err()
-		case read == 0 && left == 0: // a server that is silent for a second looks the same as the end
-			return strangers, nil
+		if enough, err := r.take(letter); enough || err != nil {
+			return 0, err
 		}
 	}
+	if err := batch.Error(); err != nil {
+		return 0, fmt.Errorf("reading dead letters: %w", err)
+	}
+	if read == 0 {
+		return 0, noneLeft(ctx, consumer)
+	}
+	return left, nil
+}
+
+// take shows a letter if it is one of those chosen, and tells whether there
+// have been enough before.
+func (r *reader) take(letter Letter) (enough bool, err error) {
+	if !r.filter.chooses(&letter) {
+		return false, nil
+	}
+	if r.filter.Most > 0 && r.visited == r.filter.Most {
+		return true, nil
+	}
+	r.visited++
+	return false, r.visit(letter)
+}
+
+// noneLeft tells whether letters that have not come have been deleted.
+func noneLeft(ctx context.Context, consumer jetstream.Consumer) error {
+	info, err := consumer.Info(ctx)
+	switch {
+	case err != nil:
+		return fmt.Errorf("reading dead letters: %w", err)
+	case info.NumPending > 0:
+		return fmt.Errorf("reading dead letters: NATS does not deliver the last %d; try again", info.NumPending)
+	}
+	return nil
 }
 
 // Get returns the letter of that number.
@@ -154,14 +190,6 @@ func (b *Box) event(letter Letter) (*nats.Msg, error) {
 	created := b.stream.CachedInfo().Created.UnixNano()
 	msg.Header.Set(nats.MsgIdHdr, fmt.Sprintf("replay-%x-%d", created, letter.Sequence))
 	return msg, nil
-}
-
-func parseMsg(msg jetstream.Msg) (Letter, error) {
-	meta, err := msg.Metadata()
-	if err != nil {
-		return Letter{}, err
-	}
-	return Parse(meta.Sequence.Stream, msg.Data(), msg.Headers())
 }
 
 // consumer lets the server do the part of the choosing that it can.
