@@ -24,7 +24,11 @@ func smallBatches(cfg *config.Config) { cfg.Batch.MaxEvents = 100 }
 // accepted again, and each at most once a kill.
 func TestKilledTwentyTimes(t *testing.T) {
 	t.Parallel()
-	r := setup(t, smallBatches)
+	r := setup(t, smallBatches, func(cfg *config.Config) {
+		// What a busy worker parks unclaimed waits for so long, if a dead one has
+		// left a claim on it.
+		cfg.Dedupe.Takeover = 3 * cfg.NATS.AckWait
+	})
 	const datasets, n, kills = 10, 20_000, 20
 	r.addDatasets(datasets)
 	l := newLoad(n, datasets)
