@@ -3,6 +3,7 @@ package deadletter_test
 import (
 	"net"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,26 +14,41 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 )
 
-// sluggish is a way to a server on which everything takes its time to arrive.
-type sluggish struct{ net.Conn }
+// slowly dials connections on which everything takes its time to arrive.
+type slowly struct{}
 
-func (s sluggish) Dial(network, address string) (net.Conn, error) {
+func (slowly) Dial(network, address string) (net.Conn, error) {
 	conn, err := net.Dial(network, address)
-	return sluggish{conn}, err
+	return &sluggish{Conn: conn, closed: make(chan struct{})}, err
 }
 
-func (s sluggish) Read(buffer []byte) (int, error) {
+type sluggish struct {
+	net.Conn
+
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (s *sluggish) Read(buffer []byte) (int, error) {
 	n, err := s.Conn.Read(buffer)
 	const longerThanTheClientWaitsForNothing = 1200 * time.Millisecond
-	time.Sleep(longerThanTheClientWaitsForNothing)
+	select {
+	case <-time.After(longerThanTheClientWaitsForNothing):
+	case <-s.closed:
+	}
 	return n, err
+}
+
+func (s *sluggish) Close() error {
+	s.once.Do(func() { close(s.closed) })
+	return s.Conn.Close()
 }
 
 // A server that says nothing for a while has not said that there is nothing.
 func TestSilenceIsNotTheEnd(t *testing.T) {
 	t.Parallel()
 	_, js := rig(t, full(), full(), full())
-	conn, err := nats.Connect(js.Conn().ConnectedUrl(), nats.SetCustomDialer(sluggish{}), nats.Timeout(time.Minute))
+	conn, err := nats.Connect(js.Conn().ConnectedUrl(), nats.SetCustomDialer(slowly{}), nats.Timeout(time.Minute))
 	require.NoError(t, err)
 	t.Cleanup(conn.Close)
 	slow, err := jetstream.New(conn, jetstream.WithDefaultTimeout(time.Minute))
