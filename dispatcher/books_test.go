@@ -1,7 +1,9 @@
 package dispatcher_test
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -42,6 +44,12 @@ func (b *bench) awaitLetters(n int) []deadletter.Letter {
 	letters := b.letters()
 	require.Len(b.t, letters, n)
 	return letters
+}
+
+// sortByOrigin puts letters in the order in which their events were published:
+// two lanes may bury theirs at the same time.
+func sortByOrigin(letters []deadletter.Letter) {
+	slices.SortFunc(letters, func(x, y deadletter.Letter) int { return cmp.Compare(x.OriginSequence, y.OriginSequence) })
 }
 
 // requireOnce asserts that exactly these events were accepted, once each.

@@ -1,10 +1,8 @@
 package dispatcher_test
 
 import (
-	"cmp"
 	"fmt"
 	"net/http"
-	"slices"
 	"testing"
 	"time"
 
@@ -82,7 +80,7 @@ func TestMetaTellsThatThereIsNoDataset(t *testing.T) {
 	b.awaitLetters(1)
 	b.publish("auto", ofPage("11", "b"), ofPage("../11", "c"), `{"event_name":"Purchase","user_data":{"page_id":"12"}}`)
 	letters := b.awaitLetters(4)
-	slices.SortFunc(letters, func(x, y deadletter.Letter) int { return cmp.Compare(x.OriginSequence, y.OriginSequence) })
+	sortByOrigin(letters)
 	for _, letter := range letters[:3] {
 		require.Equal(t, deadletter.NoDataset, letter.Reason)
 	}

@@ -1,8 +1,6 @@
 package dispatcher_test
 
 import (
-	"cmp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -109,7 +107,7 @@ func TestRestrictedRegions(t *testing.T) {
 	b.Always(dataset, graphtest.Fault{Error: graphtest.RestrictedRegion()})
 	b.publish(dataset, event("Meta knows better"))
 	letters := b.awaitLetters(3)
-	slices.SortFunc(letters, func(x, y deadletter.Letter) int { return cmp.Compare(x.OriginSequence, y.OriginSequence) })
+	sortByOrigin(letters)
 	b.awaitQuiet()
 	for i, letter := range letters {
 		require.Equal(t, deadletter.RestrictedRegion, letter.Reason)

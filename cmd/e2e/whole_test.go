@@ -62,8 +62,7 @@ func TestMetasOwnSamples(t *testing.T) {
 func TestTheBooksBalance(t *testing.T) {
 	t.Parallel()
 	// So long that nothing is delivered again, or parked, however slow the
-	// machine is:
-	// the books are to be exact.
+	// machine is: the books are to be exact.
 	r := setup(t, func(cfg *config.Config) {
 		cfg.NATS.AckWait, cfg.Graph.Timeout, cfg.Delivery.MaxWait = time.Minute, 20*time.Second, time.Hour
 	})
