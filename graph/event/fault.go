@@ -21,7 +21,13 @@ const (
 	InFuture        Code = "in_future"        // event_time has not come yet
 	NotSeconds      Code = "not_seconds"      // event_time looks like milliseconds
 	TooManyEvents   Code = "too_many_events"  // a request body holds over MaxEvents
+	MoreFaults      Code = "more_faults"      // there are more than MaxFaults; the message says how many
 )
+
+// MaxFaults is how many faults of an event are described. An event of some
+// kilobytes can have thousands, and nobody reads them all; those beyond are
+// only counted, in one last fault of code [MoreFaults].
+const MaxFaults = 50
 
 // Fault is one reason why Meta would refuse an event.
 type Fault struct {

@@ -12,8 +12,7 @@ import (
 // have published them, where the guides differ.
 func (p *parser) validateMessaging() {
 	if name := p.event.Name; name != "" && !slices.Contains(p.rules.MessagingEvents, name) {
-		p.faultAt("/event_name", UnknownValue, 2804066, "business messaging does not know this event_name; did you mean "+
-			likelyName(name, p.rules.MessagingEvents)+"?")
+		p.faultAt("/event_name", UnknownValue, 2804066, unknownName(name, p.rules.MessagingEvents))
 	}
 	p.validateExtras()
 	if p.event.Name == "OrderCreated" && p.mayHold(slotCustom) {
@@ -102,6 +101,17 @@ func (p *parser) validateExtras() {
 			p.event.Faults = slices.DeleteFunc(p.event.Faults, func(f Fault) bool { return f.Pointer == extra.pointer })
 		}
 	}
+}
+
+// unknownName says that business messaging does not know an event's name, and
+// which one may have been meant: a name that is much longer than any there is
+// gets no guess, which would take long.
+func unknownName(name string, known []string) string {
+	const sentence, longest = "business messaging does not know this event_name", 64
+	if len(name) > longest {
+		return sentence
+	}
+	return sentence + "; did you mean " + likelyName(name, known) + "?"
 }
 
 // likelyName guesses which event was meant. Lead is what the pixel calls it.

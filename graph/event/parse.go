@@ -18,6 +18,7 @@ type parser struct {
 	people   []personalValue
 	informed information
 	edits    []edit
+	unnamed  int // faults beyond MaxFaults
 }
 
 // step is one step of a JSON pointer: a member's name, or an index if there is
@@ -45,7 +46,7 @@ func (p *parser) member(known schema, name []byte, at int64) error {
 		return p.skip()
 	}
 	k := kept{name: at, nameEnd: p.json.InputOffset(), value: p.nextValue(), null: p.json.PeekKind() == 'n'}
-	before := len(p.event.Faults)
+	before := p.faults()
 	p.path = append(p.path, step{name: f.name})
 	var err error
 	if k.null {
@@ -55,7 +56,7 @@ func (p *parser) member(known schema, name []byte, at int64) error {
 	}
 	p.path = p.path[:len(p.path)-1]
 	k.end, k.there = p.json.InputOffset(), !k.null
-	k.sound = k.there && len(p.event.Faults) == before
+	k.sound = k.there && p.faults() == before
 	p.kept[f.slot] = k
 	return err
 }
@@ -154,6 +155,10 @@ func (p *parser) anything(*field) error { return p.skip() }
 
 // fault says what is wrong with what is being read.
 func (p *parser) fault(code Code, subcode int, sentence string) {
+	if len(p.event.Faults) >= MaxFaults {
+		p.unnamed++ // a sentence that nobody gets costs nothing
+		return
+	}
 	last := len(p.path) - 1
 	name := p.path[last].name
 	if name == "" {
@@ -163,7 +168,21 @@ func (p *parser) fault(code Code, subcode int, sentence string) {
 }
 
 func (p *parser) faultAt(pointer string, code Code, subcode int, message string) {
+	if len(p.event.Faults) >= MaxFaults {
+		p.unnamed++
+		return
+	}
 	p.event.Faults = append(p.event.Faults, Fault{Pointer: pointer, Code: code, Subcode: subcode, Message: message})
+}
+
+// faults returns how many faults the event has so far.
+func (p *parser) faults() int { return len(p.event.Faults) + p.unnamed }
+
+// countTheRest adds the fault that stands for those beyond MaxFaults.
+func (p *parser) countTheRest() {
+	if p.unnamed > 0 {
+		p.event.Faults = append(p.event.Faults, Fault{Code: MoreFaults, Message: fmt.Sprintf("… %d more faults", p.unnamed)})
+	}
 }
 
 // pointerTo renders a JSON pointer. The names come from the schema and hold

@@ -73,6 +73,7 @@ func (p *parser) finish(from, to int64) {
 	if p.rules.HashPersonalData {
 		p.protect()
 	}
+	p.countTheRest()
 	p.event.Raw = p.edited(from, to)
 }
 
