@@ -49,6 +49,7 @@ type options struct {
 	graph  graph.Config
 	redis  redis.UniversalClient
 	nats   *natstest.Server
+	log    *zap.Logger
 	claims func(dispatcher.Claims) dispatcher.Claims // in front of Redis
 }
 
@@ -112,6 +113,7 @@ func (b *bench) defaults() options {
 		},
 		batch:  batcher.Config{MaxEvents: 1000, MaxBytes: 900_000, Linger: 50 * time.Millisecond},
 		dedupe: dedupe.DefaultConfig(), graph: graph.DefaultConfig(),
+		log: zaptest.NewLogger(b.t, zaptest.Level(zap.WarnLevel)),
 	}
 	o.graph.URL, o.graph.TokenDir, o.graph.Timeout = b.graph.URL, b.t.TempDir(), 10*time.Second
 	o.cfg.Streams.AckWait = time.Minute
@@ -164,7 +166,7 @@ func (b *bench) launch() *worker {
 		JetStream: o.nats.JetStream(),
 		Claims:    claims,
 		Graph:     client, Tokens: client.Tokens(),
-		Log:    zaptest.NewLogger(b.t, zaptest.Level(zap.WarnLevel)),
+		Log:    o.log,
 		Tracer: provider.Tracer("test"),
 		Meter:  b.meters.Meter("test"),
 	}

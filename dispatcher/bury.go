@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -11,14 +12,28 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
-// bury puts events into the dead-letter stream, for the reasons they carry.
+// bury puts events into the dead-letter stream, a letter each, for the reasons
+// they carry.
 func (d *Dispatcher) bury(entries []*entry) {
+	groups := make([][]*entry, len(entries))
+	for i := range entries {
+		groups[i] = entries[i : i+1 : i+1]
+	}
+	d.buryTogether(groups)
+}
+
+// buryTogether puts groups of events into the dead-letter stream, a letter a
+// group. A group's events come from one message and have the lane and the
+// reason in common.
+func (d *Dispatcher) buryTogether(groups [][]*entry) {
 	now := time.Now()
-	publications := make([]publication, len(entries))
-	for i, e := range entries {
-		publications[i] = publication{
-			entry: e, msg: d.letterMessage(newLetter(e, now)),
-			opts: []jetstream.PublishOpt{jetstream.WithMsgID("dead-" + e.id())},
+	publications := make([]*publication, len(groups))
+	for i, group := range groups {
+		letter := newLetter(group, now)
+		publications[i] = &publication{
+			entries: group, msg: letter.Message(d.cfg.Streams.DeadLetterSubject, d.maxPayload()),
+			minimal: func() *nats.Msg { return letter.Minimal(d.cfg.Streams.DeadLetterSubject) },
+			opts:    []jetstream.PublishOpt{jetstream.WithMsgID("dead-" + groupID(group))},
 		}
 	}
 	d.move(publications, deadLettered)
@@ -29,22 +44,66 @@ func (e *entry) dead(reason deadletter.Reason, faults ...event.Fault) {
 	e.reason, e.faults = reason, faults
 }
 
-func newLetter(e *entry, now time.Time) *deadletter.Letter {
+func newLetter(group []*entry, now time.Time) *deadletter.Letter {
+	e := group[0]
 	h := &e.history
+	data, envelope := pack(e.lane.envelope, group...)
 	letter := &deadletter.Letter{
-		Event: e.event.Raw, Dataset: e.lane.dataset,
-		Reason: e.reason, Faults: e.faults, Graph: graphError(e.answer),
-		Envelope: e.lane.envelope.Marshal(), DedupeID: h.dedupeID,
+		Event: data, Envelope: envelope, Dataset: e.lane.dataset,
+		Reason: e.reason, Faults: faultsOf(group), Graph: graphError(e.answer),
+		DedupeID: h.dedupeID(),
 		Attempts: h.attempts, MaybeSent: h.maybeSent,
 		FirstSeen: h.firstSeen, DeadLetteredAt: now,
 		OriginSubject: h.originSubject, OriginSequence: h.originSequence,
 		Trace: nats.Header{}, Claim: int64(h.replaces),
+	}
+	if len(group) > 1 {
+		letter.DedupeID, letter.Places = h.messageID, places(group)
 	}
 	if e.claimed && h.maybeSent > 0 {
 		letter.Claim = int64(e.message.owner())
 	}
 	injectTrace(e, letter.Trace)
 	return letter
+}
+
+// places are where a group's events stood in the message that they came in.
+func places(group []*entry) []int {
+	places := make([]int, len(group))
+	for i, e := range group {
+		places[i] = e.history.place
+	}
+	return places
+}
+
+// faultsOf gathers the faults of a group: the first of each event, then the
+// second of each, as many as are described of one event. Pointers of several
+// events lead from the request body that the letter is.
+func faultsOf(group []*entry) (faults []event.Fault) {
+	if len(group) == 1 {
+		return group[0].faults
+	}
+	left := 0
+	for round, more := 0, true; more; round++ {
+		more = false
+		for i, e := range group {
+			if round >= len(e.faults) {
+				continue
+			}
+			more = true
+			if len(faults) == event.MaxFaults {
+				left++
+				continue
+			}
+			fault := e.faults[round]
+			fault.Pointer = fmt.Sprintf("/data/%d%s", i, fault.Pointer)
+			faults = append(faults, fault)
+		}
+	}
+	if left > 0 {
+		faults = append(faults, event.MoreThan(left))
+	}
+	return faults
 }
 
 // graphError keeps of an answer what helps a person.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/inflight"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/directory"
 )
@@ -63,7 +64,7 @@ type Dispatcher struct {
 	deps Deps
 	log  *zap.Logger
 
-	room       *room
+	budget     *inflight.Budget
 	leases     *leases
 	identities *identities
 	breaker    *breaker
@@ -81,7 +82,7 @@ type Dispatcher struct {
 	exitFailedAt atomic.Int64
 
 	batches *batcher.Batcher[lane, *entry]        // on their way to Meta
-	exits   *batcher.Batcher[exit, *entry]        // on their way out, from admit
+	exits   *batcher.Batcher[exit, []*entry]      // on their way out, from admit
 	lookups *batcher.Batcher[graph.Asset, *entry] // waiting for their account's dataset
 
 	lookupTrouble rate.Sometimes // is logged
@@ -101,7 +102,7 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 	}
 	d := &Dispatcher{
 		cfg: cfg, deps: deps, log: deps.Log.With(zap.String("component", "dispatcher")),
-		room:       newRoom(cfg.Delivery.MaxInHand, cfg.Delivery.MaxInHandBytes),
+		budget:     inflight.NewBudget(cfg.Delivery.MaxInHand, cfg.Delivery.MaxInHandBytes),
 		leases:     newLeases(deps.JetStream.Conn(), cfg.Streams.AckWait),
 		identities: newIdentities(),
 		breaker:    newBreaker(cfg.Delivery.Park, deps.Tokens),
@@ -129,19 +130,19 @@ func (d *Dispatcher) startBatchers(cfg batcher.Config) {
 		Senders: delivery.Senders, SendersPerLane: delivery.SendersPerDataset,
 		// With half of what may be in hand waiting, half-filled batches would
 		// soon hold all of it and wait for each other.
-		MaxWaiting: max(1, delivery.MaxInHand/2),
+		MaxWaiting: max(1, min(delivery.MaxInHand, delivery.MaxInHandBytes/eventOverhead)/2),
 		MaxWait:    delivery.MaxWait,
 		Overhead:   func(l lane) int { return graph.Overhead(l.envelope) },
 		Send:       d.deliver,
 		Overflow:   d.overflow,
 	})
-	d.exits = batcher.New(batcher.Options[exit, *entry]{
+	d.exits = batcher.New(batcher.Options[exit, []*entry]{
 		Config:  batcher.Config{MaxEvents: 1000, MaxBytes: 8 << 20},
 		Senders: 4, SendersPerLane: 2,
 		MaxWaiting: 1 << 30, MaxWait: time.Hour,
 		Overhead: func(exit) int { return 0 },
 		Send:     d.leave,
-		Overflow: func(exit, []*entry) {},
+		Overflow: func(exit, [][]*entry) {},
 	})
 	d.lookups = newLookups(d)
 }

@@ -59,8 +59,14 @@ type history struct {
 	recalled       time.Time // when it was called back, if it was
 	originSubject  string
 	originSequence uint64
-	dedupeID       string       // stands in for a missing event_id
-	replaces       dedupe.Owner // the claim of the dead letter that this replays
+	// messageID is what the producer has named the message, to tell events
+	// without event_id apart; numbered says that the name is that of several
+	// events, so that each needs its place as well: its place in the message
+	// that was published first.
+	messageID string
+	numbered  bool
+	place     int
+	replaces  dedupe.Owner // the claim of the dead letter that this replays
 }
 
 // newHistory reads what we wrote on the event when we parked it, or begins
@@ -70,11 +76,12 @@ func newHistory(m *message, index int) history {
 		firstSeen:      m.published,
 		originSubject:  m.Subject(),
 		originSequence: m.sequence,
+		place:          index,
 	}
 	headers := m.Headers()
-	h.dedupeID = shortID(headers.Get(header.DedupeID))
-	if id := headers.Get(nats.MsgIdHdr); id != "" && h.dedupeID == "" {
-		h.dedupeID = shortID(id + "/" + strconv.Itoa(index))
+	h.messageID, h.numbered = shortID(headers.Get(header.DedupeID)), m.events > 1
+	if id := headers.Get(nats.MsgIdHdr); id != "" && h.messageID == "" {
+		h.messageID, h.numbered = shortID(id), true
 	}
 	if owner, err := strconv.ParseInt(headers.Get(header.Claim), 10, 64); err == nil {
 		h.replaces = dedupe.Owner(owner)
@@ -84,6 +91,9 @@ func newHistory(m *message, index int) history {
 	}
 	if at, err := time.Parse(time.RFC3339Nano, headers.Get(header.FirstSeen)); err == nil {
 		h.firstSeen = at
+	}
+	if places, err := deadletter.ParsePlaces(headers.Get(header.Places)); err == nil && len(places) == m.events {
+		h.place = places[index]
 	}
 	h.attempts = atoi(headers.Get(header.Attempts))
 	h.maybeSent = atoi(headers.Get(header.MaybeSent))
@@ -95,6 +105,15 @@ func newHistory(m *message, index int) history {
 	h.originSubject = headers.Get(header.OriginSubject)
 	h.originSequence, _ = strconv.ParseUint(headers.Get(header.OriginSequence), 10, 64)
 	return h
+}
+
+// dedupeID stands in for a missing event_id; "" if the producer has named
+// neither the event nor the message.
+func (h *history) dedupeID() string {
+	if h.messageID == "" || !h.numbered {
+		return h.messageID
+	}
+	return shortID(h.messageID + "/" + strconv.Itoa(h.place))
 }
 
 // atoi reads a count that we wrote ourselves; anything else counts as none.

@@ -1,7 +1,10 @@
 package dispatcher
 
 import (
+	"slices"
+
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 )
 
 // exit is a way out that does not lead to Meta.
@@ -12,17 +15,70 @@ const (
 	exitParked
 )
 
-// exit is the entry on its way out.
-func (e *entry) exit(by exit) batcher.Item[exit, *entry] {
-	return batcher.Item[exit, *entry]{Lane: by, Value: e, Size: len(e.event.Raw)}
+// leaves reports whether an event that has just come in has to leave for
+// elsewhere than Meta.
+func (e *entry) leaves() bool { return e.reason != "" || !e.until.IsZero() }
+
+// departure is one message on its way out, of one event or of several.
+type departure = batcher.Item[exit, []*entry]
+
+// severalInALetter is how many faulty events of one message get a letter each.
+// Where there are more, they share one: a message would become a thousand
+// otherwise, each with what the message says beside its events.
+const severalInALetter = 10
+
+// departures gathers what leaves. Faulty events of one message that have the
+// same reason, and belong to the same lane, leave together where there are
+// many: as many as fit into mostBytes.
+func departures(entries []*entry, mostBytes int) (items []departure) {
+	type kind struct {
+		message *message
+		lane    lane
+		reason  deadletter.Reason
+	}
+	groups := make(map[kind][]*entry)
+	var kinds []kind // in order
+	for _, e := range entries {
+		if e.reason == "" {
+			items = append(items, departure{Lane: exitParked, Value: []*entry{e}, Size: len(e.event.Raw)})
+			continue
+		}
+		k := kind{message: e.message, lane: e.lane, reason: e.reason}
+		if groups[k] == nil {
+			kinds = append(kinds, k)
+		}
+		groups[k] = append(groups[k], e)
+	}
+	for _, k := range kinds {
+		most := mostBytes
+		if len(groups[k]) <= severalInALetter {
+			most = 0
+		}
+		items = append(items, letters(groups[k], most)...)
+	}
+	return items
 }
 
-// leave carries a batch of events out. They never had a claim.
-func (d *Dispatcher) leave(batch *batcher.Batch[exit, *entry]) {
+// letters cuts events into groups of at most so many bytes, and of one event at
+// least.
+func letters(entries []*entry, mostBytes int) (items []departure) {
+	start, size := 0, 0
+	for i, e := range entries {
+		if i > start && size+len(e.event.Raw) > mostBytes {
+			items = append(items, departure{Lane: exitDead, Value: entries[start:i:i], Size: size})
+			start, size = i, 0
+		}
+		size += len(e.event.Raw) + len(",")
+	}
+	return append(items, departure{Lane: exitDead, Value: entries[start:], Size: size})
+}
+
+// leave carries a batch of departures out. They never had a claim.
+func (d *Dispatcher) leave(batch *batcher.Batch[exit, []*entry]) {
 	switch batch.Lane {
 	case exitDead:
-		d.bury(batch.Items)
+		d.buryTogether(batch.Items)
 	case exitParked:
-		d.park(batch.Items, parkedNotYet)
+		d.park(slices.Concat(batch.Items...), parkedNotYet)
 	}
 }

@@ -3,13 +3,9 @@ package dispatcher
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"slices"
-	"strconv"
+	"time"
 
-	"github.com/nats-io/nats.go"
-
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
 // A message that came in has to fit when it goes out again, with our headers:
@@ -31,24 +27,38 @@ func shortID(id string) string {
 	return "sha256-" + hex.EncodeToString(sum[:])
 }
 
-// withEnvelope puts an event and what its request body said beside it together
-// again, where that is too long for a header.
-func withEnvelope(event []byte, envelope string) []byte {
-	return slices.Concat([]byte(`{"data":[`), event, []byte(`],`), []byte(envelope[1:]))
+// pack renders events of one envelope for a stream: one event as it is, several
+// as a request body. The envelope goes into a header; where it is too long for
+// that, it stands around the events, as it did in the request body.
+func pack(envelope event.Envelope, entries ...*entry) (data []byte, header string) {
+	header = envelope.Marshal()
+	if len(entries) == 1 && len(header) <= longHeader {
+		return entries[0].event.Raw, header
+	}
+	events := make([][]byte, len(entries))
+	for i, e := range entries {
+		events[i] = e.event.Raw
+	}
+	if len(header) <= longHeader {
+		return event.Body("", events...), header
+	}
+	return event.Body(header, events...), ""
 }
 
-// letterMessage renders a dead letter so that the server takes it. An event that
-// is too large even so is cut off: the events' stream has the whole of it, for
-// as long as it keeps events.
-func (d *Dispatcher) letterMessage(letter *deadletter.Letter) *nats.Msg {
-	if len(letter.Envelope) > longHeader {
-		letter.Event, letter.Envelope = withEnvelope(letter.Event, letter.Envelope), ""
+// maxPayload is the largest message that the server takes, headers and all.
+func (d *Dispatcher) maxPayload() int { return int(d.deps.JetStream.Conn().MaxPayload()) }
+
+// mostInALetter is how many bytes of events go into one letter, so that no event
+// has to be cut off for the sake of others.
+func (d *Dispatcher) mostInALetter() int { return min(256<<10, d.maxPayload()/2) }
+
+// canBeParked reports whether an event of so many bytes, envelope and all, may
+// become a message of the parked stream.
+func (d *Dispatcher) canBeParked(e *entry, size int) bool {
+	const mostHeaders, messageID = 64 << 10, 512
+	most := d.maxPayload()
+	if size <= most-mostHeaders {
+		return true // whatever its headers are
 	}
-	msg := letter.Message(d.cfg.Streams.DeadLetterSubject)
-	const room = 512 // for the message id, and for saying that it is cut off
-	if over := msg.Size() + room - int(d.deps.JetStream.Conn().MaxPayload()); over > 0 {
-		msg.Header.Set(header.CutOff, strconv.Itoa(len(msg.Data)))
-		msg.Data = msg.Data[:max(0, len(msg.Data)-over)]
-	}
-	return msg
+	return d.parkedMessage(e, parkedCongested, time.Now()).msg.Size()+messageID <= most
 }

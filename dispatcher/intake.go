@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -24,9 +25,15 @@ const (
 	messageOverhead = 1 << 10
 )
 
-// take pulls from a source until the dispatcher is to stop.
+// take pulls from a source until the dispatcher is to stop. What it pulls is
+// admitted beside it: a message may have to wait for room, and must not keep
+// those after it from having their leases renewed.
 func (d *Dispatcher) take(s *source) {
-	decoder := event.NewDecoder(d.cfg.Rules)
+	pulled := make(chan *message, d.cfg.Delivery.mostMessages())
+	var admission sync.WaitGroup
+	admission.Go(func() { d.admitAll(pulled) })
+	defer admission.Wait()
+	defer close(pulled)
 	var pace pace
 	for !d.stopping() {
 		most, err := d.mayTake()
@@ -37,11 +44,11 @@ func (d *Dispatcher) take(s *source) {
 			pace.slowDown(d.taking)
 			continue
 		}
-		messages, bytes, err := d.room.reserve(d.taking, most, largestMessage(d.deps.JetStream.Conn()))
+		messages, bytes, err := d.budget.Reserve(d.taking, most, largestMessage(d.deps.JetStream.Conn()))
 		if err != nil {
 			return
 		}
-		if err := d.pull(s, messages, bytes, decoder); err != nil {
+		if err := d.pull(s, messages, bytes, pulled); err != nil {
 			pace.slowDown(d.taking)
 			s = d.reopen(s, err)
 			continue
@@ -85,10 +92,13 @@ func (d Delivery) CheckRoom(conn *nats.Conn) error {
 	return nil
 }
 
-// pull asks for messages and admits them as they come. It returns the room it
+// mostMessages is how many messages there can be room for.
+func (d Delivery) mostMessages() int { return min(d.MaxInHand, d.MaxInHandBytes/messageOverhead) }
+
+// pull asks for messages and hands them on as they come. It returns the room it
 // did not need.
-func (d *Dispatcher) pull(s *source, messages, bytes int, decoder *event.Decoder) error {
-	defer func() { d.room.free(messages, bytes) }()
+func (d *Dispatcher) pull(s *source, messages, bytes int, pulled chan<- *message) error {
+	defer func() { d.budget.Free(messages, bytes) }()
 	asked := time.Now()
 	batch, err := s.consumer.Fetch(messages,
 		jetstream.FetchMaxBytes(bytes), jetstream.FetchMaxWait(pullWait))
@@ -103,13 +113,22 @@ func (d *Dispatcher) pull(s *source, messages, bytes int, decoder *event.Decoder
 		messages--
 		bytes -= m.bytes
 		d.leases.begin(m, asked)
+		pulled <- m
+	}
+	return batch.Error()
+}
+
+// admitAll admits messages in the order in which they were pulled; those that
+// are left when the dispatcher is to stop are given back.
+func (d *Dispatcher) admitAll(pulled <-chan *message) {
+	decoder := event.NewDecoder(d.cfg.Rules)
+	for m := range pulled {
 		if d.stopping() {
 			d.giveBackWhole(m)
 			continue
 		}
 		d.admit(m, decoder)
 	}
-	return batch.Error()
 }
 
 func newMessage(s *source, msg jetstream.Msg) (*message, error) {
@@ -121,8 +140,17 @@ func newMessage(s *source, msg jetstream.Msg) (*message, error) {
 		Msg: msg, source: s,
 		sequence: meta.Sequence.Stream, published: meta.Timestamp,
 		redelivered: meta.NumDelivered > 1,
-		bytes:       len(msg.Data()) + messageOverhead,
+		bytes:       len(msg.Data()) + headerBytes(msg.Headers()) + messageOverhead,
 	}, nil
+}
+
+func headerBytes(headers nats.Header) (bytes int) {
+	for name, values := range headers {
+		for _, value := range values {
+			bytes += len(name) + len(value)
+		}
+	}
+	return bytes
 }
 
 // reopen says what went wrong with a source, and finds its stream and consumer

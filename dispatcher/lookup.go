@@ -102,16 +102,10 @@ func (d *Dispatcher) lookUp(asset graph.Asset, entries []*entry) {
 	if finding.Dataset == "" {
 		fault = hasNone(asset)
 	}
-	items := make([]batcher.Item[lane, *entry], 0, len(entries))
 	for _, e := range entries {
 		d.resolve(e, finding.Dataset, fault)
-		if d.direct(e) {
-			items = append(items, e.item())
-		}
 	}
-	if len(items) > 0 {
-		d.batches.Add(items...)
-	}
+	d.direct(entries)
 }
 
 // resolve makes an event one of a known dataset, as if it had come so.

@@ -32,7 +32,8 @@ type message struct {
 	sequence    uint64
 	published   time.Time
 	redelivered bool
-	bytes       int
+	bytes       int  // what it weighs, and its events once they are admitted
+	admitted    bool // its events are in hand
 
 	// lease is until when, in Unix nanoseconds, the server will not give the
 	// message to anybody else.

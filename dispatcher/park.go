@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -53,6 +54,18 @@ func (e *entry) id() string {
 	return fmt.Sprintf("%x-%x-%x", e.message.source.epoch, e.message.sequence, e.index)
 }
 
+// groupID names a group of events of one message likewise.
+func groupID(group []*entry) string {
+	if len(group) == 1 {
+		return group[0].id()
+	}
+	sum := sha256.New()
+	for _, e := range group {
+		fmt.Fprintf(sum, "%d,", e.index)
+	}
+	return fmt.Sprintf("%s-%d-%x", group[0].id(), len(group), sum.Sum(nil)[:8])
+}
+
 // parkUntil parks events that may not be sent before a given time.
 func (d *Dispatcher) parkUntil(entries []*entry, reason string, until time.Time) {
 	for _, e := range entries {
@@ -65,7 +78,7 @@ func (d *Dispatcher) parkUntil(entries []*entry, reason string, until time.Time)
 // longer each time it is parked.
 func (d *Dispatcher) park(entries []*entry, reason string) {
 	now := time.Now()
-	publications := make([]publication, len(entries))
+	publications := make([]*publication, len(entries))
 	for i, e := range entries {
 		publications[i] = d.parkedMessage(e, reason, d.wakeTime(e, now))
 	}
@@ -88,9 +101,10 @@ func (d *Dispatcher) wakeTime(e *entry, now time.Time) time.Time {
 	return at.Truncate(time.Second).Add(time.Second)
 }
 
-func (d *Dispatcher) parkedMessage(e *entry, reason string, at time.Time) publication {
+func (d *Dispatcher) parkedMessage(e *entry, reason string, at time.Time) *publication {
 	msg := nats.NewMsg(d.waitSubject(e))
-	msg.Data = e.event.Raw
+	var envelope string
+	msg.Data, envelope = pack(e.lane.envelope, e)
 	injectTrace(e, msg.Header)
 	h := &e.history
 	msg.Header.Set(header.Reason, reason)
@@ -105,16 +119,13 @@ func (d *Dispatcher) parkedMessage(e *entry, reason string, at time.Time) public
 	if h.replaces != 0 {
 		msg.Header.Set(header.Claim, strconv.FormatInt(int64(h.replaces), 10))
 	}
-	if h.dedupeID != "" {
-		msg.Header.Set(header.DedupeID, h.dedupeID)
+	if id := h.dedupeID(); id != "" {
+		msg.Header.Set(header.DedupeID, id)
 	}
-	switch envelope := e.lane.envelope.Marshal(); {
-	case len(envelope) > longHeader:
-		msg.Data = withEnvelope(msg.Data, envelope)
-	case envelope != "":
+	if envelope != "" {
 		msg.Header.Set(header.Envelope, envelope)
 	}
-	return publication{entry: e, msg: msg, opts: []jetstream.PublishOpt{
+	return &publication{entries: []*entry{e}, msg: msg, opts: []jetstream.PublishOpt{
 		jetstream.WithScheduleAt(at),
 		jetstream.WithScheduleTarget(d.dueSubject(e.destination())),
 		jetstream.WithMsgID("park-" + e.id()),

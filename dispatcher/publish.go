@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -9,13 +10,14 @@ import (
 	"go.uber.org/zap"
 )
 
-// publication is a message on its way into a stream, on behalf of an entry.
+// publication is a message on its way into a stream, on behalf of entries.
 type publication struct {
-	entry  *entry
-	msg    *nats.Msg
-	opts   []jetstream.PublishOpt
-	future jetstream.PubAckFuture
-	err    error
+	entries []*entry
+	msg     *nats.Msg
+	minimal func() *nats.Msg // what is stored instead where msg does not fit, if anything
+	opts    []jetstream.PublishOpt
+	future  jetstream.PubAckFuture
+	err     error
 }
 
 // publishAtOnce is how many messages may be under way without an answer. It is
@@ -31,8 +33,10 @@ const publishTimeout = 5 * time.Second
 // The claim of a dead letter that may have been sent stays, or the next copy
 // would be sent as if nothing had happened; replaying the letter passes it on.
 // An event that could not be published stays where it is.
-func (d *Dispatcher) move(publications []publication, o outcome) {
-	stored, failed := d.publishAll(publications)
+func (d *Dispatcher) move(publications []*publication, o outcome) {
+	d.publishAll(publications)
+	d.publishAll(minimize(publications))
+	stored, failed := d.outcomes(publications)
 	if o == deadLettered {
 		d.releaseUnsent(stored)
 	} else {
@@ -43,24 +47,54 @@ func (d *Dispatcher) move(publications []publication, o outcome) {
 	d.returnLater(failed, d.cfg.Delivery.Park.delay(0))
 }
 
-// publishAll publishes messages and waits until the server has stored each. It
-// returns the entries whose message is stored, and those whose is not.
-func (d *Dispatcher) publishAll(publications []publication) (stored, failed []*entry) {
-	for len(publications) > 0 {
-		n := min(len(publications), publishAtOnce)
-		part := publications[:n]
-		publications = publications[n:]
-		for i := range part {
-			part[i].future, part[i].err = d.deps.JetStream.PublishMsgAsync(part[i].msg, part[i].opts...)
+// publishAll publishes messages and waits until the server has stored each, or
+// has refused it: that is in its err.
+func (d *Dispatcher) publishAll(publications []*publication) {
+	for part := range slices.Chunk(publications, publishAtOnce) {
+		for _, p := range part {
+			p.future, p.err = d.deps.JetStream.PublishMsgAsync(p.msg, p.opts...)
 		}
-		for i := range part {
-			if err := part[i].await(); err != nil {
-				d.exitFailed(part[i].msg.Subject, err)
-				failed = append(failed, part[i].entry)
-				continue
+		for _, p := range part {
+			if p.err == nil {
+				p.err = p.await()
 			}
-			stored = append(stored, part[i].entry)
 		}
+	}
+}
+
+// minimize makes those publications smaller that the server will never store
+// as they are, and that can be made so.
+func minimize(publications []*publication) (smaller []*publication) {
+	for _, p := range publications {
+		if p.minimal == nil || !isTooLarge(p.err) {
+			continue
+		}
+		p.msg, p.minimal = p.minimal(), nil
+		smaller = append(smaller, p)
+	}
+	return smaller
+}
+
+// isTooLarge reports whether a message was refused for its size, or that of its
+// headers: by the client, by the server, or because of the stream's own limit.
+func isTooLarge(err error) bool {
+	const messageTooLarge, headersTooLarge = 10054, 10097 // nats-server's error codes
+	var answered *jetstream.APIError
+	if errors.As(err, &answered) {
+		return answered.ErrorCode == messageTooLarge || answered.ErrorCode == headersTooLarge
+	}
+	return errors.Is(err, nats.ErrMaxPayload)
+}
+
+// outcomes returns the entries whose message is stored, and those whose is not.
+func (d *Dispatcher) outcomes(publications []*publication) (stored, failed []*entry) {
+	for _, p := range publications {
+		if p.err != nil {
+			d.exitFailed(p.msg.Subject, p.err)
+			failed = append(failed, p.entries...)
+			continue
+		}
+		stored = append(stored, p.entries...)
 	}
 	if len(failed) == 0 && len(stored) > 0 && d.health.exits.open() {
 		d.log.Info("events can be parked and dead-lettered again")
@@ -69,9 +103,6 @@ func (d *Dispatcher) publishAll(publications []publication) (stored, failed []*e
 }
 
 func (p *publication) await() error {
-	if p.err != nil {
-		return p.err
-	}
 	timer := time.NewTimer(publishTimeout)
 	defer timer.Stop()
 	select {

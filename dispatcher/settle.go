@@ -83,7 +83,7 @@ func (m *message) settle(o outcome, delay time.Duration) (last bool) {
 // does no harm: the message comes again, and its events are duplicates then.
 func (d *Dispatcher) finish(m *message) {
 	d.leases.end(m)
-	defer d.room.free(1, m.bytes)
+	defer d.returnRoom(m)
 	var err error
 	switch {
 	case m.worst == dropped:
@@ -100,5 +100,13 @@ func (d *Dispatcher) finish(m *message) {
 	}
 	if err != nil {
 		d.log.Debug("acknowledgement not sent; the message will come again", zap.Error(err))
+	}
+}
+
+func (d *Dispatcher) returnRoom(m *message) {
+	if m.admitted {
+		d.budget.Leave(m.bytes)
+	} else {
+		d.budget.Free(1, m.bytes)
 	}
 }

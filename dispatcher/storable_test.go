@@ -88,4 +88,3 @@ func TestAllHeadersAtOnce(t *testing.T) {
 	b.awaitQuiet()
 	b.requireBalance()
 }
-

@@ -18,10 +18,10 @@ import (
 // producer's trace and lasts until the event is settled; the span of a POST,
 // which carries the events of many traces, links to the span of each.
 
-// traceContext reads and writes W3C trace context.
-func traceContext() propagation.TextMapPropagator {
-	return propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{})
-}
+// traceContext reads and writes W3C trace context. Baggage is carried along as
+// it is and not read: nothing here asks for it, and what is not well-formed in
+// it would be reported for each event, text and all.
+func traceContext() propagation.TextMapPropagator { return propagation.TraceContext{} }
 
 // carrier lets trace context travel in a message's headers.
 type carrier nats.Header
@@ -89,11 +89,12 @@ func endSpan(e *entry, o outcome) {
 // injectTrace writes the event's trace context, for whoever has it next. An
 // event that is not traced keeps its producer's.
 func injectTrace(e *entry, into nats.Header) {
+	producers := []string{header.TraceParent, header.TraceState, header.Baggage}
 	if e.span.SpanContext().IsValid() {
 		traceContext().Inject(trace.ContextWithSpan(context.Background(), e.span), carrier(into))
-		return
+		producers = []string{header.Baggage}
 	}
-	for _, name := range []string{header.TraceParent, header.TraceState, header.Baggage} {
+	for _, name := range producers {
 		if value := carrier(e.message.Headers()).Get(name); value != "" && len(value) <= longHeader {
 			into.Set(name, value)
 		}

@@ -45,9 +45,14 @@ const noDatasetWord = "unknown"
 type Letter struct {
 	// Sequence is its number in the dead-letter stream; 0 before that.
 	Sequence uint64 `json:"sequence,omitempty"`
-	// Event is what was published: one event, or all of a message that could
-	// not be read.
+	// Event is what was published: one event, or several of one message as a
+	// request body, or all of a message that could not be read.
 	Event []byte `json:"-"`
+	// CutOff is how many bytes Event had, where it did not fit; else 0.
+	CutOff int `json:"cut_off,omitempty"`
+	// Places are where the events of a letter that holds several stood in the
+	// message that was published, from 0 on; nil for one event.
+	Places []int `json:"places,omitempty"`
 
 	Dataset string        `json:"dataset,omitempty"`
 	Reason  Reason        `json:"reason"`
@@ -55,7 +60,8 @@ type Letter struct {
 	Graph   *GraphError   `json:"graph,omitempty"`
 	// Envelope is what the event's request body said beside it.
 	Envelope string `json:"envelope,omitempty"`
-	// DedupeID stands in for a missing event_id.
+	// DedupeID stands in for a missing event_id; of several events, together
+	// with the place of each.
 	DedupeID string `json:"dedupe_id,omitempty"`
 	// Attempts is how many requests to Meta the event was in; MaybeSent, how
 	// many of them have an unknown outcome.
@@ -99,8 +105,10 @@ func (l *Letter) Subject(root string) string {
 	return root + "." + cmp.Or(l.Dataset, noDatasetWord) + "." + string(l.Reason)
 }
 
-// Message renders the letter for the stream.
-func (l *Letter) Message(root string) *nats.Msg {
+// Message renders the letter for the stream, in at most maxPayload bytes. All of
+// it fits into the 64 KB that JetStream has for headers; what does not fit of
+// the event is cut off.
+func (l *Letter) Message(root string, maxPayload int) *nats.Msg {
 	msg := nats.NewMsg(l.Subject(root))
 	msg.Data = l.Event
 	set := func(name, value string) {
@@ -111,7 +119,7 @@ func (l *Letter) Message(root string) *nats.Msg {
 	maps.Copy(msg.Header, l.Trace)
 	set(header.Reason, string(l.Reason))
 	if len(l.Faults) > 0 {
-		set(header.Detail, event.MarshalFaults(l.Faults))
+		set(header.Detail, detail(l.Faults))
 	}
 	if g := l.Graph; g != nil {
 		set(header.GraphCode, number(uint64(g.Code)))
@@ -129,6 +137,9 @@ func (l *Letter) Message(root string) *nats.Msg {
 	set(header.DeadLetteredAt, l.DeadLetteredAt.UTC().Format(time.RFC3339Nano))
 	set(header.OriginSubject, l.OriginSubject)
 	set(header.OriginSequence, number(l.OriginSequence))
+	set(header.Places, formatPlaces(l.Places))
+	set(header.CutOff, number(uint64(l.CutOff)))
+	cutOff(msg, maxPayload)
 	return msg
 }
 
@@ -157,6 +168,8 @@ func Parse(sequence uint64, data []byte, headers nats.Header) (Letter, error) {
 		}
 	}
 	read(header.Detail, func(s string) error { return json.Unmarshal([]byte(s), &l.Faults) })
+	read(header.CutOff, func(s string) (err error) { l.CutOff, err = strconv.Atoi(s); return err })
+	read(header.Places, func(s string) (err error) { l.Places, err = ParsePlaces(s); return err })
 	read(header.Attempts, func(s string) (err error) { l.Attempts, err = strconv.Atoi(s); return err })
 	read(header.MaybeSent, func(s string) (err error) { l.MaybeSent, err = strconv.Atoi(s); return err })
 	read(header.Claim, func(s string) (err error) { l.Claim, err = strconv.ParseInt(s, 10, 64); return err })

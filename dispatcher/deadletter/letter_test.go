@@ -39,7 +39,7 @@ func TestLettersSurviveTheWayThroughTheStream(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			msg := letter.Message("capi.dead")
+			msg := letter.Message("capi.dead", 1<<20)
 			back, err := deadletter.Parse(0, msg.Data, msg.Header)
 			require.NoError(t, err)
 			require.Equal(t, letter, back)
@@ -54,7 +54,7 @@ func TestHeadersStayOnOneLine(t *testing.T) {
 	t.Parallel()
 	letter := full()
 	letter.Graph.Message = "one\r\nInjected: two\x00"
-	msg := letter.Message("capi.dead")
+	msg := letter.Message("capi.dead", 1<<20)
 	for name, values := range msg.Header {
 		require.NotRegexp(t, "[\r\n\x00]", values[0], name)
 	}
@@ -66,7 +66,7 @@ func TestParseRefuses(t *testing.T) {
 		"Capi-Attempts": "many", "Capi-First-Seen": "yesterday", "Capi-Detail": "{", "Capi-Origin-Sequence": "-1", "Capi-Graph-Code": "x",
 	} {
 		letter := full()
-		msg := letter.Message("capi.dead")
+		msg := letter.Message("capi.dead", 1<<20)
 		msg.Header.Set(name, value)
 		_, err := deadletter.Parse(7, msg.Data, msg.Header)
 		require.ErrorContains(t, err, "message 7: header "+name)
@@ -95,7 +95,7 @@ func rig(t *testing.T, letters ...deadletter.Letter) (*deadletter.Box, jetstream
 		require.NoError(t, err)
 	}
 	for _, letter := range letters {
-		_, err := js.PublishMsg(t.Context(), letter.Message("capi.dead"))
+		_, err := js.PublishMsg(t.Context(), letter.Message("capi.dead", 1<<20))
 		require.NoError(t, err)
 	}
 	box, err := deadletter.Open(t.Context(), js, "CAPI_DLQ", "capi.dead", "capi.events")
@@ -196,18 +196,18 @@ func TestNoBox(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	letter := full()
-	for name, values := range letter.Message("capi.dead").Header {
+	for name, values := range letter.Message("capi.dead", 1<<20).Header {
 		f.Add(name, values[0], []byte(`{}`))
 	}
 	f.Fuzz(func(t *testing.T, name, value string, data []byte) {
 		letter := full()
-		msg := letter.Message("capi.dead")
+		msg := letter.Message("capi.dead", 1<<20)
 		msg.Header.Set(name, value)
 		parsed, err := deadletter.Parse(1, data, msg.Header)
 		if err != nil {
 			return
 		}
-		again := parsed.Message("capi.dead")
+		again := parsed.Message("capi.dead", 1<<20)
 		back, err := deadletter.Parse(1, again.Data, again.Header)
 		require.NoError(t, err)
 		require.Equal(t, parsed.Reason, back.Reason)

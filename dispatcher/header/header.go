@@ -37,6 +37,7 @@ const (
 	TraceID        = "Capi-Fbtrace-Id"    // Meta's name for the request
 	DeadLetteredAt = "Capi-Dead-Lettered-At"
 	CutOff         = "Capi-Cut-Off" // how many bytes the event had, where it does not fit a message
+	Places         = "Capi-Places"  // where its events stood in the message that was published, if it holds several
 )
 
 // Headers of W3C trace context.

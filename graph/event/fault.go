@@ -1,6 +1,9 @@
 package event
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"fmt"
+)
 
 // Code names a kind of fault. Codes are stable: dashboards and scripts may
 // rely on them, while the sentences beside them may be reworded.
@@ -41,6 +44,11 @@ type Fault struct {
 	// Message says to a person what is wrong and what was expected. It
 	// never quotes personal data.
 	Message string `json:"message"`
+}
+
+// MoreThan stands for so many faults that are not described.
+func MoreThan(left int) Fault {
+	return Fault{Code: MoreFaults, Message: fmt.Sprintf("… %d more faults", left)}
 }
 
 // MarshalFaults renders faults as one line of JSON, for a header or a log.

@@ -181,7 +181,7 @@ func (p *parser) faults() int { return len(p.event.Faults) + p.unnamed }
 // countTheRest adds the fault that stands for those beyond MaxFaults.
 func (p *parser) countTheRest() {
 	if p.unnamed > 0 {
-		p.event.Faults = append(p.event.Faults, Fault{Code: MoreFaults, Message: fmt.Sprintf("… %d more faults", p.unnamed)})
+		p.event.Faults = append(p.event.Faults, MoreThan(p.unnamed))
 	}
 }
 
