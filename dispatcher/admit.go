@@ -48,7 +48,7 @@ const (
 	// with what the garbage collector leaves lying for a while. With it, a worker
 	// that has to do with bodies of a thousand events stays near 80 MB
 	// (TestMemoryWithBodiesOfAThousand).
-	eventOverhead = 2 << 10
+	eventOverhead = 3 << 9
 	// faultOverhead is what one fault weighs, sentence and all.
 	faultOverhead = 256
 )
