@@ -45,14 +45,21 @@ type Options[K comparable, T any] struct {
 
 	// Senders bounds the batches in flight of all lanes together.
 	Senders int
-	// SendersPerLane bounds the batches in flight of one lane.
+	// SendersPerLane bounds the batches in flight of one lane, but for those that
+	// it borrows.
 	SendersPerLane int
+	// SendersPerLaneMax bounds them with the senders that a lane borrows, for full
+	// batches, while a quarter of all senders is idle. 0 is SendersPerLane.
+	SendersPerLaneMax int
 	// MaxWaiting is how many items may wait, in all lanes, before batches go
 	// without lingering and congested lanes overflow.
 	MaxWaiting int
 	// MaxWait is how long a lane's oldest item waits before the lane counts
-	// as congested.
+	// as congested; and how long what is behind may have to wait for a lane.
 	MaxWait time.Duration
+	// Behind returns how many items wait outside until there is room for them; 0
+	// while there is. nil: none ever do.
+	Behind func() int
 
 	// Overhead tells what a batch of this lane weighs beside its items.
 	Overhead func(lane K) int
@@ -81,6 +88,7 @@ func New[K comparable, T any](opts Options[K, T]) *Batcher[K, T] {
 		drained: make(chan struct{}),
 	}
 	b.stats.Store(&Stats{})
+	opts.SendersPerLaneMax = max(opts.SendersPerLaneMax, opts.SendersPerLane)
 	go newLoop(b, opts).run()
 	return b
 }
@@ -122,7 +130,6 @@ type Batch[K comparable, T any] struct {
 	Items []T
 
 	owner   *Batcher[K, T]
-	from    *lane[K, T]
 	resting bool
 }
 

@@ -320,6 +320,77 @@ func TestACongestedLaneOverflows(t *testing.T) {
 	})
 }
 
+// While many senders are idle, a lane may have more of them than its share; but
+// only for full batches, and never so many that the others find none.
+func TestLanesBorrowIdleSenders(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t, func(o *options) { o.Senders, o.SendersPerLane, o.SendersPerLaneMax = 8, 1, 4 }, "big", "other", "third")
+		b.add("big", "1", "2", "3", "4", "5", "6", "7", "8")
+		require.ElementsMatch(t, []string{"big:1,2,3", "big:4,5,6"}, b.got())
+		time.Sleep(time.Second)
+		require.Empty(t, b.got(), "nothing is borrowed for a batch that is not full")
+		b.add("other", "1", "2", "3", "4", "5", "6", "7", "8", "9", "a", "b", "c", "d", "e", "f")
+		require.ElementsMatch(t, []string{"other:1,2,3", "other:4,5,6", "other:7,8,9", "other:a,b,c"}, b.got(), "four, and no more")
+		b.add("big", "9")
+		require.Empty(t, b.got(), "three quarters of all are busy: the rest is for others")
+		b.add("third", "1")
+		require.Equal(t, []string{"third:1"}, b.got())
+		b.release("big")
+		b.release("other")
+		b.release("third")
+		b.Drain()
+	})
+}
+
+// A lane that takes all the room while others are behind it makes way, down to
+// its next batch, if they would have to wait for too long.
+func TestALaneInTheWayOverflows(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		behind int
+		want   []string
+	}{
+		"nobody is behind":                        {0, nil},
+		"those behind do not wait for long":       {20, nil},
+		"at this pace, those behind wait a while": {200, []string{"big:7,8"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := setup(t, func(o *options) {
+					o.SendersPerLane, o.MaxWait, o.Behind = 1, 10*time.Second, func() int { return tc.behind }
+				}, "big")
+				b.add("big", "1", "2", "3", "4", "5", "6", "7", "8")
+				time.Sleep(time.Second)
+				require.Equal(t, []string{"big:1,2,3"}, b.got(), "a batch of three a second")
+				require.Equal(t, tc.want, b.overflowed)
+				b.release("big")
+				b.Drain()
+			})
+		})
+	}
+}
+
+// A lane that does not have most of the items is not in the way.
+func TestALaneAmongManyDoesNotOverflow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t, func(o *options) {
+			o.SendersPerLane, o.Behind = 1, func() int { return 1 << 20 }
+		}, "a", "b", "c")
+		for _, lane := range []string{"a", "b", "c"} {
+			b.add(lane, "1", "2", "3", "4", "5", "6", "7", "8")
+		}
+		time.Sleep(time.Second)
+		require.Empty(t, b.overflowed)
+		for _, lane := range []string{"a", "b", "c"} {
+			b.release(lane)
+		}
+		b.Drain()
+	})
+}
+
 func TestDrainSendsEverythingAndWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

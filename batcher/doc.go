@@ -12,7 +12,9 @@
 // # Who may send
 //
 // At most Senders batches are being sent in all, and at most SendersPerLane of
-// one lane, so that one slow lane leaves senders for the others. Lanes that are
+// one lane, so that one slow lane leaves senders for the others. While many
+// senders are idle, a lane borrows some for full batches, up to
+// SendersPerLaneMax. Lanes that are
 // ready and find no free sender queue up, first come first served, and their
 // batches go on growing until it is their turn. A sender that only waits, to
 // try again later, gives its place to others with [Batch.Rest].
@@ -22,6 +24,11 @@
 // When many items wait and a lane's oldest has waited for MaxWait, the lane is
 // congested: what waits in it is handed to Overflow, so that it does not fill
 // the memory that all lanes share.
+//
+// A lane also overflows when it is in the way: it has half of all items, more
+// are behind, for which there is no room, and at the pace at which the lane gets
+// done they would have to wait for longer than MaxWait. What is over its next
+// batch goes.
 //
 // # Concurrency
 //

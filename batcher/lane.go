@@ -1,6 +1,9 @@
 package batcher
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // lane gathers the items of one key.
 type lane[K comparable, T any] struct {
@@ -9,6 +12,8 @@ type lane[K comparable, T any] struct {
 	items    []waiting[T]
 	bytes    int  // of items
 	inFlight int  // batches being sent, resting ones included
+	sending  int  // items in these
+	pace     pace // of one sender
 	queued   bool // stands in the queue for a sender
 }
 
@@ -57,12 +62,16 @@ func (l *lane[K, T]) cut(cfg Config) []T {
 	return batch
 }
 
-// cutAll takes everything off the lane.
-func (l *lane[K, T]) cutAll() []T {
-	items := make([]T, len(l.items))
-	for i, w := range l.items {
-		items[i] = w.item
+// cutFrom takes everything off the lane but the oldest items, so many of them.
+func (l *lane[K, T]) cutFrom(keep int) []T {
+	items := make([]T, 0, len(l.items)-keep)
+	for _, w := range l.items[keep:] {
+		items = append(items, w.item)
+		l.bytes -= w.size
 	}
-	l.items, l.bytes = nil, 0
+	l.items = slices.Clone(l.items[:keep])
 	return items
 }
+
+// held is how many items the lane has, waiting and being sent.
+func (l *lane[K, T]) held() int { return len(l.items) + l.sending }

@@ -10,6 +10,9 @@ type signal[K comparable, T any] struct {
 	kind signalKind
 	lane *lane[K, T]
 	turn *turn[K, T]
+	// Of a batch that is done: how many items it had, and how long it took.
+	items int
+	took  time.Duration
 }
 
 type signalKind uint8
@@ -37,6 +40,7 @@ type loop[K comparable, T any] struct {
 	lanes       map[K]*lane[K, T]
 	queue       []*turn[K, T]
 	waiting     int // items in all lanes
+	held        int // waiting or being sent
 	busy        int // senders in use
 	inFlight    int // batches being sent, resting ones included
 	overflowing int
@@ -98,6 +102,7 @@ func (l *loop[K, T]) arrive(items []Item[K, T]) {
 		}
 		at.add(item.Value, item.Size, time.Now())
 		l.waiting++
+		l.held++
 		l.enqueue(at)
 	}
 }
@@ -109,7 +114,10 @@ func (l *loop[K, T]) handle(s signal[K, T]) {
 			l.busy--
 		}
 		l.inFlight--
+		l.held -= s.items
 		s.lane.inFlight--
+		s.lane.sending -= s.items
+		s.lane.pace.note(s.items, s.took, time.Now())
 		l.enqueue(s.lane)
 		l.forget(s.lane)
 	case rested:
@@ -123,14 +131,35 @@ func (l *loop[K, T]) handle(s signal[K, T]) {
 
 // tick looks for lanes that have waited long enough.
 func (l *loop[K, T]) tick() {
+	behind := l.behind()
 	for _, at := range l.lanes {
-		if l.congested(at) {
-			l.overflow(at)
+		switch {
+		case l.congested(at):
+			l.overflow(at, 0)
 			l.forget(at)
-			continue
+		case l.inTheWay(at, behind):
+			l.overflow(at, l.opts.MaxEvents)
+		default:
+			l.enqueue(at)
 		}
-		l.enqueue(at)
 	}
+}
+
+// behind returns how many items wait outside for room.
+func (l *loop[K, T]) behind() int {
+	if l.opts.Behind == nil || l.draining {
+		return 0
+	}
+	return l.opts.Behind()
+}
+
+// inTheWay reports whether a lane takes the room that others need: see doc.go.
+func (l *loop[K, T]) inTheWay(at *lane[K, T], behind int) bool {
+	if behind == 0 || len(at.items) <= l.opts.MaxEvents || at.inFlight < l.opts.SendersPerLane || 2*at.held() < l.held {
+		return false
+	}
+	pace := at.pace.at(time.Now(), at.sending/at.inFlight) * float64(at.inFlight)
+	return float64(behind) > pace*l.opts.MaxWait.Seconds()
 }
 
 // enqueue gives a lane a place in the queue for a sender, if it may send.
@@ -144,11 +173,17 @@ func (l *loop[K, T]) enqueue(at *lane[K, T]) {
 
 // ready tells whether a batch of the lane may go now.
 func (l *loop[K, T]) ready(at *lane[K, T]) bool {
-	if len(at.items) == 0 || at.inFlight >= l.opts.SendersPerLane {
+	if len(at.items) == 0 || at.inFlight >= l.opts.SendersPerLane && !l.mayBorrow(at) {
 		return false
 	}
 	return at.inFlight == 0 || at.full(l.opts.Config) || l.draining || l.crowded() ||
 		at.age(time.Now()) >= l.opts.Linger
+}
+
+// mayBorrow reports whether a lane may have one more sender than its share: for a
+// full batch, while many are idle.
+func (l *loop[K, T]) mayBorrow(at *lane[K, T]) bool {
+	return at.inFlight < l.opts.SendersPerLaneMax && at.full(l.opts.Config) && 4*l.busy < 3*l.opts.Senders
 }
 
 // crowded tells that so much waits that lingering for more would be wrong:
@@ -186,24 +221,32 @@ func (l *loop[K, T]) grant(next *turn[K, T]) {
 }
 
 func (l *loop[K, T]) send(at *lane[K, T]) {
-	batch := &Batch[K, T]{Lane: at.key, Items: at.cut(l.opts.Config), owner: l.Batcher, from: at}
-	l.waiting -= len(batch.Items)
+	items, begun := at.cut(l.opts.Config), time.Now()
+	batch := &Batch[K, T]{Lane: at.key, Items: items, owner: l.Batcher}
+	if at.inFlight == 0 {
+		at.pace.begin(begun)
+	}
+	l.waiting -= len(items)
 	l.busy++
 	l.inFlight++
 	at.inFlight++
+	at.sending += len(items)
 	go func() {
 		kind := finished
 		l.opts.Send(batch)
 		if batch.resting {
 			kind = finishedAtRest
 		}
-		l.signals <- signal[K, T]{kind: kind, lane: batch.from}
+		l.signals <- signal[K, T]{kind: kind, lane: at, items: len(items), took: time.Since(begun)}
 	}()
 }
 
-func (l *loop[K, T]) overflow(at *lane[K, T]) {
-	items := at.cutAll()
+// overflow moves what waits in a lane aside, but for the oldest items, so many
+// of them.
+func (l *loop[K, T]) overflow(at *lane[K, T], keep int) {
+	items := at.cutFrom(keep)
 	l.waiting -= len(items)
+	l.held -= len(items)
 	l.overflowing++
 	go func() {
 		l.opts.Overflow(at.key, items)

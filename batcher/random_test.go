@@ -35,6 +35,7 @@ func driveAtRandom(t *testing.T, random *rand.Rand) {
 		left     = make([]int, items) // how often each item has left
 		perLane  = make(map[int]int)
 		inFlight atomic.Int64
+		behind   atomic.Int64
 		opts     batcher.Options[int, item]
 	)
 	leave := func(batch []item) {
@@ -48,8 +49,9 @@ func driveAtRandom(t *testing.T, random *rand.Rand) {
 	}
 	opts = batcher.Options[int, item]{
 		Config:  batcher.Config{MaxEvents: 1 + random.IntN(20), MaxBytes: 50 + random.IntN(200), Linger: time.Duration(random.IntN(200)) * time.Millisecond},
-		Senders: 1 + random.IntN(5), SendersPerLane: 1 + random.IntN(3),
+		Senders: 1 + random.IntN(5), SendersPerLane: 1 + random.IntN(3), SendersPerLaneMax: random.IntN(6),
 		MaxWaiting: 1 + random.IntN(items), MaxWait: time.Duration(random.IntN(2000)) * time.Millisecond,
+		Behind:   func() int { return int(behind.Load()) },
 		Overhead: func(int) int { return overhead },
 		Send: func(b *batcher.Batch[int, item]) {
 			size := overhead
@@ -58,7 +60,7 @@ func driveAtRandom(t *testing.T, random *rand.Rand) {
 			}
 			mu.Lock()
 			perLane[b.Lane]++
-			require.LessOrEqual(t, perLane[b.Lane], opts.SendersPerLane)
+			require.LessOrEqual(t, perLane[b.Lane], max(opts.SendersPerLane, opts.SendersPerLaneMax))
 			require.LessOrEqual(t, len(b.Items), opts.MaxEvents)
 			require.True(t, size <= opts.MaxBytes || len(b.Items) == 1, "%d bytes in a batch", size)
 			leave(b.Items)
@@ -83,6 +85,7 @@ func driveAtRandom(t *testing.T, random *rand.Rand) {
 	for id := range items {
 		size := 1 + random.IntN(60)
 		b.Add(batcher.Item[int, item]{Lane: random.IntN(6), Value: item{id: id, size: size}, Size: size})
+		behind.Store(int64(random.IntN(3) * random.IntN(items)))
 		if random.IntN(10) == 0 {
 			time.Sleep(time.Duration(random.IntN(100)) * time.Millisecond)
 		}
