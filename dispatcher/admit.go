@@ -77,6 +77,8 @@ func (d *Dispatcher) direct(entries []*entry) {
 	items := make([]batcher.Item[lane, *entry], 0, len(entries))
 	var leaving []*entry
 	for _, e := range entries {
+		e.loaded = true
+		d.load.Add(e.lane.dataset, 1)
 		switch {
 		case e.leaves():
 			leaving = append(leaving, e)

@@ -69,6 +69,9 @@ type Delivery struct {
 	// SendersPerDataset bounds the requests in flight for one dataset and
 	// one envelope.
 	SendersPerDataset int `yaml:"senders_per_dataset"`
+	// SendersPerDatasetMax bounds them with those that it borrows for full
+	// requests while others are idle. Less than SendersPerDataset borrows none.
+	SendersPerDatasetMax int `yaml:"senders_per_dataset_max"`
 	// OnUnknown decides about events of unknown outcome.
 	OnUnknown OnUnknown `yaml:"on_unknown"`
 	// MaxUnknown is after how many unknown outcomes an event is not sent
@@ -159,7 +162,7 @@ func DefaultStreams() Streams {
 // DefaultDelivery returns the settings a careful operator would leave alone.
 func DefaultDelivery() Delivery {
 	return Delivery{
-		Senders: 32, SendersPerDataset: 2,
+		Senders: 32, SendersPerDataset: 2, SendersPerDatasetMax: 8,
 		OnUnknown: Resend, MaxUnknown: 5,
 		Retry:     Retry{Backoff: Backoff{Initial: 500 * time.Millisecond, Max: 30 * time.Second}, Budget: 45 * time.Second},
 		Park:      Backoff{Initial: time.Minute, Max: 15 * time.Minute},
@@ -205,6 +208,7 @@ func (d Delivery) Validate() error {
 	faults.check(d.Senders >= 1 && d.Senders <= 1000, "senders", "%d is not between 1 and 1000", d.Senders)
 	faults.check(d.SendersPerDataset >= 1 && d.SendersPerDataset <= d.Senders, "senders_per_dataset",
 		"%d is not between 1 and senders (%d)", d.SendersPerDataset, d.Senders)
+	faults.check(d.SendersPerDatasetMax >= 1 && d.SendersPerDatasetMax <= 1000, "senders_per_dataset_max", "%d is not between 1 and 1000", d.SendersPerDatasetMax)
 	faults.check(d.OnUnknown == Resend || d.OnUnknown == DeadLetter, "on_unknown", "%q is neither %q nor %q", d.OnUnknown, Resend, DeadLetter)
 	faults.check(d.MaxUnknown >= 1, "max_unknown", "%d is less than 1", d.MaxUnknown)
 	faults.backoff("retry", d.Retry.Backoff)

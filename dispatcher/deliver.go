@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
-	"go.uber.org/zap"
 
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
@@ -193,11 +192,4 @@ func (d *Dispatcher) byUnknownPolicy(entries []*entry) (again, buried []*entry) 
 		buried = append(buried, e)
 	}
 	return again, buried
-}
-
-// overflow parks what waited in a lane that does not keep up.
-func (d *Dispatcher) overflow(lane lane, entries []*entry) {
-	d.log.Warn("events of a slow dataset are parked to make room for others",
-		zap.String("dataset", lane.dataset), zap.Int("events", len(entries)))
-	d.park(d.stillOurs(entries), parkedCongested)
 }

@@ -65,6 +65,8 @@ type Dispatcher struct {
 	log  *zap.Logger
 
 	budget     *inflight.Budget
+	load       *inflight.Load
+	backlog    backlog
 	leases     *leases
 	identities *identities
 	breaker    *breaker
@@ -86,6 +88,7 @@ type Dispatcher struct {
 	lookups *batcher.Batcher[graph.Asset, *entry] // waiting for their account's dataset
 
 	lookupTrouble rate.Sometimes // is logged
+	moved         moved
 
 	// taking ends when the dispatcher is to stop: from then on nothing new is
 	// begun and nobody waits for better times. working ends when what is in
@@ -103,6 +106,7 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 	d := &Dispatcher{
 		cfg: cfg, deps: deps, log: deps.Log.With(zap.String("component", "dispatcher")),
 		budget:     inflight.NewBudget(cfg.Delivery.MaxInHand, cfg.Delivery.MaxInHandBytes),
+		load:       inflight.NewLoad(),
 		leases:     newLeases(deps.JetStream.Conn(), cfg.Streams.AckWait),
 		identities: newIdentities(),
 		breaker:    newBreaker(cfg.Delivery.Park, deps.Tokens),
@@ -127,11 +131,12 @@ func (d *Dispatcher) startBatchers(cfg batcher.Config) {
 	delivery := d.cfg.Delivery
 	d.batches = batcher.New(batcher.Options[lane, *entry]{
 		Config:  cfg,
-		Senders: delivery.Senders, SendersPerLane: delivery.SendersPerDataset,
+		Senders: delivery.Senders, SendersPerLane: delivery.SendersPerDataset, SendersPerLaneMax: delivery.SendersPerDatasetMax,
 		// With half of what may be in hand waiting, half-filled batches would
 		// soon hold all of it and wait for each other.
 		MaxWaiting: max(1, min(delivery.MaxInHand, delivery.MaxInHandBytes/eventOverhead)/2),
 		MaxWait:    delivery.MaxWait,
+		Behind:     d.behind,
 		Overhead:   func(l lane) int { return graph.Overhead(l.envelope) },
 		Send:       d.deliver,
 		Overflow:   d.overflow,

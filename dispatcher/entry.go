@@ -41,6 +41,7 @@ type entry struct {
 	// followers are events in hand with the same identity, waiting for this
 	// one's outcome. The identities guard them.
 	followers []*entry
+	loaded    bool // it counts among the dataset's events in flight
 
 	// Why and how the event leaves, where it does not leave for Meta.
 	reason deadletter.Reason

@@ -136,6 +136,7 @@ func newMessage(s *source, msg jetstream.Msg) (*message, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.pending.Store(int64(meta.NumPending))
 	return &message{
 		Msg: msg, source: s,
 		sequence: meta.Sequence.Stream, published: meta.Timestamp,

@@ -17,6 +17,7 @@ type source struct {
 	epoch    dedupe.Epoch
 	gate     *gate // open while pulling works
 	parked   bool  // its messages are events that we parked
+	pending  *atomic.Int64
 
 	// Only whoever pulls from the source looks at these.
 	checked time.Time // when the consumer was last looked at

@@ -29,10 +29,10 @@ type recall struct {
 }
 
 // covers tells whether an event that was parked for this reason is meant. What
-// waits for its own time, or to make room for others, goes on waiting.
+// waits for its own time goes on waiting.
 func (r recall) covers(reason string) bool {
 	switch reason {
-	case parkedPaused, parkedThrottled, parkedRetry, parkedUnknown:
+	case parkedPaused, parkedThrottled, parkedRetry, parkedUnknown, parkedCongested:
 		return !r.unlinked
 	case parkedUnlinked:
 		return r.unlinked
@@ -44,9 +44,9 @@ func (r recall) covers(reason string) bool {
 const (
 	// recallPage is how many events come back at once.
 	recallPage = 1000
-	// recallEvery is how long after one page of a dataset the next comes: about
-	// as many events as a dataset's senders carry away meanwhile.
-	recallEvery = 500 * time.Millisecond
+	// recallEvery is how long after one page of a dataset somebody looks whether
+	// the next may come.
+	recallEvery = 50 * time.Millisecond
 	// recallLate is how long after the last page somebody looks for events that
 	// were on their way to be parked when the dataset recovered.
 	recallLate = 5 * time.Second
@@ -179,6 +179,10 @@ func (d *Dispatcher) nextPages(ctx context.Context, runs map[recall]*recallRun) 
 		if time.Now().Before(run.next) {
 			continue
 		}
+		if !d.takesMore(what.dataset) {
+			run.next = time.Now().Add(recallEvery)
+			continue
+		}
 		switch done, err := d.nextPage(ctx, run); {
 		case err != nil && run.triesAgain(err):
 			run.next = time.Now().Add(recallLate)
@@ -194,6 +198,15 @@ func (d *Dispatcher) nextPages(ctx context.Context, runs map[recall]*recallRun) 
 			run.next, run.failures = time.Now().Add(recallEvery), 0
 		}
 	}
+}
+
+// takesMore reports whether more events of a dataset may be called back: there is
+// room for them, and what has been called back before is no more than the
+// dataset's senders will soon have carried away.
+func (d *Dispatcher) takesMore(dataset string) bool {
+	most := max(recallPage, min(d.cfg.Delivery.MaxInHand/4, 4*recallPage))
+	due := int(d.backlog.parked.Load())
+	return !d.budget.Short() && due <= recallPage && d.load.Of(dataset)+due <= most
 }
 
 // triesAgain notes a failure, and tells whether the page is worth another try.

@@ -12,6 +12,9 @@ import (
 func (d *Dispatcher) settle(e *entry, o outcome, delay time.Duration) {
 	d.meters.settled(e, o)
 	endSpan(e, o)
+	if e.loaded {
+		d.load.Add(e.lane.dataset, -1)
+	}
 	// A leader that was not sent leaves the matter to the next in line: the
 	// claim that held the leader up may be the next one's own.
 	promote := o != accepted && o != duplicate

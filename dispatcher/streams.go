@@ -56,9 +56,9 @@ func (d *Dispatcher) openSource(ctx context.Context, parked bool) (*source, erro
 		return nil, err
 	}
 	streams := StreamSet{cfg: d.cfg.Streams, js: d.deps.JetStream, warn: func(text string) { d.log.Warn(text) }}
-	name, gate := d.cfg.Streams.Stream, d.health.events
+	name, gate, pending := d.cfg.Streams.Stream, d.health.events, &d.backlog.events
 	if parked {
-		name, gate = d.cfg.Streams.ParkedStream, d.health.parked
+		name, gate, pending = d.cfg.Streams.ParkedStream, d.health.parked, &d.backlog.parked
 	}
 	stream, err := d.deps.JetStream.Stream(ctx, name)
 	if err != nil {
@@ -69,7 +69,7 @@ func (d *Dispatcher) openSource(ctx context.Context, parked bool) (*source, erro
 		return nil, err
 	}
 	return &source{
-		stream: name, consumer: consumer, parked: parked, gate: gate, checked: time.Now(),
+		stream: name, consumer: consumer, parked: parked, pending: pending, gate: gate, checked: time.Now(),
 		epoch: dedupe.NewEpoch(name, stream.CachedInfo().Created.UnixNano()),
 	}, nil
 }

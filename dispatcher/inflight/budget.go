@@ -63,6 +63,14 @@ func (b *Budget) tryReserve(most, leastBytes int) (messages, bytes int) {
 	return messages, bytes
 }
 
+// Short reports whether less than a quarter is free, so that pulls are smaller
+// than they might be, or wait.
+func (b *Budget) Short() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.blocked > 0 || 4*b.messages < b.mostMessages || 4*b.bytes < b.mostBytes
+}
+
 // Free returns what was reserved and not used.
 func (b *Budget) Free(messages, bytes int) {
 	b.mu.Lock()

@@ -82,6 +82,24 @@ func TestEventsAreSpent(t *testing.T) {
 	})
 }
 
+func TestShort(t *testing.T) {
+	t.Parallel()
+	b := inflight.NewBudget(100, 1000)
+	require.False(t, b.Short())
+	require.NoError(t, b.Admit(t.Context(), 751))
+	require.True(t, b.Short(), "of bytes")
+	b.Leave(751)
+	for range 2 {
+		_, bytes, err := b.Reserve(t.Context(), 50, 0)
+		require.NoError(t, err)
+		b.Free(0, bytes)
+	}
+	require.False(t, b.Short(), "a quarter of the messages is left")
+	_, _, err := b.Reserve(t.Context(), 50, 0)
+	require.NoError(t, err)
+	require.True(t, b.Short(), "of messages")
+}
+
 // A message that weighs more than all there is passes, alone.
 func TestAGiantPassesAlone(t *testing.T) {
 	t.Parallel()
