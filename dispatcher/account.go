@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/metrics"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
 
@@ -41,6 +42,7 @@ func (a *accounts) failed(e *entry, answer *graph.Answer) time.Time {
 		state = &trouble{}
 		a.states[key] = state
 	}
+	state.blame(metrics.Unlinked, now)
 	if !now.Before(state.until) {
 		state.failures++
 		state.until = now.Add(max(askedDelay(*answer), a.pauses.delay(state.failures-1)))
