@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"strings"
 	"sync"
 	"time"
 
@@ -34,10 +35,7 @@ func (a *accounts) failed(e *entry, answer *graph.Answer) time.Time {
 	state := a.states[key]
 	if state == nil {
 		if len(a.states) >= maxTroubles {
-			for victim := range a.states {
-				delete(a.states, victim)
-				break
-			}
+			delete(a.states, a.victim(e.lane.dataset))
 		}
 		state = &trouble{}
 		a.states[key] = state
@@ -49,6 +47,18 @@ func (a *accounts) failed(e *entry, answer *graph.Answer) time.Time {
 	}
 	state.since = now
 	return state.until
+}
+
+// victim is whose trouble is forgotten for another of a dataset's: one of the
+// same dataset's, if there is one. Accounts that somebody makes up cost only
+// their own dataset.
+func (a *accounts) victim(dataset string) (key string) {
+	for key = range a.states {
+		if strings.HasPrefix(key, dataset+"/") {
+			return key
+		}
+	}
+	return key
 }
 
 // until tells until when the account that an event names is not to be tried;

@@ -10,6 +10,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/metrics"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
 // oneToken is that of every dataset.
@@ -57,6 +58,22 @@ func TestMadeUpDatasetsCrowdNoKnownOneOut(t *testing.T) {
 			require.LessOrEqual(t, len(b.troubles(time.Now())), maxTroubles+1)
 		})
 	}
+}
+
+// Accounts that somebody makes up for a dataset of his crowd out no other's.
+func TestMadeUpAccountsCrowdNoOtherDatasetOut(t *testing.T) {
+	t.Parallel()
+	a := newAccounts(Backoff{Initial: time.Hour, Max: time.Hour})
+	of := func(dataset, page string) *entry {
+		return &entry{lane: lane{dataset: dataset}, event: event.Event{Assets: event.Assets{Page: page}}}
+	}
+	a.failed(of("2", "made up"), &graph.Answer{})
+	a.failed(of(knownDataset, "11"), &graph.Answer{})
+	for i := range 5 * maxTroubles {
+		a.failed(of("2", strconv.Itoa(i)), &graph.Answer{})
+	}
+	require.False(t, a.until(of(knownDataset, "11")).IsZero())
+	require.Len(t, a.troubles(time.Now()), maxTroubles)
 }
 
 // A trouble is told of until somebody gets through; or, should another worker
