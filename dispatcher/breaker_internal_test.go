@@ -26,10 +26,10 @@ func newTestBreaker() *breaker {
 	return newBreaker(Backoff{Initial: time.Hour, Max: time.Hour}, oneToken{}, func(id string) bool { return id == knownDataset })
 }
 
-// troubleOf is the trouble of a dataset, as it is told.
-func (b *breaker) troubleOf(id string) (found metrics.Trouble) {
+// toldOfKnown is the trouble of the dataset that is known, as it is told.
+func (b *breaker) toldOfKnown() (found metrics.Trouble) {
 	for _, t := range b.troubles(time.Now()) {
-		if t.Dataset == id {
+		if t.Dataset == knownDataset {
 			found = t
 		}
 	}
@@ -54,7 +54,7 @@ func TestMadeUpDatasetsCrowdNoKnownOneOut(t *testing.T) {
 			for i := range 5 * maxTroubles {
 				b.failed(strconv.Itoa(800_000+i), "token", failure)
 			}
-			require.Equal(t, reasonOf(failure.Verdict), b.troubleOf(knownDataset).Reason)
+			require.Equal(t, reasonOf(failure.Verdict), b.toldOfKnown().Reason)
 			require.LessOrEqual(t, len(b.troubles(time.Now())), maxTroubles+1)
 		})
 	}
@@ -83,19 +83,19 @@ func TestHowLongATroubleIsToldOf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, began := newTestBreaker(), time.Now()
 		until, _ := b.failed(knownDataset, "token", &graph.Answer{Verdict: graph.Paused})
-		require.Equal(t, metrics.Trouble{Dataset: knownDataset, Reason: metrics.Paused, Began: began}, b.troubleOf(knownDataset))
+		require.Equal(t, metrics.Trouble{Dataset: knownDataset, Reason: metrics.Paused, Began: began}, b.toldOfKnown())
 
 		time.Sleep(time.Until(until) + troubleLingers - 1)
 		until, _ = b.failed(knownDataset, "token", &graph.Answer{Verdict: graph.Retry})
-		require.Equal(t, metrics.Trouble{Dataset: knownDataset, Reason: metrics.Failing, Began: began}, b.troubleOf(knownDataset), "it is the same trouble")
+		require.Equal(t, metrics.Trouble{Dataset: knownDataset, Reason: metrics.Failing, Began: began}, b.toldOfKnown(), "it is the same trouble")
 
 		time.Sleep(time.Until(until) + troubleLingers)
-		require.Zero(t, b.troubleOf(knownDataset))
+		require.Zero(t, b.toldOfKnown())
 		b.failed(knownDataset, "token", &graph.Answer{Verdict: graph.Retry})
-		require.Equal(t, time.Now(), b.troubleOf(knownDataset).Began, "a new one")
+		require.Equal(t, time.Now(), b.toldOfKnown().Began, "a new one")
 
 		time.Sleep(time.Minute)
 		b.succeeded(knownDataset, "token", time.Now())
-		require.Zero(t, b.troubleOf(knownDataset))
+		require.Zero(t, b.toldOfKnown())
 	})
 }

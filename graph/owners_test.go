@@ -1,9 +1,9 @@
 package graph_test
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -43,7 +43,7 @@ func TestMadeUpDatasetsCostNoLookAtTheDisk(t *testing.T) {
 	tokens := graph.NewTokens(t.TempDir())
 	ids := make([]string, 2000)
 	for i := range ids {
-		ids[i] = fmt.Sprint(i)
+		ids[i] = strconv.Itoa(i)
 	}
 	tokens.Owns("1")
 	require.Zero(t, testing.AllocsPerRun(1, func() {

@@ -46,8 +46,9 @@ func TestWhoHasALabel(t *testing.T) {
 				datasets.Accepted(id)
 			}
 			for id, want := range tc.want {
-				require.Equal(t, want, datasets.Of(id).Label(), id)
-				require.Same(t, datasets.Of(id), datasets.Of(id), "one for each label")
+				first, again := datasets.Of(id), datasets.Of(id)
+				require.Equal(t, want, first.Label(), id)
+				require.Same(t, first, again, "one for each label")
 			}
 		})
 	}
