@@ -28,6 +28,7 @@ type Config struct {
 	Graph    graph.Config                  `yaml:"graph"`
 	Datasets map[string]dispatcher.Dataset `yaml:"datasets"`
 	Assets   dispatcher.Assets             `yaml:"assets"`
+	Metrics  dispatcher.Metrics            `yaml:"metrics"`
 	Admin    Admin                         `yaml:"admin"`
 	Log      Log                           `yaml:"log"`
 }
@@ -111,6 +112,7 @@ func Default() Config {
 		Batch:    batcher.DefaultConfig(),
 		Delivery: dispatcher.DefaultDelivery(),
 		Graph:    graph.DefaultConfig(),
+		Metrics:  dispatcher.DefaultMetrics(),
 		Admin:    Admin{Address: "127.0.0.1:8080"},
 		Log:      Log{Level: "info", Format: JSON},
 	}
@@ -120,7 +122,7 @@ func Default() Config {
 func (c *Config) Dispatcher() dispatcher.Config {
 	return dispatcher.Config{
 		Streams: c.NATS.Streams, Delivery: c.Delivery, Identity: c.Dedupe.Key,
-		Datasets: c.Datasets, Assets: c.Assets,
+		Datasets: c.Datasets, Assets: c.Assets, Metrics: c.Metrics,
 		Rules: c.Graph.Rules, RestrictedCountries: c.Graph.RestrictedCountries,
 		PartnerAgent: c.Graph.PartnerAgent, RequestTimeout: c.Graph.Timeout,
 	}

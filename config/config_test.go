@@ -90,10 +90,10 @@ func TestFaults(t *testing.T) {
 		"wrong types": {"nats: {replicas: many}\nbatch: {linger: 5}\nredis: [1]\nlog: {level: [1]}", []string{"CAPI_DELIVERY_DRAIN_TIMEOUT=soon"}, []string{
 			"batch.linger: 5 has no unit", `delivery.drain_timeout: "soon" is not a duration`, "log.level: expected", `nats.replicas: "many" is not a number`, "redis: expected",
 		}},
-		"wrong values": {"nats: {replicas: 9, stream: a.b, url: http://x, user: u}\ngraph: {version: '26', url: x}\nlog: {level: loud, format: xml}\nadmin: {address: here}\n" +
+		"wrong values": {"nats: {replicas: 9, stream: a.b, url: http://x, user: u}\ngraph: {version: '26', url: x}\nlog: {level: loud, format: xml}\nadmin: {address: here}\nmetrics: {datasets: -1}\n" +
 			"dedupe: {key: name, window: 1h}\nredis: {mode: magic}\ndatasets: {abc: {}}\nassets: {pages: {\"1\": {dataset: x}}}", nil, []string{
 			"admin.address: ", "assets.pages.1.dataset: ", "datasets.abc: ", "dedupe.key: ", "dedupe.window: ", "graph.url: ", "graph.version: ",
-			"log.format: ", "log.level: ", "nats.replicas: ", "nats.stream: ", "nats.url: ", "nats.user, password_file: ", "redis.mode: ",
+			"log.format: ", "log.level: ", "metrics.datasets: -1 is not between 0 and 100000", "nats.replicas: ", "nats.stream: ", "nats.url: ", "nats.user, password_file: ", "redis.mode: ",
 		}},
 		"contradictions": {"graph: {timeout: 20s}\nnats: {ack_wait: 30s}", nil, []string{
 			"nats.ack_wait: 30s is less than twice graph.timeout (20s)",

@@ -148,7 +148,7 @@ func TestThousandsOfDatasetsAtOnce(t *testing.T) {
 	const aWhile = 10 * time.Minute // ten thousand requests, on a busy machine
 	require.Eventually(t, func() bool { return b.Ledger().Totals(dataset).Events == datasets/500 }, aWhile, 20*time.Millisecond)
 	require.Eventually(t, func() bool { return b.streamSize("CAPI_PARKED") == uint64(datasets) }, aWhile, 20*time.Millisecond)
-	require.LessOrEqual(t, b.books("capi.datasets.paused"), int64(datasets), "what is remembered is bounded")
+	require.LessOrEqual(t, b.books("capi.datasets.troubled"), int64(datasets), "what is remembered is bounded")
 	require.LessOrEqual(t, b.Ledger().Sum().Requests, datasets+datasets/500, "each was tried once")
 	b.publish(other, event("after all"))
 	b.await("it goes on", func() bool { return b.Ledger().Totals(other).Events == 1 })

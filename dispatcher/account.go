@@ -1,9 +1,11 @@
 package dispatcher
 
 import (
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/metrics"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
 
@@ -33,20 +35,30 @@ func (a *accounts) failed(e *entry, answer *graph.Answer) time.Time {
 	state := a.states[key]
 	if state == nil {
 		if len(a.states) >= maxTroubles {
-			for victim := range a.states {
-				delete(a.states, victim)
-				break
-			}
+			delete(a.states, a.victim(e.lane.dataset))
 		}
 		state = &trouble{}
 		a.states[key] = state
 	}
+	state.blame(metrics.Unlinked, now)
 	if !now.Before(state.until) {
 		state.failures++
 		state.until = now.Add(max(askedDelay(*answer), a.pauses.delay(state.failures-1)))
 	}
 	state.since = now
 	return state.until
+}
+
+// victim is whose trouble is forgotten for another of a dataset's: one of the
+// same dataset's, if there is one. Accounts that somebody makes up cost only
+// their own dataset.
+func (a *accounts) victim(dataset string) (key string) {
+	for key = range a.states {
+		if strings.HasPrefix(key, dataset+"/") {
+			return key
+		}
+	}
+	return key
 }
 
 // until tells until when the account that an event names is not to be tried;

@@ -109,7 +109,8 @@ func (b *bench) defaults() options {
 	o := options{
 		cfg: dispatcher.Config{
 			Streams: dispatcher.DefaultStreams(), Delivery: dispatcher.DefaultDelivery(), Identity: dispatcher.ByEvent,
-			Rules: graph.DefaultConfig().Rules,
+			Rules: graph.DefaultConfig().Rules, Metrics: dispatcher.DefaultMetrics(),
+			Datasets: map[string]dispatcher.Dataset{dataset: {}, other: {}},
 		},
 		batch:  batcher.Config{MaxEvents: 1000, MaxBytes: 900_000, Linger: 50 * time.Millisecond},
 		dedupe: dedupe.DefaultConfig(), graph: graph.DefaultConfig(),

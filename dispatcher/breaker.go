@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/metrics"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
 
@@ -22,6 +23,7 @@ import (
 type breaker struct {
 	pauses Backoff
 	tokens Tokens
+	known  func(dataset string) bool // and not just a name that somebody has made up
 
 	mu     sync.Mutex
 	states map[string]*trouble // only of those in trouble
@@ -30,6 +32,8 @@ type breaker struct {
 // trouble is what is known of a dataset, or of an app, that may not be sent for.
 type trouble struct {
 	failures int
+	reason   metrics.Reason
+	began    time.Time
 	since    time.Time // the last failure
 	until    time.Time
 	probing  bool
@@ -44,8 +48,8 @@ type trouble struct {
 // that is forgotten costs one more request.
 const maxTroubles = 10_000
 
-func newBreaker(pauses Backoff, tokens Tokens) *breaker {
-	return &breaker{pauses: pauses, tokens: tokens, states: make(map[string]*trouble)}
+func newBreaker(pauses Backoff, tokens Tokens, known func(string) bool) *breaker {
+	return &breaker{pauses: pauses, tokens: tokens, known: known, states: make(map[string]*trouble)}
 }
 
 // appOf is the key of the app that a token belongs to. Datasets are digits.
@@ -89,7 +93,7 @@ func (b *breaker) enter(dataset string, news time.Time) (p *pass, until time.Tim
 		}
 		state.hear(now, token, news)
 		if until := state.bars(now); !until.IsZero() {
-			state.turnAway(key, dataset)
+			b.turnAway(state, key, dataset)
 			return nil, until
 		}
 		p.probed = append(p.probed, key)
@@ -120,8 +124,10 @@ func (t *trouble) bars(now time.Time) time.Time {
 	}
 }
 
-func (t *trouble) turnAway(key, dataset string) {
-	if key == dataset || len(t.turnedAway) >= maxTroubles {
+// turnAway remembers a dataset that waits for its app. Names that somebody has
+// made up cannot keep a known one from being remembered.
+func (b *breaker) turnAway(t *trouble, key, dataset string) {
+	if key == dataset || len(t.turnedAway) >= maxTroubles && !b.known(dataset) {
 		return
 	}
 	if t.turnedAway == nil {
@@ -139,7 +145,7 @@ func (b *breaker) shut(dataset string, p *pass) time.Time {
 	for _, key := range []string{appOf(token), dataset} {
 		state := b.states[key]
 		if state != nil && !slices.Contains(p.probed, key) && time.Now().Before(state.until) {
-			state.turnAway(key, dataset)
+			b.turnAway(state, key, dataset)
 			return state.until
 		}
 	}
@@ -175,7 +181,8 @@ func (b *breaker) failed(dataset, token string, answer *graph.Answer) (until tim
 	defer b.mu.Unlock()
 	key := toBlame(dataset, token, answer.AppWide())
 	state, now := b.state(key, token), time.Now()
-	state.turnAway(key, dataset)
+	state.blame(reasonOf(answer.Verdict), now)
+	b.turnAway(state, key, dataset)
 	state.since, state.token, state.probing = now, token, false
 	state.called, state.callAt = 0, time.Time{}
 	if !now.Before(state.until) { // several batches in flight fail as one
@@ -191,6 +198,7 @@ func (b *breaker) pause(dataset, token string, appWide bool, wait time.Duration)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	state, now := b.state(toBlame(dataset, token, appWide), token), time.Now()
+	state.blame(metrics.Throttled, now)
 	state.since, state.token = now, token
 	state.until = later(state.until, now.Add(wait))
 }
@@ -210,21 +218,22 @@ func (b *breaker) state(key, token string) *trouble {
 		return state
 	}
 	if len(b.states) >= maxTroubles {
-		for victim := range b.states {
-			delete(b.states, victim)
-			break
-		}
+		delete(b.states, b.victim())
 	}
 	state := &trouble{token: token}
 	b.states[key] = state
 	return state
 }
 
-// count tells how many datasets and apps are in trouble.
-func (b *breaker) count() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return len(b.states)
+// victim is whose trouble is forgotten: a dataset's that nobody knows, if there
+// is one.
+func (b *breaker) victim() (key string) {
+	for key = range b.states {
+		if graph.IsID(key) && !b.known(key) {
+			return key
+		}
+	}
+	return key
 }
 
 // delay is the wait after so many waits before it: doubling, with half of it

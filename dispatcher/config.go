@@ -129,6 +129,12 @@ type Assets struct {
 	Instagram        map[string]Asset           `yaml:"instagram_accounts"`
 }
 
+// Metrics bounds what is counted.
+type Metrics struct {
+	// Datasets is how many datasets have series of their own.
+	Datasets int `yaml:"datasets"`
+}
+
 // Config is everything a dispatcher can be told.
 type Config struct {
 	Streams  Streams
@@ -136,6 +142,7 @@ type Config struct {
 	Identity IdentityKind
 	Datasets map[string]Dataset
 	Assets   Assets
+	Metrics  Metrics
 	// Rules say how events are checked.
 	Rules event.Rules
 	// RestrictedCountries are where Meta takes no messaging events from pages
@@ -170,6 +177,9 @@ func DefaultDelivery() Delivery {
 		MaxWait: 15 * time.Second, DrainTimeout: 25 * time.Second,
 	}
 }
+
+// DefaultMetrics returns the settings a careful operator would leave alone.
+func DefaultMetrics() Metrics { return Metrics{Datasets: 1000} }
 
 // toBegin is how old a claim may be when a request on it is begun.
 func (s Streams) toBegin() time.Duration { return s.AckWait / 6 }
@@ -219,6 +229,13 @@ func (d Delivery) Validate() error {
 	faults.check(d.MaxInHandBytes >= 10_000_000, "max_in_hand_bytes", "%d is less than 10MB, too little for a few large messages", d.MaxInHandBytes)
 	faults.check(d.MaxWait >= time.Second, "max_wait", "%s is less than 1s", d.MaxWait)
 	faults.check(d.DrainTimeout >= 0, "drain_timeout", "%s is negative", d.DrainTimeout)
+	return faults.join()
+}
+
+// Validate reports every setting that cannot work, joined.
+func (m Metrics) Validate() error {
+	var faults faults
+	faults.check(m.Datasets >= 0 && m.Datasets <= 100_000, "datasets", "%d is not between 0 and 100000", m.Datasets)
 	return faults.join()
 }
 

@@ -32,9 +32,11 @@ type Claims interface {
 	Check(ctx context.Context) error
 }
 
-// Tokens tells when a dataset's access token is replaced.
+// Tokens tells when a dataset's access token is replaced, and which datasets
+// have one of their own.
 type Tokens interface {
 	Fingerprint(dataset string) string
+	Owns(dataset string) bool
 }
 
 // Directory finds the datasets of accounts: a [directory.Directory].
@@ -99,7 +101,7 @@ type Dispatcher struct {
 
 // New returns a dispatcher with a valid configuration.
 func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
-	meters, err := newMeters(deps.Meter)
+	meters, err := newMeters(&cfg, &deps)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +111,7 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 		load:       inflight.NewLoad(),
 		leases:     newLeases(deps.JetStream.Conn(), cfg.Streams.AckWait),
 		identities: newIdentities(),
-		breaker:    newBreaker(cfg.Delivery.Park, deps.Tokens),
+		breaker:    newBreaker(cfg.Delivery.Park, deps.Tokens, meters.datasets.Known),
 		accounts:   newAccounts(cfg.Delivery.Park),
 		quota:      newQuota(),
 		recalls:    newRecalls(),

@@ -11,6 +11,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/metrics"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
@@ -33,6 +34,7 @@ type entry struct {
 	holder  dedupe.Holder
 	history history
 	span    trace.Span
+	series  *metrics.Dataset // as it was named when the event was received
 
 	// claimed: the claim in Redis may be ours; certain: it was, when Redis last
 	// answered. Nobody else may send for as long as it is young.

@@ -41,7 +41,7 @@ func TestMetaTellsTheDataset(t *testing.T) {
 	t.Parallel()
 	b := setup(t, asking(t), func(o *options) {
 		o.cfg.PartnerAgent = "partner of all"
-		o.cfg.Datasets = map[string]dispatcher.Dataset{other: {PartnerAgent: "partner of one"}}
+		o.cfg.Datasets = map[string]dispatcher.Dataset{dataset: {}, other: {PartnerAgent: "partner of one"}}
 	})
 	b.addPage("11", dataset)
 	b.addPage("12", other)
@@ -62,7 +62,7 @@ func TestMetaTellsTheDataset(t *testing.T) {
 		require.Equal(t, want, entry.PartnerAgent)
 	}
 	require.EqualValues(t, 2, b.books("capi.events.received", attribute.String("dataset", other)), "the books are kept by dataset")
-	require.Zero(t, b.books("capi.events.received", attribute.String("dataset", "")))
+	require.Zero(t, b.books("capi.events.received", attribute.String("dataset", "other")))
 
 	b.stop(b.running)
 	b.running = b.start()

@@ -3,110 +3,73 @@ package dispatcher
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/metrics"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
 
-// meters are what the dispatcher counts. The books balance, per dataset:
-// received = the sum of settled over all outcomes + in hand.
+// meters count what happens to events. An event is counted for the dataset that
+// metrics named when it was received, so that the books balance.
 type meters struct {
-	receivedEvents metric.Int64Counter
-	settledEvents  metric.Int64Counter
-	inHand         metric.Int64UpDownCounter
-	maybe          metric.Int64Counter
-	removedMembers metric.Int64Counter
-	requests       metric.Int64Counter
-	requestTime    metric.Float64Histogram
-	batchEvents    metric.Int64Histogram
-	latency        metric.Float64Histogram
-	recalled       metric.Int64Counter
-	usagePercent   metric.Float64Gauge
+	*metrics.Meters
+
+	datasets *metrics.Datasets
 }
 
-func newMeters(meter metric.Meter) (*meters, error) {
-	var m meters
-	var errs [11]error
-	m.receivedEvents, errs[0] = meter.Int64Counter("capi.events.received",
-		metric.WithDescription("Events taken in hand, repeated deliveries included"), metric.WithUnit("{event}"))
-	m.settledEvents, errs[1] = meter.Int64Counter("capi.events.settled",
-		metric.WithDescription("Events that have left the dispatcher's hands, by outcome"), metric.WithUnit("{event}"))
-	m.inHand, errs[2] = meter.Int64UpDownCounter("capi.events.in_hand",
-		metric.WithDescription("Events in hand"), metric.WithUnit("{event}"))
-	m.maybe, errs[3] = meter.Int64Counter("capi.events.maybe_sent",
-		metric.WithDescription("Times that nobody could tell whether Meta has received an event"), metric.WithUnit("{event}"))
-	m.requests, errs[4] = meter.Int64Counter("capi.requests",
-		metric.WithDescription("Requests to Meta, by verdict"), metric.WithUnit("{request}"))
-	m.requestTime, errs[5] = meter.Float64Histogram("capi.request.duration",
-		metric.WithDescription("Time from the beginning of a request to Meta to its verdict"), metric.WithUnit("s"),
-		metric.WithExplicitBucketBoundaries(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30))
-	m.batchEvents, errs[6] = meter.Int64Histogram("capi.request.events",
-		metric.WithDescription("Events in a request to Meta"), metric.WithUnit("{event}"),
-		metric.WithExplicitBucketBoundaries(1, 2, 5, 10, 25, 50, 100, 250, 500, 1000))
-	m.latency, errs[7] = meter.Float64Histogram("capi.event.latency",
-		metric.WithDescription("Time from an event's storage in NATS to its acceptance by Meta"), metric.WithUnit("s"),
-		metric.WithExplicitBucketBoundaries(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400, 604800))
-	m.recalled, errs[8] = meter.Int64Counter("capi.events.recalled",
-		metric.WithDescription("Parked events called back before their time, because their dataset has recovered"), metric.WithUnit("{event}"))
-	m.usagePercent, errs[9] = meter.Float64Gauge("capi.usage",
-		metric.WithDescription("How much of a rate limit of Meta's is used up, in percent, by limit: dataset or app"))
-	m.removedMembers, errs[10] = meter.Int64Counter("capi.members.removed",
-		metric.WithDescription("Members taken out of events, because Meta would refuse them"), metric.WithUnit("{member}"))
-	return &m, errors.Join(errs[:]...)
+func newMeters(cfg *Config, deps *Deps) (*meters, error) {
+	counted, err := metrics.NewMeters(deps.Meter)
+	return &meters{counted, metrics.NewDatasets(cfg.Metrics.Datasets, cfg.datasets(), deps.Tokens.Owns)}, err
 }
 
-func byDataset(dataset string, more ...attribute.KeyValue) metric.MeasurementOption {
-	return metric.WithAttributes(append(more, attribute.String("dataset", dataset))...)
+// datasets lists the datasets that are configured.
+func (c *Config) datasets() []string {
+	ids := slices.Collect(maps.Keys(c.Datasets))
+	for _, assets := range []map[string]Asset{c.Assets.Pages, c.Assets.Instagram} {
+		for _, asset := range assets {
+			ids = append(ids, asset.Dataset)
+		}
+	}
+	for _, account := range c.Assets.WhatsAppAccounts {
+		ids = append(ids, account.Dataset)
+	}
+	return slices.DeleteFunc(ids, func(id string) bool { return id == "" })
 }
 
 func (m *meters) received(e *entry) {
-	at := byDataset(e.lane.dataset)
-	m.receivedEvents.Add(context.Background(), 1, at)
-	m.inHand.Add(context.Background(), 1, at)
-	for _, pointer := range e.event.Removed {
-		m.removedMembers.Add(context.Background(), 1, byDataset(e.lane.dataset, attribute.String("member", pointer)))
-	}
+	e.series = m.datasets.Of(e.lane.dataset)
+	m.Received(e.series, e.event.Removed)
 }
 
 func (m *meters) settled(e *entry, o outcome) {
-	ctx := context.Background()
-	m.settledEvents.Add(ctx, 1, byDataset(e.lane.dataset,
-		attribute.String("outcome", o.String()), attribute.String("reason", string(e.reason))))
-	m.inHand.Add(ctx, -1, byDataset(e.lane.dataset))
+	m.Settled(e.series, o.String(), string(e.reason))
 	if o == accepted {
-		m.latency.Record(ctx, time.Since(e.history.firstSeen).Seconds(), byDataset(e.lane.dataset))
+		m.Took(time.Since(e.history.firstSeen))
+		m.datasets.Accepted(e.lane.dataset)
 	}
 }
 
 func (m *meters) maybeSent(entries []*entry) {
-	if len(entries) > 0 {
-		m.maybe.Add(context.Background(), int64(len(entries)), byDataset(entries[0].lane.dataset))
+	for _, e := range entries {
+		m.MaybeSent(e.series)
 	}
 }
 
 func (m *meters) posted(ctx context.Context, dataset string, events int, answer *graph.Answer) {
-	verdict := attribute.Stringer("verdict", answer.Verdict)
-	m.requests.Add(ctx, 1, byDataset(dataset, verdict))
-	m.requestTime.Record(ctx, answer.Took.Seconds(), metric.WithAttributes(verdict))
-	m.batchEvents.Record(ctx, int64(events))
+	m.Posted(ctx, m.datasets.Of(dataset), events, answer)
 }
 
 func (m *meters) calledBack(dataset string, events int) {
-	if events > 0 {
-		m.recalled.Add(context.Background(), int64(events), byDataset(dataset))
-	}
+	m.CalledBack(m.datasets.Of(dataset), events)
 }
 
-// usage notes what an answer says of Meta's limits, if it does.
 func (m *meters) usage(dataset string, usage *graph.Usage) {
-	for limit, percent := range map[string]float64{"dataset": usage.Percent, "app": usage.App} {
-		if percent > 0 {
-			m.usagePercent.Record(context.Background(), percent, byDataset(dataset, attribute.String("limit", limit)))
-		}
-	}
+	m.Usage(m.datasets.Of(dataset), usage)
 }
 
 // observe adds what is looked at rather than counted.
@@ -128,7 +91,7 @@ func (d *Dispatcher) observe(meter metric.Meter) error {
 			return nil
 		}))
 	return errors.Join(err,
-		gauge("capi.datasets.paused", "Datasets and apps that are not sent for: paused, throttled or failing", func() int64 { return int64(d.breaker.count()) }),
+		metrics.ObserveTroubles(meter, d.troubles, d.meters.datasets.Known),
 		gauge("capi.messages.in_hand", "Messages in hand", func() int64 { return int64(d.leases.count()) }),
 		gauge("capi.batches.waiting", "Events waiting for a request", func() int64 { return int64(d.batches.Stats().Waiting) }),
 		gauge("capi.senders.busy", "Senders in use", func() int64 { return int64(d.batches.Stats().Busy) }),

@@ -40,7 +40,8 @@ const recheck = time.Second
 // Kubernetes' way of swapping a mounted Secret counts as a change. Tokens is
 // safe for concurrent use.
 type Tokens struct {
-	dir string
+	dir    string
+	owners owners
 
 	mu    sync.Mutex
 	known map[string]*tokenFile

@@ -37,6 +37,7 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		{"config: {datasets: {abc: {}}}", "/config/datasets"},
 		{"config: {datasets: {'1': {agent: x}}}", "agent"},
 		{"config: {assets: {pages: {'1': {dataset: 123}}}}", "/config/assets/pages/1/dataset"},
+		{"config: {metrics: {datasets: 100001}}", "/config/metrics/datasets"},
 		{"config: {admin: {address: '127.0.0.1:8080'}}", "/config/admin/address"},
 		{"config: {admin: {address: 'localhost:8080'}}", "/config/admin/address"},
 		{"config: {log: {level: loud}}", "/config/log/level"},

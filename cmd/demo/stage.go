@@ -140,7 +140,7 @@ func (s *stage) useRealGraph(f flags) error {
 		return fmt.Errorf("--token-file: %w", err)
 	}
 	s.config.Graph.URL = f.graphURL
-	return s.writeToken("default", token)
+	return s.writeToken(f.dataset, token)
 }
 
 func (s *stage) writeToken(name, token string) error {

@@ -33,16 +33,18 @@ README of the program lists the metrics; docs/deploy.md says what to do.
   description: '{{ "{{ $value | humanize }}" }} events in 15 minutes were dead-lettered. `capi-dispatcher dlq ls` says why.'
 - key: paused
   alert: CapiDispatcherPaused
-  expr: >-
-    sum by (namespace, dataset) ({{ include "capi-dispatcher.growth" (list `capi_requests_total{SELECTOR,verdict="paused"}` "30m") }}) > 0
-    unless sum by (namespace, dataset) (increase(capi_requests_total{SELECTOR,verdict="accepted"}[10m])) > 0
+  expr: max by (namespace, dataset) (capi_dataset_paused{SELECTOR,reason="paused"}) > 0
   summary: 'Dataset {{ "{{ $labels.dataset }}" }} is paused'
-  description: Its token is dead, or a permission is missing. Its events wait, and go on by themselves when the token is replaced.
+  description: >-
+    Its token is dead, or a permission is missing. Its events wait, and go on by themselves when the token is replaced. A worker names 100
+    datasets at most; `capi_datasets_troubled` counts all.
 - key: throttled
   alert: CapiDispatcherThrottled
-  expr: sum by (namespace, dataset) ({{ include "capi-dispatcher.growth" (list `capi_requests_total{SELECTOR,verdict="throttled"}` "15m") }}) > 0
+  expr: max by (namespace, dataset) (max_over_time(capi_dataset_paused{SELECTOR,reason="throttled"}[15m])) > 0
   summary: 'Dataset {{ "{{ $labels.dataset }}" }} is throttled by Meta'
-  description: Meta's rate limits are hit again and again. Events arrive late; more workers would not help.
+  description: >-
+    Meta's rate limits are hit again and again. Events arrive late; more workers would not help. A worker names 100 datasets at most;
+    `capi_datasets_troubled` counts all.
 - key: maybeSent
   alert: CapiDispatcherMaybeSent
   expr: sum by (namespace, dataset) ({{ include "capi-dispatcher.growth" (list `capi_events_maybe_sent_total{SELECTOR}` "1h") }}) > THRESHOLD
@@ -50,8 +52,8 @@ README of the program lists the metrics; docs/deploy.md says what to do.
   description: 'For {{ "{{ $value | humanize }}" }} events in an hour nobody can tell whether Meta received them.'
 - key: slow
   alert: CapiDispatcherSlow
-  expr: histogram_quantile(0.95, sum by (namespace, dataset, le) (rate(capi_event_latency_seconds_bucket{SELECTOR}[15m]))) > THRESHOLD
-  summary: 'Events of dataset {{ "{{ $labels.dataset }}" }} arrive late'
+  expr: histogram_quantile(0.95, sum by (namespace, le) (rate(capi_event_latency_seconds_bucket{SELECTOR}[15m]))) > THRESHOLD
+  summary: Events arrive late
   description: 'One of twenty took longer than {{ "{{ $value | humanizeDuration }}" }} from NATS to Meta.'
 - key: unconfirmed
   alert: CapiDispatcherUnconfirmed
@@ -62,7 +64,7 @@ README of the program lists the metrics; docs/deploy.md says what to do.
   alert: CapiDispatcherStuck
   expr: >-
     sum by (namespace, pod) (capi_messages_in_hand{SELECTOR}) > 0
-    unless sum by (namespace, pod) (rate(capi_events_settled_total{SELECTOR}[10m])) > 0
+    unless sum by (namespace, pod) (rate(capi_outcomes_total{SELECTOR}[10m])) > 0
   summary: 'Worker {{ "{{ $labels.pod }}" }} has events in hand, and none leaves'
   description: Nothing was accepted, parked or dead-lettered for ten minutes. Look at its log, and at /readyz.
 {{- end -}}

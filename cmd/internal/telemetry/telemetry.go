@@ -40,8 +40,9 @@ type Telemetry struct {
 	shutdown []func(context.Context) error
 }
 
-// Setup starts telemetry. The caller ends it with Shutdown.
-func Setup(ctx context.Context, version string) (*Telemetry, error) {
+// Setup starts telemetry, with so many sets of attributes for each instrument at
+// the most. The caller ends it with Shutdown.
+func Setup(ctx context.Context, version string, maxSets int) (*Telemetry, error) {
 	about, err := resource.New(ctx,
 		resource.WithTelemetrySDK(), resource.WithHost(), resource.WithProcessPID(),
 		resource.WithAttributes(attribute.String("service.name", "capi-dispatcher"), attribute.String("service.version", version)),
@@ -54,7 +55,7 @@ func Setup(ctx context.Context, version string) (*Telemetry, error) {
 	if err := t.startTraces(ctx, about); err != nil {
 		return nil, err
 	}
-	if err := t.startMetrics(ctx, about); err != nil {
+	if err := t.startMetrics(ctx, about, maxSets); err != nil {
 		return nil, errors.Join(err, t.Shutdown(ctx))
 	}
 	return &t, nil
@@ -99,14 +100,17 @@ func limits() sdktrace.SpanLimits {
 	return limits
 }
 
-func (t *Telemetry) startMetrics(ctx context.Context, about *resource.Resource) error {
+func (t *Telemetry) startMetrics(ctx context.Context, about *resource.Resource, maxSets int) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	scraped, err := otelprom.New(otelprom.WithRegisterer(registry), otelprom.WithoutScopeInfo())
 	if err != nil {
 		return err
 	}
-	options := []sdkmetric.Option{sdkmetric.WithResource(about), sdkmetric.WithReader(scraped)}
+	options := []sdkmetric.Option{
+		sdkmetric.WithResource(about), sdkmetric.WithReader(scraped),
+		sdkmetric.WithCardinalityLimit(maxSets + 1), // the last one is for what is beyond
+	}
 	pushed, err := metricReader(ctx)
 	if err != nil {
 		return err

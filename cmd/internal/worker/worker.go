@@ -17,6 +17,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/config"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/metrics"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/directory"
 )
@@ -27,7 +28,7 @@ func Run(ctx context.Context, cfg *config.Config, version string, log *zap.Logge
 	if _, err := os.Stat(cfg.Graph.TokenDir); err != nil {
 		return fmt.Errorf("graph.token_dir: %w", err)
 	}
-	observed, err := telemetry.Setup(ctx, version)
+	observed, err := telemetry.Setup(ctx, version, metrics.MaxSets(cfg.Metrics.Datasets))
 	if err != nil {
 		return fmt.Errorf("telemetry: %w", err)
 	}

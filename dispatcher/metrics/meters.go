@@ -1,0 +1,139 @@
+package metrics
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph"
+)
+
+// setsPerDataset is more than any instrument has for one dataset. The most are
+// those of capi.events.settled: an outcome and a reason each.
+const setsPerDataset = 100
+
+// MaxSets is how many sets of attributes an instrument can have where so many
+// datasets have a label. OpenTelemetry has to be told: what is beyond its own
+// limit of 2000 is counted as nobody's.
+func MaxSets(datasets int) int { return (datasets + 1) * setsPerDataset }
+
+// Meters are what is counted. The books balance, per dataset:
+// received = the sum of settled over all outcomes + in hand.
+type Meters struct {
+	received metric.Int64Counter
+	settled  metric.Int64Counter
+	outcomes metric.Int64Counter
+	inHand   metric.Int64UpDownCounter
+	maybe    metric.Int64Counter
+	removed  metric.Int64Counter
+	recalled metric.Int64Counter
+	latency  metric.Float64Histogram
+
+	requests    metric.Int64Counter
+	requestTime metric.Float64Histogram
+	batchEvents metric.Int64Histogram
+	usage       metric.Float64Gauge
+
+	all *endings // without a dataset
+}
+
+// NewMeters returns meters whose instruments are the given meter's.
+func NewMeters(meter metric.Meter) (*Meters, error) {
+	m := &Meters{all: newEndings(metric.WithAttributes)}
+	return m, errors.Join(m.forEvents(meter), m.forRequests(meter))
+}
+
+func (m *Meters) forEvents(meter metric.Meter) error {
+	var errs [8]error
+	m.received, errs[0] = meter.Int64Counter("capi.events.received",
+		metric.WithDescription("Events taken in hand, repeated deliveries included"), metric.WithUnit("{event}"))
+	m.settled, errs[1] = meter.Int64Counter("capi.events.settled",
+		metric.WithDescription("Events that have left the dispatcher's hands, by dataset and outcome"), metric.WithUnit("{event}"))
+	m.outcomes, errs[2] = meter.Int64Counter("capi.outcomes",
+		metric.WithDescription("Events that have left the dispatcher's hands, of all datasets, by outcome"), metric.WithUnit("{event}"))
+	m.inHand, errs[3] = meter.Int64UpDownCounter("capi.events.in_hand",
+		metric.WithDescription("Events in hand"), metric.WithUnit("{event}"))
+	m.maybe, errs[4] = meter.Int64Counter("capi.events.maybe_sent",
+		metric.WithDescription("Times that nobody could tell whether Meta has received an event"), metric.WithUnit("{event}"))
+	m.removed, errs[5] = meter.Int64Counter("capi.members.removed",
+		metric.WithDescription("Members taken out of events, because Meta would refuse them"), metric.WithUnit("{member}"))
+	m.recalled, errs[6] = meter.Int64Counter("capi.events.recalled",
+		metric.WithDescription("Parked events called back before their time, because their dataset has recovered"), metric.WithUnit("{event}"))
+	m.latency, errs[7] = meter.Float64Histogram("capi.event.latency",
+		metric.WithDescription("Time from an event's storage in NATS to its acceptance by Meta"), metric.WithUnit("s"),
+		metric.WithExplicitBucketBoundaries(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400, 604800))
+	return errors.Join(errs[:]...)
+}
+
+func (m *Meters) forRequests(meter metric.Meter) error {
+	var errs [4]error
+	m.requests, errs[0] = meter.Int64Counter("capi.requests",
+		metric.WithDescription("Requests to Meta, by verdict"), metric.WithUnit("{request}"))
+	m.requestTime, errs[1] = meter.Float64Histogram("capi.request.duration",
+		metric.WithDescription("Time from the beginning of a request to Meta to its verdict"), metric.WithUnit("s"),
+		metric.WithExplicitBucketBoundaries(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30))
+	m.batchEvents, errs[2] = meter.Int64Histogram("capi.request.events",
+		metric.WithDescription("Events in a request to Meta"), metric.WithUnit("{event}"),
+		metric.WithExplicitBucketBoundaries(1, 2, 5, 10, 25, 50, 100, 250, 500, 1000))
+	m.usage, errs[3] = meter.Float64Gauge("capi.usage",
+		metric.WithDescription("How much of a rate limit of Meta's is used up, in percent, by limit: dataset or app"))
+	return errors.Join(errs[:]...)
+}
+
+// Received counts an event that has been taken in hand, and the members that
+// were taken out of it.
+func (m *Meters) Received(of *Dataset, removed []string) {
+	ctx := context.Background()
+	m.received.Add(ctx, 1, of.alone...)
+	m.inHand.Add(ctx, 1, of.alone...)
+	for _, pointer := range removed {
+		m.removed.Add(ctx, 1, of.with(attribute.String("member", pointer)))
+	}
+}
+
+// Settled counts an event out that was counted in for the same dataset.
+func (m *Meters) Settled(of *Dataset, outcome, reason string) {
+	ctx, end := context.Background(), ending{outcome, reason}
+	m.settled.Add(ctx, 1, of.endings.of(end)...)
+	m.outcomes.Add(ctx, 1, m.all.of(end)...)
+	m.inHand.Add(ctx, -1, of.alone...)
+}
+
+// Took notes how long it took until Meta accepted an event.
+func (m *Meters) Took(latency time.Duration) {
+	m.latency.Record(context.Background(), latency.Seconds())
+}
+
+// MaybeSent counts an event of which nobody can tell whether Meta has it.
+func (m *Meters) MaybeSent(of *Dataset) { m.maybe.Add(context.Background(), 1, of.alone...) }
+
+// CalledBack counts parked events that come back before their time.
+func (m *Meters) CalledBack(of *Dataset, events int) {
+	if events > 0 {
+		m.recalled.Add(context.Background(), int64(events), of.alone...)
+	}
+}
+
+// Posted counts a request to Meta.
+func (m *Meters) Posted(ctx context.Context, of *Dataset, events int, answer *graph.Answer) {
+	verdict := attribute.Stringer("verdict", answer.Verdict)
+	m.requests.Add(ctx, 1, of.with(verdict))
+	m.requestTime.Record(ctx, answer.Took.Seconds(), metric.WithAttributes(verdict))
+	m.batchEvents.Record(ctx, int64(events))
+}
+
+// Usage notes what an answer says of Meta's limits, if it does. A gauge that all
+// others share would tell of whoever came last, so there is none.
+func (m *Meters) Usage(of *Dataset, usage *graph.Usage) {
+	if of.label == Other {
+		return
+	}
+	for limit, percent := range map[string]float64{"dataset": usage.Percent, "app": usage.App} {
+		if percent > 0 {
+			m.usage.Record(context.Background(), percent, of.with(attribute.String("limit", limit)))
+		}
+	}
+}
