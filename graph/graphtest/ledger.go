@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Event names an accepted event the way Meta would tell events apart.
@@ -19,6 +20,8 @@ type Entry struct {
 	Dataset string `json:"dataset"`
 	Name    string `json:"event_name"`
 	ID      string `json:"event_id"`
+	// At is when it was accepted; only with [Config.KeepEvents].
+	At time.Time `json:"at,omitzero"`
 	// Raw is the event as it was received; only with [Config.KeepEvents].
 	Raw json.RawMessage `json:"raw,omitempty"`
 	// PartnerAgent and TestEventCode are those of the entry's request.
@@ -148,10 +151,11 @@ func (l *Ledger) accept(dataset string, from request, entries []Entry) {
 	t.Batches++
 	t.Events += len(entries)
 	t.Largest = max(t.Largest, len(entries))
+	now := time.Now()
 	for _, e := range entries {
 		l.counts[Event{Dataset: dataset, Name: e.Name, ID: e.ID}]++
 		if l.keep {
-			e.PartnerAgent, e.TestEventCode = from.PartnerAgent, from.TestEventCode
+			e.At, e.PartnerAgent, e.TestEventCode = now, from.PartnerAgent, from.TestEventCode
 			l.entries = append(l.entries, e)
 		}
 	}
