@@ -69,8 +69,10 @@ func (d *Dispatcher) noteReach(answer *graph.Answer) {
 		}
 	case answer.Status != 0 || answer.Verdict == graph.Unknown:
 		d.unreached.Store(0)
+		lost := d.health.graph.condition("").Since
 		if d.health.graph.open() {
 			d.log.Info("Meta can be reached again")
+			d.breaker.reachable(lost)
 		}
 	}
 }

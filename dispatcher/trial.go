@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"time"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/metrics"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
 
@@ -77,4 +78,23 @@ func (b *breaker) releasedFrom(app, dataset, token string) bool {
 	}
 	delete(state.turnedAway, dataset)
 	return true
+}
+
+// reachable ends the wait of those that failed while Meta as a whole was out of
+// reach, since it was lost: each is tried with one event, a moment after the
+// other.
+func (b *breaker) reachable(lost time.Time) {
+	const unnoticed, soonest, longest = time.Minute, 50 * time.Millisecond, 10 * time.Second
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	step := min(soonest, longest/time.Duration(max(1, len(b.states))))
+	at := now
+	for _, state := range b.states {
+		if state.reason != metrics.Failing || state.since.Before(lost.Add(-unnoticed)) || state.until.Before(now) {
+			continue
+		}
+		at = at.Add(step)
+		state.until, state.callAt = at, at
+	}
 }
