@@ -47,7 +47,7 @@ func newMeters(meter metric.Meter) (*meters, error) {
 		metric.WithDescription("Events in a request to Meta"), metric.WithUnit("{event}"),
 		metric.WithExplicitBucketBoundaries(1, 2, 5, 10, 25, 50, 100, 250, 500, 1000))
 	m.latency, errs[7] = meter.Float64Histogram("capi.event.latency",
-		metric.WithDescription("Time from an event's storage in NATS to its acceptance by Meta"), metric.WithUnit("s"),
+		metric.WithDescription("Time from an event's storage in NATS, or its replay, to its acceptance by Meta"), metric.WithUnit("s"),
 		metric.WithExplicitBucketBoundaries(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400, 604800))
 	m.recalled, errs[8] = meter.Int64Counter("capi.events.recalled",
 		metric.WithDescription("Parked events called back before their time, because their dataset has recovered"), metric.WithUnit("{event}"))
@@ -77,7 +77,7 @@ func (m *meters) settled(e *entry, o outcome) {
 		attribute.String("outcome", o.String()), attribute.String("reason", string(e.reason))))
 	m.inHand.Add(ctx, -1, byDataset(e.lane.dataset))
 	if o == accepted {
-		m.latency.Record(ctx, time.Since(e.history.firstSeen).Seconds(), byDataset(e.lane.dataset))
+		m.latency.Record(ctx, time.Since(e.history.since).Seconds(), byDataset(e.lane.dataset))
 	}
 }
 

@@ -69,6 +69,9 @@ type Letter struct {
 	OriginSubject  string      `json:"origin_subject"`
 	OriginSequence uint64      `json:"origin_sequence"`
 	Trace          nats.Header `json:"trace,omitempty"`
+	// CutOff is how many bytes the event has, where the letter has only the
+	// first of them.
+	CutOff int `json:"cut_off,omitempty"`
 }
 
 // MarshalJSON writes the event as the JSON it is, or as a text where it is
@@ -129,6 +132,7 @@ func (l *Letter) Message(root string) *nats.Msg {
 	set(header.DeadLetteredAt, l.DeadLetteredAt.UTC().Format(time.RFC3339Nano))
 	set(header.OriginSubject, l.OriginSubject)
 	set(header.OriginSequence, number(l.OriginSequence))
+	set(header.CutOff, number(uint64(l.CutOff)))
 	return msg
 }
 
@@ -160,6 +164,7 @@ func Parse(sequence uint64, data []byte, headers nats.Header) (Letter, error) {
 	read(header.Attempts, func(s string) (err error) { l.Attempts, err = strconv.Atoi(s); return err })
 	read(header.MaybeSent, func(s string) (err error) { l.MaybeSent, err = strconv.Atoi(s); return err })
 	read(header.Claim, func(s string) (err error) { l.Claim, err = strconv.ParseInt(s, 10, 64); return err })
+	read(header.CutOff, func(s string) (err error) { l.CutOff, err = strconv.Atoi(s); return err })
 	read(header.FirstSeen, func(s string) (err error) { l.FirstSeen, err = time.Parse(time.RFC3339Nano, s); return err })
 	read(header.DeadLetteredAt, func(s string) (err error) { l.DeadLetteredAt, err = time.Parse(time.RFC3339Nano, s); return err })
 	read(header.OriginSequence, func(s string) (err error) { l.OriginSequence, err = strconv.ParseUint(s, 10, 64); return err })
