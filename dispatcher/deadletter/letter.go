@@ -132,7 +132,7 @@ func (l *Letter) Message(root string) *nats.Msg {
 	set(header.DeadLetteredAt, l.DeadLetteredAt.UTC().Format(time.RFC3339Nano))
 	set(header.OriginSubject, l.OriginSubject)
 	set(header.OriginSequence, number(l.OriginSequence))
-	set(header.CutOff, number(uint64(l.CutOff)))
+	set(header.CutOff, number(uint64(max(0, l.CutOff))))
 	return msg
 }
 
