@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
+	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
 
 // autoWord stands in a subject for a dataset that has yet to be found out.
@@ -32,9 +33,8 @@ var (
 // is stored, unless it is to be kept. That somebody else has deleted it by then
 // is no error.
 func (b *Box) Replay(ctx context.Context, letter Letter, keep bool) error {
-	if letter.CutOff > 0 {
-		return fmt.Errorf("dead letter %d holds %w, the first %d of %d bytes: publish it anew; it was message %d on %s",
-			letter.Sequence, ErrCutOff, len(letter.Event), letter.CutOff, letter.OriginSequence, letter.OriginSubject)
+	if err := letter.checkReplay(); err != nil {
+		return fmt.Errorf("dead letter %d %w", letter.Sequence, err)
 	}
 	// Nobody can publish another message under this id before us. The client
 	// repeats the message under it if no server has answered.
@@ -51,6 +51,19 @@ func (b *Box) Replay(ctx context.Context, letter Letter, keep bool) error {
 		return nil
 	}
 	return b.remove(ctx, letter.Sequence)
+}
+
+// checkReplay refuses what no worker could make anything of.
+func (l *Letter) checkReplay() error {
+	switch {
+	case l.CutOff > 0:
+		return fmt.Errorf("holds %w, the first %d of %d bytes: publish it anew; it was message %d on %s",
+			ErrCutOff, len(l.Event), l.CutOff, l.OriginSequence, l.OriginSubject)
+	case l.Dataset != "" && !graph.IsID(l.Dataset):
+		return fmt.Errorf("names the dataset %q, which is no dataset id: no worker has written that letter", l.Dataset)
+	default:
+		return nil
+	}
 }
 
 // remove deletes a replayed letter.

@@ -173,3 +173,14 @@ func TestAPartOfAnEventIsNotReplayed(t *testing.T) {
 	_, err = box.Get(t.Context(), 1)
 	require.NoError(t, err)
 }
+
+// A dataset becomes a word of a subject.
+func TestALetterWhoseDatasetIsNoneIsNotReplayed(t *testing.T) {
+	t.Parallel()
+	letter := whole()
+	box, _ := rig(t)
+	for _, word := range []string{"1 2", "1.2", "*", ">", "auto"} {
+		letter.Dataset = word
+		require.ErrorContains(t, box.Replay(t.Context(), letter, false), "names the dataset")
+	}
+}
