@@ -13,6 +13,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
+	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
 
 // nameless is a sound event without event_id.
@@ -132,4 +133,31 @@ func TestEventsOfANamedMessageAreToldApart(t *testing.T) {
 			b.awaitQuiet()
 		})
 	}
+}
+
+// A shared letter that is replayed, by two people, is the events that it was: the
+// message that they came in is known when it comes again.
+func TestASharedLetterIsReplayedAsWhatItWas(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(o *options) { o.cfg.Rules.MessagingEvents = []string{"Purchase"} })
+	const many = 12
+	var all []string
+	for i := range many {
+		all = append(all, `{}`, nameless(fmt.Sprint("click", i)))
+	}
+	named := &nats.Msg{Subject: "capi.events." + dataset, Header: nats.Header{header.DedupeID: {"m"}}, Data: []byte(body(all...))}
+	b.publishMsg(named)
+	letter := b.awaitLetters(1)[0]
+	require.Len(t, letter.Places, 2*many)
+	b.stop(b.running)
+	b.options.cfg.Rules = graph.DefaultConfig().Rules
+	b.running = b.start()
+	box := b.box()
+	require.NoError(t, box.Replay(t.Context(), letter, true))
+	require.NoError(t, box.Replay(t.Context(), letter, false))
+	b.await("the sound ones are accepted", func() bool { return b.Ledger().Totals(dataset).Events == many })
+	b.publishMsg(named)
+	b.awaitQuiet()
+	require.Equal(t, many, b.Ledger().Totals(dataset).Events, "once")
+	require.EqualValues(t, 2*many, b.settledAs("duplicate"))
 }

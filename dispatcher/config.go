@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
@@ -188,6 +189,14 @@ func (s Streams) toBegin() time.Duration { return s.AckWait / 6 }
 // sixth of AckWait until the request is begun, half of it for the request, and
 // a sixth to confirm it. It depends on nothing that may differ among workers.
 func (s Streams) ClaimLease() time.Duration { return s.AckWait * 5 / 6 }
+
+// Letters says where dead letters are, and where they go when replayed.
+func (s Streams) Letters() deadletter.Streams {
+	return deadletter.Streams{
+		Letters: s.DeadLetterStream, LettersSubject: s.DeadLetterSubject,
+		Parked: s.ParkedStream, ParkedSubject: s.ParkedSubject,
+	}
+}
 
 // Validate reports every setting that cannot work, joined.
 func (s Streams) Validate() error {

@@ -219,7 +219,7 @@ func TestCopiesOfADoubtfulDeadLetterAreNotSent(t *testing.T) {
 	b.requireOnce("a")
 	require.Len(t, b.letters(), 2, "the copy ends like the first")
 
-	box, err := deadletter.Open(t.Context(), b.js, "CAPI_DLQ", "capi.dead", "capi.events")
+	box, err := deadletter.Open(t.Context(), b.js, dispatcher.DefaultStreams().Letters())
 	require.NoError(t, err)
 	last, err := box.Get(t.Context(), 2)
 	require.NoError(t, err)
@@ -327,4 +327,18 @@ func TestAPartOfRedisIsAskedEverMoreSlowly(t *testing.T) {
 	b.awaitAccepted(1)
 	require.GreaterOrEqual(t, time.Since(began), 1500*time.Millisecond, "0.1, 0.2, 0.4 and 0.8 s")
 	b.requireOnce("a")
+}
+
+// One Capi-Dedupe-Id for a whole message does not make its events copies of
+// each other.
+func TestEventsOfAMessageWithADedupeIDAreToldApart(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	marked := func(mark string) string { return withUser(anonymous(), `"external_id":"`+mark+`"`) }
+	msg := &nats.Msg{Subject: "capi.events." + dataset, Data: []byte(body(marked("1"), marked("2"))), Header: nats.Header{"Capi-Dedupe-Id": {"m"}}}
+	b.publishMsg(msg)
+	b.publishMsg(msg)
+	b.awaitQuiet()
+	require.Equal(t, 2, b.Ledger().Sum().Events)
+	require.EqualValues(t, 2, b.settledAs("duplicate"))
 }

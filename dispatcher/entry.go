@@ -55,9 +55,10 @@ type entry struct {
 // history is what happened to an event before this delivery, and since.
 type history struct {
 	firstSeen      time.Time
-	attempts       int // requests it was in
-	maybeSent      int // of these, how many of unknown outcome
-	parked         int // times
+	since          time.Time // firstSeen, or when it was replayed
+	attempts       int       // requests it was in
+	maybeSent      int       // of these, how many of unknown outcome
+	parked         int       // times
 	parkedFor      string
 	recalled       time.Time // when it was called back, if it was
 	originSubject  string
@@ -72,46 +73,60 @@ type history struct {
 	replaces  dedupe.Owner // the claim of the dead letter that this replays
 }
 
-// newHistory reads what we wrote on the event when we parked it, or begins
-// anew.
+// newHistory reads what is written on an event that we have parked, or that
+// somebody has replayed, or begins anew. Anybody may have written what is on
+// the events' own stream: there, no header that carries our state counts.
 func newHistory(m *message, index int) history {
-	h := history{
-		firstSeen:      m.published,
-		originSubject:  m.Subject(),
-		originSequence: m.sequence,
-		place:          index,
+	if m.source.parked {
+		return parkedHistory(m, index)
 	}
-	headers := m.Headers()
-	h.messageID, h.numbered = shortID(headers.Get(header.DedupeID)), m.events > 1
-	if id := headers.Get(nats.MsgIdHdr); id != "" && h.messageID == "" {
+	h := history{
+		firstSeen: m.published, since: m.published, place: index,
+		originSubject: m.Subject(), originSequence: m.sequence,
+	}
+	h.messageID, h.numbered = shortID(m.Headers().Get(header.DedupeID)), m.events > 1
+	if id := m.Headers().Get(nats.MsgIdHdr); id != "" && h.messageID == "" {
 		h.messageID, h.numbered = shortID(id), true
 	}
-	if owner, err := strconv.ParseInt(headers.Get(header.Claim), 10, 64); err == nil {
-		h.replaces = dedupe.Owner(owner)
-	}
-	if !m.source.parked {
-		return h
-	}
-	if at, err := time.Parse(time.RFC3339Nano, headers.Get(header.FirstSeen)); err == nil {
-		h.firstSeen = at
+	return h
+}
+
+func parkedHistory(m *message, index int) history {
+	headers := m.Headers()
+	h := history{
+		firstSeen:     m.published,
+		attempts:      atoi(headers.Get(header.Attempts)),
+		maybeSent:     atoi(headers.Get(header.MaybeSent)),
+		parked:        atoi(headers.Get(header.Parked)),
+		parkedFor:     headers.Get(header.Reason),
+		originSubject: headers.Get(header.OriginSubject),
+		messageID:     shortID(headers.Get(header.DedupeID)),
+		numbered:      m.events > 1,
+		place:         index,
 	}
 	if places, err := deadletter.ParsePlaces(headers.Get(header.Places)); err == nil && len(places) == m.events {
 		h.place = places[index]
 	}
-	h.attempts = atoi(headers.Get(header.Attempts))
-	h.maybeSent = atoi(headers.Get(header.MaybeSent))
-	h.parked = atoi(headers.Get(header.Parked))
-	h.parkedFor = headers.Get(header.Reason)
+	if at, err := time.Parse(time.RFC3339Nano, headers.Get(header.FirstSeen)); err == nil {
+		h.firstSeen = at
+	}
+	if h.since = h.firstSeen; m.replayed() {
+		h.since = m.published
+	}
 	if at, err := time.Parse(time.RFC3339Nano, headers.Get(header.Recalled)); err == nil {
 		h.recalled = at
 	}
-	h.originSubject = headers.Get(header.OriginSubject)
 	h.originSequence, _ = strconv.ParseUint(headers.Get(header.OriginSequence), 10, 64)
+	if owner, err := strconv.ParseInt(headers.Get(header.Claim), 10, 64); err == nil {
+		h.replaces = dedupe.Owner(owner)
+	}
 	return h
 }
 
-// dedupeID stands in for a missing event_id; "" if the producer has named
-// neither the event nor the message.
+// dedupeID is what identifies an event without event_id; "" if its producer has
+// named neither the event nor the message. An event that has been in a message
+// of its own, parked or replayed, keeps what it had: the id of that message
+// tells a replay from another, and not the event.
 func (h *history) dedupeID() string {
 	if h.messageID == "" || !h.numbered {
 		return h.messageID

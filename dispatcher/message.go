@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
 )
 
 // source is a consumer that events are pulled from.
@@ -50,6 +51,12 @@ type message struct {
 
 // owner names the message in claims.
 func (m *message) owner() dedupe.Owner { return dedupe.NewOwner(m.source.epoch, m.sequence) }
+
+// replayed reports whether the message is a dead letter that somebody has
+// replayed: what we have parked says so.
+func (m *message) replayed() bool {
+	return m.source.parked && m.Headers().Get(header.Parked) == ""
+}
 
 func (m *message) leaseLeft(now time.Time) time.Duration {
 	return time.Duration(m.lease.Load() - now.UnixNano())

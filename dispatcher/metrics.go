@@ -49,7 +49,7 @@ func (m *meters) received(e *entry) {
 func (m *meters) settled(e *entry, o outcome) {
 	m.Settled(e.series, o.String(), string(e.reason))
 	if o == accepted {
-		m.Took(time.Since(e.history.firstSeen))
+		m.Took(time.Since(e.history.since))
 		m.datasets.Accepted(e.lane.dataset)
 	}
 }

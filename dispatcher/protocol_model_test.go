@@ -190,11 +190,12 @@ func (f fault) String() string {
 // protocol is what is tried: the code as it is, or a variant that is broken.
 type protocol struct {
 	deadLetter bool // on_unknown
+	byTwo      bool // two people replay a letter at once
 	maxUnknown uint8
 	most       uint8 // faults together
 	kinds      [faultKinds]uint8
 
-	presence, markAfter, workerLeases, noDeadline, dropHeld, blindRelease, noRenewal, noHolders, freeDoubtful, unmarked, ackFirst bool
+	presence, markAfter, workerLeases, noDeadline, dropHeld, blindRelease, noRenewal, noHolders, freeDoubtful, unmarked, ackFirst, forgeable bool
 }
 
 // deed is who does what, to which message.
@@ -321,6 +322,7 @@ func (s *step) sends(o owner) bool {
 	return false
 }
 
+// replay makes a message of a letter, or two of them, which have one excuse.
 func (s *step) replay(w *world, m int) {
 	again := message{at: ready}
 	if w.messages[m].letter == maybeLetter {
@@ -331,6 +333,9 @@ func (s *step) replay(w *world, m int) {
 	}
 	w.messages[m].letter = noLetter
 	w.messages[w.free()] = again
+	if s.byTwo {
+		w.messages[w.free()] = again
+	}
 }
 
 // free is a slot for a new message. There are enough for the faults allowed.

@@ -41,6 +41,8 @@ func (p protocol) with(change func(p *protocol)) protocol {
 
 func deadLetters(p *protocol) { p.deadLetter = true }
 
+func byTwo(p *protocol) { p.byTwo = true }
+
 // Whatever goes wrong, and in whatever order things happen: nothing is lost,
 // nothing is accepted twice but where an answer was hidden or Redis forgot,
 // and nothing gets stuck.
@@ -55,6 +57,8 @@ func TestTheProtocolHolds(t *testing.T) {
 		"crash, lost replies":                        only(1, crash, lostReply).with(deadLetters),
 		"crash, failover":                            only(1, crash, failover),
 		"refused, replayed, lost ack":                only(1, refuse, replay, lostAck),
+		"refused, replayed by two":                   only(1, refuse, replay).with(byTwo),
+		"maybe sent, replayed by two, dead_letter":   only(1, ambiguous, replay).with(deadLetters).with(byTwo),
 		"delivered early, twice":                     only(2, early),
 		"delivered early, parked":                    only(1, early, park),
 		"delivered early, replies lost, dead_letter": only(1, early, lostReply).with(deadLetters),
@@ -73,6 +77,7 @@ func TestTheProtocolHoldsDeeply(t *testing.T) {
 		"purged, with crash, hang and Redis away":        only(1, vanish, crash, hang, redisDown),
 		"parked, crash, acknowledgement lost":            only(1, park, crash, lostAck),
 		"dead letters replayed, dead_letter":             only(1, ambiguous, replay, lostAck, crash).with(deadLetters),
+		"replayed by two, crash, dead_letter":            only(1, ambiguous, replay, crash).with(deadLetters).with(byTwo),
 		"delivered early, crash, lapse, reply lost":      only(1, early, crash, lapse, lostReply),
 		"delivered early twice, parked, hang":            only(1, park, hang).with(func(p *protocol) { p.kinds[early] = 2 }),
 	})
@@ -126,6 +131,7 @@ func TestBrokenProtocolsAreCaught(t *testing.T) {
 		"a take-over whose reply got lost is taken for a fresh claim": {
 			only(1, crash, lostReply).with(deadLetters).with(func(p *protocol) { p.unmarked = true }), "accepted twice",
 		},
+		"claims that anybody may say to replace": {only(0).with(func(p *protocol) { p.forgeable = true }), "accepted twice"},
 		"claims of doubtful dead letters given up": {
 			only(1, ambiguous).with(deadLetters).with(func(p *protocol) { p.freeDoubtful = true }), "accepted twice",
 		},
@@ -289,6 +295,9 @@ type edge struct{ from, to int32 }
 func (p protocol) search() *search {
 	begin, seed := world{}, maphash.MakeSeed()
 	begin.messages[0].at, begin.messages[1].at = ready, ready
+	if p.forgeable {
+		begin.messages[1].replaces = 1
+	}
 	found := &search{}
 	found.reach(&begin, -1, deed{})
 	known := map[uint64]int32{maphash.Comparable(seed, begin): 0}

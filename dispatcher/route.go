@@ -67,9 +67,11 @@ func noDataset(pointer, message string) *event.Fault {
 }
 
 // envelope completes what a message says beside its events: with its header,
-// then with what is configured for the dataset, then for all.
+// then with what is configured for the dataset, then for all. A replay is
+// completed like a new event: its letter may be of a message that nobody could
+// read at the time.
 func (d *Dispatcher) envelope(m *message, asked event.Envelope, dataset string) event.Envelope {
-	if m.source.parked && d.subjectWord(m) != auto {
+	if m.source.parked && !m.replayed() && d.subjectWord(m) != auto {
 		return asked // it was completed when the event first came
 	}
 	asked.TestEventCode = cmp.Or(asked.TestEventCode, m.Headers().Get(header.TestEventCode))

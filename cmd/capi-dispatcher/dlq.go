@@ -29,8 +29,7 @@ func (p *program) openBox(ctx context.Context) (box *deadletter.Box, closeBox fu
 	if err != nil {
 		return nil, nil, err
 	}
-	streams := cfg.NATS.Streams
-	box, err = deadletter.Open(ctx, js, streams.DeadLetterStream, streams.DeadLetterSubject, streams.Subject)
+	box, err = deadletter.Open(ctx, js, cfg.NATS.Letters())
 	if err != nil {
 		js.Conn().Close()
 		return nil, nil, err

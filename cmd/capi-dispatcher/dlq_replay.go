@@ -29,9 +29,15 @@ func (p *program) dlqReplay() *cobra.Command {
 		Use:   "replay [NUMBER…]",
 		Short: "Put dead letters back among the events",
 		Long: `Put dead letters back among the events: those named by number, or those that
-the flags choose; --all chooses every one. They take the same path as new
-events: one whose identity Meta has accepted since is dropped as a duplicate, so
-that nothing is counted twice. A letter is deleted once its event is stored.
+the flags choose; --all chooses every one. They go to the parked stream, as
+events whose time has come, and workers take them like new ones: one whose
+identity Meta has accepted since is dropped as a duplicate, so that nothing is
+counted twice, whoever replays it and how often. A letter without a dataset has
+it found by its account, wherever it was published. A letter is deleted once its
+event is stored; --keep leaves it.
+
+A letter that has only a part of its event is not replayed: publish the whole
+event anew.
 
 Letters of unknown outcome may have been accepted: they are left out unless they
 are named by number or by --reason unknown_outcome.`,

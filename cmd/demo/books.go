@@ -77,8 +77,7 @@ func (a *audit) verdict(s *show) error {
 
 // deadLetters counts the dead letters by reason, and picks one to show.
 func (s *show) deadLetters(ctx context.Context) (reasons, sample string, err error) {
-	streams := s.config.NATS.Streams
-	box, err := deadletter.Open(ctx, s.js, streams.DeadLetterStream, streams.DeadLetterSubject, streams.Subject)
+	box, err := deadletter.Open(ctx, s.js, s.config.NATS.Letters())
 	if err != nil {
 		return "", "", err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
@@ -123,7 +124,7 @@ func (c *chaos) lettersAtLast() (letters []deadletter.Letter) {
 	c.t.Helper()
 	c.await("the dead letters can be read", func() bool {
 		letters = nil
-		box, err := deadletter.Open(c.t.Context(), c.js, "CAPI_DLQ", "capi.dead", "capi.events")
+		box, err := deadletter.Open(c.t.Context(), c.js, dispatcher.DefaultStreams().Letters())
 		if err != nil {
 			return false
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/capi-dispatcher/capi-dispatcher/config"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
@@ -108,7 +109,7 @@ func idOf(t *testing.T, raw []byte) string {
 
 func (r *rig) letters() (letters []deadletter.Letter) {
 	r.t.Helper()
-	box, err := deadletter.Open(r.t.Context(), r.js, "CAPI_DLQ", "capi.dead", "capi.events")
+	box, err := deadletter.Open(r.t.Context(), r.js, dispatcher.DefaultStreams().Letters())
 	require.NoError(r.t, err)
 	_, err = box.Each(r.t.Context(), deadletter.Filter{}, func(l deadletter.Letter) error {
 		letters = append(letters, l)

@@ -5,16 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
 )
 
 // ErrNotFound says that there is no dead letter of that number.
@@ -33,16 +26,23 @@ type Filter struct {
 	Most int
 }
 
-// Box is the dead-letter stream.
-type Box struct {
-	js     jetstream.JetStream
-	stream jetstream.Stream
-	root   string // of the dead letters' subjects
-	events string // of the events' subjects
+// Streams names the streams that a [Box] works with, and what their subjects
+// begin with.
+type Streams struct {
+	Letters, LettersSubject string // where dead letters are
+	Parked, ParkedSubject   string // where replayed ones go
 }
 
-// Open opens the dead-letter stream of that name.
-func Open(ctx context.Context, js jetstream.JetStream, name, root, events string) (*Box, error) {
+// Box is the dead-letter stream.
+type Box struct {
+	js      jetstream.JetStream
+	stream  jetstream.Stream
+	streams Streams
+}
+
+// Open opens the dead-letter stream.
+func Open(ctx context.Context, js jetstream.JetStream, streams Streams) (*Box, error) {
+	name := streams.Letters
 	stream, err := js.Stream(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, fmt.Errorf("there is no stream %s; nothing has been dead-lettered yet, or nats.dead_letter_stream is another: %w", name, err)
@@ -50,13 +50,13 @@ func Open(ctx context.Context, js jetstream.JetStream, name, root, events string
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", name, err)
 	}
-	return &Box{js: js, stream: stream, root: root, events: events}, nil
+	return &Box{js: js, stream: stream, streams: streams}, nil
 }
 
 // Each calls visit for every chosen letter, oldest first. Messages that are no
 // letters are left out, and counted.
 func (b *Box) Each(ctx context.Context, filter Filter, visit func(Letter) error) (strangers int, err error) {
-	consumer, err := b.js.OrderedConsumer(ctx, b.stream.CachedInfo().Config.Name, filter.consumer(b.root))
+	consumer, err := b.js.OrderedConsumer(ctx, b.stream.CachedInfo().Config.Name, filter.consumer(b.streams.LettersSubject))
 	if err != nil {
 		return 0, fmt.Errorf("reading dead letters: %w", err)
 	}
@@ -143,53 +143,6 @@ func (b *Box) Get(ctx context.Context, sequence uint64) (Letter, error) {
 		return Letter{}, fmt.Errorf("reading dead letter %d: %w", sequence, err)
 	}
 	return Parse(sequence, msg.Data, msg.Header)
-}
-
-// Replay puts a letter's event back among the events, where it takes the same
-// path as a new one: if its identity has been accepted since, it is dropped as
-// a duplicate. The letter is deleted once the event is stored, unless it is to
-// be kept.
-func (b *Box) Replay(ctx context.Context, letter Letter, keep bool) error {
-	msg, err := b.event(letter)
-	if err != nil {
-		return err
-	}
-	if _, err := b.js.PublishMsg(ctx, msg); err != nil {
-		return fmt.Errorf("replaying dead letter %d: %w", letter.Sequence, err)
-	}
-	if keep {
-		return nil
-	}
-	if err := b.stream.DeleteMsg(ctx, letter.Sequence); err != nil {
-		return fmt.Errorf("dead letter %d is replayed, and could not be deleted: %w", letter.Sequence, err)
-	}
-	return nil
-}
-
-// event renders a letter as the event it was.
-func (b *Box) event(letter Letter) (*nats.Msg, error) {
-	subject := letter.OriginSubject
-	if letter.Dataset != "" {
-		subject = b.events + "." + letter.Dataset
-	}
-	if !strings.HasPrefix(subject, b.events+".") {
-		return nil, fmt.Errorf("dead letter %d came from %q, which is not below %s", letter.Sequence, subject, b.events)
-	}
-	msg := nats.NewMsg(subject)
-	msg.Data = letter.Event
-	if letter.Envelope != "" {
-		msg.Data = slices.Concat([]byte(`{"data":[`), letter.Event, []byte(`],`), []byte(letter.Envelope[1:]))
-	}
-	maps.Copy(msg.Header, letter.Trace)
-	if letter.DedupeID != "" {
-		msg.Header.Set(header.DedupeID, letter.DedupeID)
-	}
-	if letter.Claim != 0 {
-		msg.Header.Set(header.Claim, strconv.FormatInt(letter.Claim, 10))
-	}
-	created := b.stream.CachedInfo().Created.UnixNano()
-	msg.Header.Set(nats.MsgIdHdr, fmt.Sprintf("replay-%x-%d", created, letter.Sequence))
-	return msg, nil
 }
 
 // consumer lets the server do the part of the choosing that it can.

@@ -53,7 +53,7 @@ func TestSilenceIsNotTheEnd(t *testing.T) {
 	t.Cleanup(conn.Close)
 	slow, err := jetstream.New(conn, jetstream.WithDefaultTimeout(time.Minute))
 	require.NoError(t, err)
-	box, err := deadletter.Open(t.Context(), slow, "CAPI_DLQ", "capi.dead", "capi.events")
+	box, err := deadletter.Open(t.Context(), slow, streams())
 	require.NoError(t, err)
 	require.Equal(t, 3, count(t, box, func() {}))
 }

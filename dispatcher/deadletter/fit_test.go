@@ -30,7 +30,7 @@ func FuzzLetters(f *testing.F) {
 		const maxPayload = 128 << 10
 		faults, long = abs(faults)%2000, abs(long)%(8<<10)
 		letter := full()
-		letter.Event, letter.Faults = raw, nil
+		letter.Event, letter.Faults, letter.CutOff = raw, nil, 0
 		for i := range faults {
 			letter.Faults = append(letter.Faults, event.Fault{Pointer: fmt.Sprint("/", text, i), Code: event.WrongType, Message: text})
 		}
@@ -58,7 +58,7 @@ func abs(n int) int { return max(n, -max(n, -1<<62)) }
 func TestAMinimalLetterIsSmall(t *testing.T) {
 	t.Parallel()
 	letter := full()
-	letter.OriginSubject = strings.Repeat("9", 4000)
+	letter.OriginSubject, letter.CutOff = strings.Repeat("9", 4000), 0
 	letter.Faults = slices.Repeat(letter.Faults, 100)
 	msg := letter.Minimal("capi.dead")
 	require.Less(t, msg.Size(), 512)

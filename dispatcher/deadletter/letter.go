@@ -138,7 +138,7 @@ func (l *Letter) Message(root string, maxPayload int) *nats.Msg {
 	set(header.OriginSubject, l.OriginSubject)
 	set(header.OriginSequence, number(l.OriginSequence))
 	set(header.Places, formatPlaces(l.Places))
-	set(header.CutOff, number(uint64(l.CutOff)))
+	set(header.CutOff, number(uint64(max(0, l.CutOff))))
 	cutOff(msg, maxPayload)
 	return msg
 }

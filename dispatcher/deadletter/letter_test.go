@@ -26,7 +26,7 @@ func full() deadletter.Letter {
 		Envelope: `{"partner_agent":"acme"}`, DedupeID: "m/0",
 		Attempts: 3, MaybeSent: 1,
 		FirstSeen: time.Unix(1_800_000_000, 5).UTC(), DeadLetteredAt: time.Unix(1_800_000_009, 0).UTC(),
-		OriginSubject: "capi.events.123", OriginSequence: 9,
+		OriginSubject: "capi.events.123", OriginSequence: 9, CutOff: 99,
 		Trace: nats.Header{"traceparent": {"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}},
 	}
 }
@@ -86,11 +86,15 @@ func TestLettersAsJSON(t *testing.T) {
 	require.Contains(t, string(text), `"event":"{\"a"`)
 }
 
-// rig is a dead-letter stream and a stream for events.
+func streams() deadletter.Streams {
+	return deadletter.Streams{Letters: "CAPI_DLQ", LettersSubject: "capi.dead", Parked: "CAPI_PARKED", ParkedSubject: "capi.parked"}
+}
+
+// rig is a dead-letter stream and one for parked events.
 func rig(t *testing.T, letters ...deadletter.Letter) (*deadletter.Box, jetstream.JetStream) {
 	t.Helper()
 	js := natstest.Start(t).JetStream()
-	for name, subject := range map[string]string{"CAPI": "capi.events.>", "CAPI_DLQ": "capi.dead.>"} {
+	for name, subject := range map[string]string{"CAPI_PARKED": "capi.parked.>", "CAPI_DLQ": "capi.dead.>"} {
 		_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: name, Subjects: []string{subject}})
 		require.NoError(t, err)
 	}
@@ -98,7 +102,7 @@ func rig(t *testing.T, letters ...deadletter.Letter) (*deadletter.Box, jetstream
 		_, err := js.PublishMsg(t.Context(), letter.Message("capi.dead", 1<<20))
 		require.NoError(t, err)
 	}
-	box, err := deadletter.Open(t.Context(), js, "CAPI_DLQ", "capi.dead", "capi.events")
+	box, err := deadletter.Open(t.Context(), js, streams())
 	require.NoError(t, err)
 	return box, js
 }
@@ -151,46 +155,10 @@ func TestEachChooses(t *testing.T) {
 	}
 }
 
-func TestGetAndReplay(t *testing.T) {
-	t.Parallel()
-	lost := deadletter.Letter{Event: []byte(`{`), Reason: deadletter.Malformed, OriginSubject: "capi.events.auto"}
-	foreign := deadletter.Letter{Event: []byte(`{}`), Reason: deadletter.Invalid, OriginSubject: "elsewhere.1"}
-	box, js := rig(t, full(), lost, foreign)
-
-	letter, err := box.Get(t.Context(), 1)
-	require.NoError(t, err)
-	require.NoError(t, box.Replay(t.Context(), letter, true))
-	require.NoError(t, box.Replay(t.Context(), letter, false), "a second time at once is the same message to the broker")
-	_, err = box.Get(t.Context(), 1)
-	require.ErrorIs(t, err, deadletter.ErrNotFound)
-
-	letter, err = box.Get(t.Context(), 2)
-	require.NoError(t, err)
-	require.NoError(t, box.Replay(t.Context(), letter, false))
-
-	letter, err = box.Get(t.Context(), 3)
-	require.NoError(t, err)
-	require.ErrorContains(t, box.Replay(t.Context(), letter, false), `came from "elsewhere.1"`)
-
-	events, err := js.Stream(t.Context(), "CAPI")
-	require.NoError(t, err)
-	require.EqualValues(t, 2, events.CachedInfo().State.LastSeq)
-	first, err := events.GetMsg(t.Context(), 1)
-	require.NoError(t, err)
-	require.Equal(t, "capi.events.123", first.Subject)
-	require.Equal(t, []byte(`{"data":[{"event_name": "Lead"}],"partner_agent":"acme"}`), first.Data)
-	require.Equal(t, "m/0", first.Header.Get("Capi-Dedupe-Id"))
-	require.NotEmpty(t, first.Header.Get("traceparent"))
-	second, err := events.GetMsg(t.Context(), 2)
-	require.NoError(t, err)
-	require.Equal(t, "capi.events.auto", second.Subject)
-	require.Equal(t, `{`, string(second.Data))
-}
-
 func TestNoBox(t *testing.T) {
 	t.Parallel()
 	js := natstest.Start(t).JetStream()
-	_, err := deadletter.Open(t.Context(), js, "CAPI_DLQ", "capi.dead", "capi.events")
+	_, err := deadletter.Open(t.Context(), js, streams())
 	require.ErrorContains(t, err, "there is no stream CAPI_DLQ")
 }
 
