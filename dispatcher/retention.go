@@ -39,11 +39,11 @@ func (s *StreamSet) compareRetention(want, have jetstream.StreamConfig) {
 		prefix = "nats.dead_letter_"
 	}
 	if have.MaxAge != want.MaxAge {
-		s.warn(fmt.Sprintf("stream %s keeps messages %s, and %smax_age says %s: set that, or run: nats stream edit %s --max-age %s",
+		s.warn(fmt.Sprintf("stream %s keeps messages %s, and %smax_age says %s: set that, or run: nats stream edit %s --max-age=%s",
 			want.Name, inWords(have.MaxAge), prefix, inWords(want.MaxAge), want.Name, hours(want.MaxAge)))
 	}
 	if max(have.MaxBytes, 0) != max(want.MaxBytes, 0) {
-		s.warn(fmt.Sprintf("stream %s may hold %s, and %smax_bytes says %s: set that, or run: nats stream edit %s --max-bytes %d",
+		s.warn(fmt.Sprintf("stream %s may hold %s, and %smax_bytes says %s: set that, or run: nats stream edit %s --max-bytes=%d",
 			want.Name, sizeInWords(have.MaxBytes), prefix, sizeInWords(want.MaxBytes), want.Name, want.MaxBytes))
 	}
 }

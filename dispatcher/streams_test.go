@@ -59,10 +59,10 @@ func TestRetentionIsConfigured(t *testing.T) {
 	}
 	cfg.MaxAge, cfg.MaxBytes, cfg.DeadLetterMaxAge, cfg.DeadLetterMaxBytes = 0, 0, 90*time.Minute, 1_000_000_000
 	require.Equal(t, []string{
-		"stream CAPI keeps messages for 200h, and nats.max_age says for ever: set that, or run: nats stream edit CAPI --max-age 0s",
-		"stream CAPI may hold 50MB, and nats.max_bytes says any size: set that, or run: nats stream edit CAPI --max-bytes -1",
-		"stream CAPI_DLQ keeps messages for ever, and nats.dead_letter_max_age says for 1h30m0s: set that, or run: nats stream edit CAPI_DLQ --max-age 1h30m0s",
-		"stream CAPI_DLQ may hold 20MB, and nats.dead_letter_max_bytes says 1GB: set that, or run: nats stream edit CAPI_DLQ --max-bytes 1000000000",
+		"stream CAPI keeps messages for 200h, and nats.max_age says for ever: set that, or run: nats stream edit CAPI --max-age=0s",
+		"stream CAPI may hold 50MB, and nats.max_bytes says any size: set that, or run: nats stream edit CAPI --max-bytes=-1",
+		"stream CAPI_DLQ keeps messages for ever, and nats.dead_letter_max_age says for 1h30m0s: set that, or run: nats stream edit CAPI_DLQ --max-age=1h30m0s",
+		"stream CAPI_DLQ may hold 20MB, and nats.dead_letter_max_bytes says 1GB: set that, or run: nats stream edit CAPI_DLQ --max-bytes=1000000000",
 	}, ensure())
 	stream, err := js.Stream(t.Context(), "CAPI")
 	require.NoError(t, err)
@@ -89,8 +89,8 @@ func TestWhatDoesNotFitIsSaid(t *testing.T) {
 		"in memory":         {manage: true, stream: &streamConfig{Storage: jetstream.MemoryStorage}, warning: "kept in memory"},
 		"short memory":      {manage: true, stream: &streamConfig{MaxAge: time.Hour}, warning: "keeps messages for 1h0m0s only"},
 		"forgets":           {manage: true, stream: &streamConfig{MaxBytes: 1 << 20}, warning: "discards its oldest messages"},
-		"kept for longer":   {manage: true, stream: &streamConfig{MaxAge: 1000 * time.Hour}, warning: "stream CAPI keeps messages for 1000h, and nats.max_age says for 192h: set that, or run: nats stream edit CAPI --max-age 192h"},
-		"a limit":           {manage: true, stream: &streamConfig{MaxBytes: 5e10, Discard: jetstream.DiscardNew}, warning: "stream CAPI may hold 50GB, and nats.max_bytes says any size: set that, or run: nats stream edit CAPI --max-bytes -1"},
+		"kept for longer":   {manage: true, stream: &streamConfig{MaxAge: 1000 * time.Hour}, warning: "stream CAPI keeps messages for 1000h, and nats.max_age says for 192h: set that, or run: nats stream edit CAPI --max-age=192h"},
+		"a limit":           {manage: true, stream: &streamConfig{MaxBytes: 5e10, Discard: jetstream.DiscardNew}, warning: "stream CAPI may hold 50GB, and nats.max_bytes says any size: set that, or run: nats stream edit CAPI --max-bytes=-1"},
 		"wider subjects":    {manage: true, stream: &streamConfig{Subjects: []string{"capi.events.>", "else"}}},
 		"work queue":        {manage: true, stream: &streamConfig{Retention: jetstream.WorkQueuePolicy}},
 		"interest":          {manage: true, stream: &streamConfig{Retention: jetstream.InterestPolicy}},

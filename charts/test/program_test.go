@@ -245,7 +245,7 @@ func reportedSeries(t *testing.T) (all []labels.Labels) {
 	w.publish("4", event("who knows", time.Now()))
 	text := w.await("/metrics", func(_ int, body string) bool {
 		return containsAll(body, `outcome="accepted"`, `outcome="parked"`, `reason="expired"`, `reason="malformed"`, `verdict="paused"`, `verdict="throttled"`,
-			"capi_events_maybe_sent_total{", "capi_event_latency_seconds_bucket")
+			"capi_events_maybe_sent_total{", "capi_event_latency_seconds_bucket", "capi_store_limit_bytes")
 	})
 	w.stop()
 	for line := range strings.Lines(text) {

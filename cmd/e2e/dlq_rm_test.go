@@ -1,6 +1,12 @@
 package e2e_test
 
 import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -68,4 +74,41 @@ func TestDeadLettersAreRemoved(t *testing.T) {
 	}
 	require.Contains(t, r.must("dlq", "rm", "--all", "--yes"), "25 of 25 letters removed\n")
 	require.Zero(t, r.size("CAPI_DLQ"))
+}
+
+// The way to one person's letters that docs/security.md shows finds them, and
+// leaves all others alone.
+func TestAPersonsLettersAreRemovedAsDocumented(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	r.must("stream", "ensure")
+	hash := fmt.Sprintf("%x", sha256.Sum256([]byte("john@example.com")))
+	for _, text := range []string{
+		`{"user_data":{"em":"John@Example.com"}}`,
+		`{"user_data":{"em":"jane@example.com"},"sequence":4}`,
+		`{"user_data":{"em":["` + hash + `"]},"sequence":4}`,
+		`{"user_data":{"em":"joe@example.com"}}`,
+		`{"john@example.com`,
+	} {
+		letter := deadletter.Letter{Event: []byte(text), Reason: deadletter.Invalid, FirstSeen: time.Now(), DeadLetteredAt: time.Now(), OriginSequence: 2}
+		_, err := r.js.PublishMsg(t.Context(), letter.Message("capi.dead"))
+		require.NoError(t, err)
+	}
+	text, err := os.ReadFile("../../docs/security.md")
+	require.NoError(t, err)
+	script := regexp.MustCompile("(?s)```sh\n(capi-dispatcher dlq ls.*?)```").FindStringSubmatch(string(text))
+	require.NotNil(t, script)
+	binary, err := shipped()
+	require.NoError(t, err)
+	called := filepath.Join(t.TempDir(), "capi-dispatcher") // as people have it
+	require.NoError(t, os.Symlink(binary, called))
+	shell := exec.CommandContext(t.Context(), "sh", "-c", script[1])
+	shell.Env = append(os.Environ(), "PATH="+filepath.Dir(called)+":"+os.Getenv("PATH"), "CAPI_NATS_URL="+r.nats.URL())
+	out, err := shell.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Contains(t, string(out), "3 of 3 letters removed\n")
+	left := r.must("dlq", "ls", "--json")
+	require.Contains(t, left, "jane")
+	require.Contains(t, left, "joe")
+	require.Equal(t, 2, strings.Count(left, "\n"))
 }

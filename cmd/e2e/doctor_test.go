@@ -105,7 +105,7 @@ func TestTheDoctorFinds(t *testing.T) {
 		},
 		"a stream that keeps more than is configured": {
 			func(r *rig) { r.remake("CAPI_DLQ", func(c *jetstream.StreamConfig) { c.MaxBytes = 0 }) },
-			finding{"stream CAPI_DLQ", "warning", "may hold any size, and nats.dead_letter_max_bytes says 1GB: .* nats stream edit CAPI_DLQ --max-bytes 1000000000", ""},
+			finding{"stream CAPI_DLQ", "warning", "may hold any size, and nats.dead_letter_max_bytes says 1GB: .* nats stream edit CAPI_DLQ --max-bytes=1000000000", ""},
 		},
 		"a stream that discards": {
 			func(r *rig) {

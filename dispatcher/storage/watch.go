@@ -93,6 +93,9 @@ func (w *Watch) Look(ctx context.Context) {
 		}
 	}
 	if s, ok := w.lookAtAccount(ctx); ok {
+		if s.filling() {
+			s.share = w.shareOfTheLargest(ctx, seen)
+		}
 		seen[accountLabel] = s
 	}
 	w.remember(seen)
@@ -235,6 +238,22 @@ func (w *Watch) lookAtAccount(ctx context.Context) (s store, ok bool) {
 		return nil
 	})
 	return s, err == nil
+}
+
+// shareOfTheLargest tells which dataset has most of the stream that takes most of
+// the account's room.
+func (w *Watch) shareOfTheLargest(ctx context.Context, seen map[string]store) share {
+	var largest Stream
+	for _, stream := range w.streams {
+		if stream.Subject != "" && (largest.Name == "" || seen[stream.Label].used > seen[largest.Label].used) {
+			largest = stream
+		}
+	}
+	stream, err := w.js.Stream(ctx, largest.Name)
+	if err != nil {
+		return share{}
+	}
+	return largestShare(ctx, stream, largest.Subject)
 }
 
 // fullest is the account, or the tier of it that is next to its limit.
