@@ -28,6 +28,15 @@ func limit(size int) int64 {
 	return int64(size)
 }
 
+// setAside says what room NATS has to have for a stream: without it, it does not
+// create one.
+func setAside(bytes int64) string {
+	if bytes <= 0 {
+		return ""
+	}
+	return fmt.Sprintf(", for which NATS sets %s aside,", sizeInWords(bytes))
+}
+
 // compareRetention tells where a stream keeps more or less than is configured.
 // Nobody but its owner changes it: what is deleted by that is gone.
 func (s *StreamSet) compareRetention(want, have jetstream.StreamConfig) {

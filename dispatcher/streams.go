@@ -177,7 +177,7 @@ func (s *StreamSet) ensureStream(ctx context.Context, want jetstream.StreamConfi
 		if _, err = s.js.CreateStream(ctx, want); errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return s.ensureStream(ctx, want) // somebody else was faster
 		}
-		return wrapSetup(err, "stream %s cannot be created", want.Name)
+		return wrapSetup(err, "stream %s%s cannot be created", want.Name, setAside(want.MaxBytes))
 	}
 	if err != nil {
 		return fmt.Errorf("stream %s: %w", want.Name, err)

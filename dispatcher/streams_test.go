@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
@@ -33,6 +34,17 @@ func TestStreamsAreCreatedOnce(t *testing.T) {
 	consumer, err := js.Consumer(t.Context(), "CAPI", "capi-dispatcher")
 	require.NoError(t, err)
 	require.Equal(t, -1, consumer.CachedInfo().Config.MaxDeliver)
+}
+
+// NATS sets room aside for a stream with a limit. Where it has none, that is
+// said with the size.
+func TestNoRoomForADeadLetterStreamIsSaid(t *testing.T) {
+	t.Parallel()
+	js := natstest.StartWith(t, &server.Options{JetStreamMaxStore: 100_000_000}).JetStream()
+	err := dispatcher.NewStreamSet(dispatcher.DefaultStreams(), js, nil).Ensure(t.Context())
+	var setup *dispatcher.SetupError
+	require.ErrorAs(t, err, &setup)
+	require.ErrorContains(t, err, "stream CAPI_DLQ, for which NATS sets 1GB aside, cannot be created: nats: API error: code=500 err_code=10047")
 }
 
 // What streams keep is configured, and told where a stream keeps something

@@ -20,8 +20,8 @@ func TestRemovingIsConfirmed(t *testing.T) {
 		require.Equal(t, "Remove them for good? [y/N] nothing is removed\n", stderr)
 	}
 	require.Equal(t, 2, r.size("CAPI_DLQ"))
-	for number, answer := range []string{"y\n", "Yes\n"} {
-		stdout, stderr, code := r.runWith(terminal(t, answer), "dlq", "rm", fmt.Sprint(number+1))
+	for number, answer := range map[string]string{"1": "y\n", "2": "Yes\n"} {
+		stdout, stderr, code := r.runWith(terminal(t, answer), "dlq", "rm", number)
 		require.Zero(t, code, stderr)
 		require.Contains(t, stdout, "1 of 1 letter removed\n")
 	}

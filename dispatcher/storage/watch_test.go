@@ -338,7 +338,6 @@ func TestMadeUpSubjectsAreOthers(t *testing.T) {
 	require.Len(t, b.series("capi.store.largest_share"), 1)
 }
 
-
 func users(watcher server.Permissions) []*server.User {
 	return []*server.User{
 		{Username: "owner", Password: "x"},

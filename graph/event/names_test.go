@@ -57,11 +57,11 @@ func requireNameless(t *testing.T, message, name string) {
 // whatIsTold is all that the decoder says of a message and of its events.
 func whatIsTold(message string, rules event.Rules) string {
 	got, err := event.NewDecoder(rules).Decode([]byte(message))
-	told := fmt.Sprint(err)
+	told := []string{fmt.Sprint(err)}
 	for _, e := range got.Events {
-		told += event.MarshalFaults(e.Faults) + strings.Join(e.Removed, " ")
+		told = append(told, event.MarshalFaults(e.Faults), strings.Join(e.Removed, " "))
 	}
-	return told
+	return strings.Join(told, " ")
 }
 
 // The place is told as far as it is known.
