@@ -3,6 +3,7 @@ package storage_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -364,6 +365,28 @@ func TestWithoutTheRights(t *testing.T) {
 	require.Len(t, b.logged.FilterMessageSnippet("cannot be purged").All(), 1)
 	require.Len(t, b.logged.FilterMessageSnippet("the right to publish $JS.API.INFO").All(), 1)
 	require.NotContains(t, b.series("capi.store.used"), "account")
+}
+
+// The rights that docs/deploy.md names are enough.
+func TestWithNoMoreThanTheRights(t *testing.T) {
+	t.Parallel()
+	guide, err := os.ReadFile("../../docs/deploy.md")
+	require.NoError(t, err)
+	rights := []string{"$JS.API.INFO", "$JS.API.CONSUMER.NAMES.CAPI", "$JS.API.CONSUMER.LIST.CAPI", "$JS.API.STREAM.PURGE.CAPI"}
+	for _, right := range rights {
+		require.Contains(t, string(guide), "`"+right+"`")
+	}
+	b := setup(t, &server.Options{Users: users(server.Permissions{
+		Publish:   &server.SubjectPermission{Allow: append(rights, "$JS.API.STREAM.INFO.*")},
+		Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
+	})}, nats.UserInfo("watcher", "x"))
+	b.publish("capi.events.1", 90)
+	b.consumer(durable("ours"), 90)
+	b.watch.Look(t.Context())
+	messages, _ := b.left()
+	require.Zero(t, messages)
+	require.Empty(t, b.logged.All())
+	require.Contains(t, b.series("capi.store.used"), "account")
 }
 
 // accountOf is an account of which other things are told.
