@@ -101,6 +101,10 @@ func TestFaults(t *testing.T) {
 		"secrets in the file": {"nats: {url: 'nats://user:hush@a:4222'}\nredis: {url: 'redis://:hush@a'}", nil, []string{
 			"nats.url: holds credentials", "redis.url: holds credentials",
 		}},
+		"too little kept": {"nats: {max_age: 167h, max_bytes: 9MB, dead_letter_max_age: 59m, dead_letter_max_bytes: -1}", nil, []string{
+			"nats.dead_letter_max_age: 59m0s is less than 1h0m0s", "nats.dead_letter_max_bytes: -1 is less than 10MB",
+			"nats.max_age: 167h0m0s is less than the 168h0m0s for which Meta takes events", "nats.max_bytes: 9000000 is less than 10MB",
+		}},
 		"two ways to log in":          {"nats: {creds_file: /a, token_file: /b}", nil, []string{"nats.creds_file, nkey_seed_file, user, token_file: choose one"}},
 		"several addresses, one mode": {"redis: {url: 'redis://a,redis://b'}", nil, []string{"redis.url: names several servers"}},
 		"sentinel without a master":   {"redis: {mode: sentinel}", nil, []string{"redis.sentinel_master: is empty"}},
@@ -120,6 +124,19 @@ func TestFaults(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestWhatStreamsKeep(t *testing.T) {
+	t.Parallel()
+	cfg, err := load(t, "nats: {max_age: 168h, max_bytes: 50GB, dead_letter_max_age: 0s}", "CAPI_NATS_DEAD_LETTER_MAX_BYTES=250MB")
+	require.NoError(t, err)
+	require.Equal(t, 168*time.Hour, cfg.NATS.MaxAge)
+	require.Equal(t, 50_000_000_000, cfg.NATS.MaxBytes)
+	require.Zero(t, cfg.NATS.DeadLetterMaxAge, "for ever")
+	require.Equal(t, 250_000_000, cfg.NATS.DeadLetterMaxBytes)
+	cfg, err = load(t, "")
+	require.NoError(t, err)
+	require.Zero(t, cfg.NATS.MaxBytes, "events are refused by no limit that nobody has set")
 }
 
 func TestNotYAML(t *testing.T) {

@@ -184,7 +184,7 @@ func sizes(from, to reflect.Type, value any) (any, error) {
 	}
 	size, err := units.FromHumanSize(value.(string))
 	if err != nil {
-		return nil, fmt.Errorf("%q is not a number, or a size like 900KB or 32MB", value)
+		return nil, fmt.Errorf("%q is not a number, or a size like 900KB, 32MB or 1GB", value)
 	}
 	return int(size), nil
 }

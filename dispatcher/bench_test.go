@@ -187,7 +187,7 @@ func (b *bench) launch() *worker {
 
 func (w *worker) ready() bool {
 	for _, c := range w.Conditions() {
-		if !c.OK {
+		if c.Blocks() {
 			return false
 		}
 	}

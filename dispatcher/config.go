@@ -30,8 +30,18 @@ type Streams struct {
 	// Manage creates missing streams and keeps the consumers up to date. If
 	// false, they are only verified.
 	Manage bool `yaml:"manage"`
-	// Replicas is for streams that are created.
+	// Replicas, ages and sizes are for streams that are created.
 	Replicas int `yaml:"replicas"`
+	// MaxAge is how long events are kept, sent or not; 0 is for ever.
+	MaxAge time.Duration `yaml:"max_age"`
+	// MaxBytes is how much the stream of events may hold; 0 is no limit. It
+	// refuses events when it is full.
+	MaxBytes int `yaml:"max_bytes"`
+	// DeadLetterMaxAge is how long dead letters are kept; 0 is for ever.
+	DeadLetterMaxAge time.Duration `yaml:"dead_letter_max_age"`
+	// DeadLetterMaxBytes is how much the stream of dead letters may hold; 0 is
+	// no limit. When it is full, dead letters stay among the events.
+	DeadLetterMaxBytes int `yaml:"dead_letter_max_bytes"`
 	// AckWait is how long the server waits for a worker's sign of life
 	// before it gives a message to another worker.
 	AckWait time.Duration `yaml:"ack_wait"`
@@ -163,6 +173,7 @@ func DefaultStreams() Streams {
 		ParkedStream: "CAPI_PARKED", ParkedSubject: "capi.parked",
 		DeadLetterStream: "CAPI_DLQ", DeadLetterSubject: "capi.dead",
 		Manage: true, Replicas: 1,
+		MaxAge: event.MaxAge + 24*time.Hour, DeadLetterMaxAge: 90 * 24 * time.Hour, DeadLetterMaxBytes: 1_000_000_000,
 		AckWait: 30 * time.Second, MaxAckPending: 20_000,
 	}
 }
@@ -216,9 +227,28 @@ func (s Streams) Validate() error {
 		}
 	}
 	faults.check(s.Replicas >= 1 && s.Replicas <= 5, "replicas", "%d is not between 1 and 5", s.Replicas)
+	s.checkRetention(&faults)
 	faults.check(s.AckWait >= time.Second && s.AckWait <= time.Hour, "ack_wait", "%s is not between 1s and 1h", s.AckWait)
 	faults.check(s.MaxAckPending >= 1 && s.MaxAckPending <= 100_000, "max_ack_pending", "%d is not between 1 and 100000", s.MaxAckPending)
 	return faults.join()
+}
+
+// lettersDuplicates is the window in which the stream of dead letters knows
+// copies. It can be no longer than the letters are kept.
+const lettersDuplicates = time.Hour
+
+// leastBytes is room for a few large messages.
+const leastBytes = 10_000_000
+
+// checkRetention looks at how much is kept, and for how long.
+func (s Streams) checkRetention(faults *faults) {
+	faults.check(s.MaxAge == 0 || s.MaxAge >= event.MaxAge, "max_age",
+		"%s is less than the %s for which Meta takes events: those that wait would vanish", s.MaxAge, event.MaxAge)
+	faults.check(s.DeadLetterMaxAge == 0 || s.DeadLetterMaxAge >= lettersDuplicates, "dead_letter_max_age",
+		"%s is less than %s, for which copies of dead letters are known", s.DeadLetterMaxAge, lettersDuplicates)
+	for key, size := range map[string]int{"max_bytes": s.MaxBytes, "dead_letter_max_bytes": s.DeadLetterMaxBytes} {
+		faults.check(size == 0 || size >= leastBytes, key, "%d is less than 10MB, too little for a few large messages; 0 is no limit", size)
+	}
 }
 
 // Validate reports every setting that cannot work, joined.

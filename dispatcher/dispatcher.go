@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/inflight"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/storage"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/directory"
 )
@@ -78,6 +80,7 @@ type Dispatcher struct {
 	health     *health
 	meters     *meters
 	confirms   *confirms
+	storage    *storage.Watch
 	maxBody    int          // bytes of a request
 	unreached  atomic.Int64 // connections in a row that did not come about
 	deadline   atomic.Int64 // of the drain, in Unix nanoseconds
@@ -118,12 +121,13 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 		health:     newHealth(),
 		meters:     meters,
 		confirms:   newConfirms(),
+		storage:    storage.New(deps.JetStream, deps.Log.With(zap.String("component", "storage")), cfg.Streams.watched()...),
 		maxBody:    batch.MaxBytes,
 
 		lookupTrouble: rate.Sometimes{First: 1, Interval: 10 * time.Second},
 	}
 	d.startBatchers(batch)
-	if err := d.observe(deps.Meter); err != nil {
+	if err := errors.Join(d.observe(deps.Meter), d.storage.Observe(deps.Meter)); err != nil {
 		return nil, err
 	}
 	return d, nil
@@ -176,6 +180,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	background.Go(func() { d.watchRedis(working) })
 	background.Go(func() { d.confirmLater(working) })
 	background.Go(func() { d.callBack(ctx) })
+	background.Go(func() { d.storage.Run(ctx) })
 	for _, source := range sources {
 		intakes.Go(func() { d.take(source) })
 	}

@@ -10,11 +10,17 @@ import (
 type Condition struct {
 	Name string `json:"name"`
 	OK   bool   `json:"ok"`
+	// Warning: events flow all the same. It is something for a person to look
+	// at, and no reason to take the worker out.
+	Warning bool `json:"warning,omitempty"`
 	// Reason says what is wrong.
 	Reason string `json:"reason,omitempty"`
 	// Since is when it began to be as it is, if known.
 	Since time.Time `json:"since,omitzero"`
 }
+
+// Blocks reports whether events do not flow because of it.
+func (c Condition) Blocks() bool { return !c.OK && !c.Warning }
 
 // health is what readiness asks for.
 type health struct {
@@ -45,7 +51,14 @@ func (d *Dispatcher) Conditions() []Condition {
 		d.health.redis.condition("redis"),
 		d.health.graph.condition("graph"),
 		d.health.exits.condition("exits"),
+		d.storageCondition(),
 	}
+}
+
+// storageCondition says whether there is room in NATS.
+func (d *Dispatcher) storageCondition() Condition {
+	reason, since := d.storage.Filling()
+	return Condition{Name: "storage", OK: reason == "", Warning: true, Reason: reason, Since: since}
 }
 
 // gate is a condition that others can wait for. It begins open.

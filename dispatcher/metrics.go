@@ -86,6 +86,9 @@ func (d *Dispatcher) observe(meter metric.Meter) error {
 		metric.WithDescription("1 where a condition for events to flow holds, else 0"),
 		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
 			for _, c := range d.Conditions() {
+				if c.Warning {
+					continue
+				}
 				o.Observe(boolToInt(c.OK), metric.WithAttributes(attribute.String("condition", c.Name)))
 			}
 			return nil

@@ -138,20 +138,13 @@ func (s *StreamSet) CheckServer() error {
 	return nil
 }
 
-// eventsKept is how long events are kept in a stream that we create: as long
-// as Meta takes them, and a day more.
-const eventsKept = event.MaxAge + 24*time.Hour
-
-// lettersKept is how long dead letters are kept in a stream that we create.
-const lettersKept = 90 * 24 * time.Hour
-
 // streams lists the streams as we would create them.
 func (s *StreamSet) streams() []jetstream.StreamConfig {
 	return []jetstream.StreamConfig{
 		{
 			Name: s.cfg.Stream, Subjects: []string{s.cfg.Subject + ".>"}, Replicas: s.cfg.Replicas,
 			Description: "conversion events for Meta",
-			Retention:   jetstream.LimitsPolicy, MaxAge: eventsKept, Discard: jetstream.DiscardNew,
+			Retention:   jetstream.LimitsPolicy, MaxAge: s.cfg.MaxAge, MaxBytes: limit(s.cfg.MaxBytes), Discard: jetstream.DiscardNew,
 			Duplicates: 2 * time.Minute, AllowDirect: true,
 		},
 		{
@@ -165,8 +158,10 @@ func (s *StreamSet) streams() []jetstream.StreamConfig {
 		{
 			Name: s.cfg.DeadLetterStream, Subjects: []string{s.cfg.DeadLetterSubject + ".>"}, Replicas: s.cfg.Replicas,
 			Description: "conversion events that Meta will not take, and why",
-			Retention:   jetstream.LimitsPolicy, MaxAge: lettersKept, Discard: jetstream.DiscardNew,
-			Duplicates: time.Hour, AllowDirect: true,
+			Retention:   jetstream.LimitsPolicy, MaxAge: s.cfg.DeadLetterMaxAge, MaxBytes: limit(s.cfg.DeadLetterMaxBytes),
+			// Full, it refuses: what is not stored stays among the events.
+			Discard:    jetstream.DiscardNew,
+			Duplicates: lettersDuplicates, AllowDirect: true,
 		},
 	}
 }
@@ -182,7 +177,7 @@ func (s *StreamSet) ensureStream(ctx context.Context, want jetstream.StreamConfi
 		if _, err = s.js.CreateStream(ctx, want); errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return s.ensureStream(ctx, want) // somebody else was faster
 		}
-		return wrapSetup(err, "stream %s cannot be created", want.Name)
+		return wrapSetup(err, "stream %s%s cannot be created", want.Name, setAside(want.MaxBytes))
 	}
 	if err != nil {
 		return fmt.Errorf("stream %s: %w", want.Name, err)
@@ -200,13 +195,14 @@ func (s *StreamSet) checkStream(want, have jetstream.StreamConfig) error {
 	if have.Storage == jetstream.MemoryStorage {
 		s.warn(fmt.Sprintf("stream %s is kept in memory: a restart of NATS loses what is in it", want.Name))
 	}
-	if have.MaxAge != 0 && have.MaxAge < event.MaxAge {
+	if want.Name != s.cfg.DeadLetterStream && have.MaxAge != 0 && have.MaxAge < event.MaxAge {
 		s.warn(fmt.Sprintf("stream %s keeps messages for %s only: Meta takes events for 7 days, and older ones vanish before they are sent", want.Name, have.MaxAge))
 	}
 	limited := have.MaxMsgs > 0 || have.MaxBytes > 0 || have.MaxMsgsPerSubject > 0
 	if have.Discard == jetstream.DiscardOld && limited {
 		s.warn(fmt.Sprintf("stream %s discards its oldest messages when it is full: a backlog loses events; use discard new", want.Name))
 	}
+	s.compareRetention(want, have)
 	return nil
 }
 

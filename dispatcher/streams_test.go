@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
@@ -23,9 +24,61 @@ func TestStreamsAreCreatedOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, jetstream.DiscardNew, events.CachedInfo().Config.Discard, "a full stream refuses and does not forget")
 	require.Equal(t, jetstream.FileStorage, events.CachedInfo().Config.Storage)
+	require.EqualValues(t, -1, events.CachedInfo().Config.MaxBytes, "and has no limit that nobody has set")
+	require.Equal(t, 192*time.Hour, events.CachedInfo().Config.MaxAge)
+	letters, err := js.Stream(t.Context(), "CAPI_DLQ")
+	require.NoError(t, err)
+	require.Equal(t, jetstream.DiscardNew, letters.CachedInfo().Config.Discard, "a full stream refuses and does not forget")
+	require.EqualValues(t, 1_000_000_000, letters.CachedInfo().Config.MaxBytes)
+	require.Equal(t, 2160*time.Hour, letters.CachedInfo().Config.MaxAge)
 	consumer, err := js.Consumer(t.Context(), "CAPI", "capi-dispatcher")
 	require.NoError(t, err)
 	require.Equal(t, -1, consumer.CachedInfo().Config.MaxDeliver)
+}
+
+// NATS sets room aside for a stream with a limit. Where it has none, that is
+// said with the size.
+func TestNoRoomForADeadLetterStreamIsSaid(t *testing.T) {
+	t.Parallel()
+	js := natstest.StartWith(t, &server.Options{JetStreamMaxStore: 100_000_000}).JetStream()
+	err := dispatcher.NewStreamSet(dispatcher.DefaultStreams(), js, nil).Ensure(t.Context())
+	var setup *dispatcher.SetupError
+	require.ErrorAs(t, err, &setup)
+	require.ErrorContains(t, err, "stream CAPI_DLQ, for which NATS sets 1GB aside, cannot be created: nats: API error: code=500 err_code=10047")
+}
+
+// What streams keep is configured, and told where a stream keeps something
+// else. Nothing is changed: what would be deleted by that would be gone.
+func TestRetentionIsConfigured(t *testing.T) {
+	t.Parallel()
+	js := natstest.Start(t).JetStream()
+	cfg := dispatcher.DefaultStreams()
+	cfg.MaxAge, cfg.MaxBytes, cfg.DeadLetterMaxAge, cfg.DeadLetterMaxBytes = 200*time.Hour, 50_000_000, 0, 20_000_000
+	ensure := func() (warnings []string) {
+		require.NoError(t, dispatcher.NewStreamSet(cfg, js, func(text string) { warnings = append(warnings, text) }).Ensure(t.Context()))
+		return warnings
+	}
+	require.Empty(t, ensure())
+	for name, want := range map[string]jetstream.StreamConfig{
+		"CAPI":        {MaxAge: 200 * time.Hour, MaxBytes: 50_000_000},
+		"CAPI_PARKED": {MaxBytes: -1},
+		"CAPI_DLQ":    {MaxBytes: 20_000_000},
+	} {
+		stream, err := js.Stream(t.Context(), name)
+		require.NoError(t, err)
+		have := stream.CachedInfo().Config
+		require.Equal(t, []any{want.MaxAge, want.MaxBytes}, []any{have.MaxAge, have.MaxBytes}, name)
+	}
+	cfg.MaxAge, cfg.MaxBytes, cfg.DeadLetterMaxAge, cfg.DeadLetterMaxBytes = 0, 0, 90*time.Minute, 1_000_000_000
+	require.Equal(t, []string{
+		"stream CAPI keeps messages for 200h, and nats.max_age says for ever: set that, or run: nats stream edit CAPI --max-age=0s",
+		"stream CAPI may hold 50MB, and nats.max_bytes says any size: set that, or run: nats stream edit CAPI --max-bytes=-1",
+		"stream CAPI_DLQ keeps messages for ever, and nats.dead_letter_max_age says for 1h30m0s: set that, or run: nats stream edit CAPI_DLQ --max-age=1h30m0s",
+		"stream CAPI_DLQ may hold 20MB, and nats.dead_letter_max_bytes says 1GB: set that, or run: nats stream edit CAPI_DLQ --max-bytes=1000000000",
+	}, ensure())
+	stream, err := js.Stream(t.Context(), "CAPI")
+	require.NoError(t, err)
+	require.Equal(t, 200*time.Hour, stream.CachedInfo().Config.MaxAge, "it is left alone")
 }
 
 func TestWhatDoesNotFitIsSaid(t *testing.T) {
@@ -48,6 +101,8 @@ func TestWhatDoesNotFitIsSaid(t *testing.T) {
 		"in memory":         {manage: true, stream: &streamConfig{Storage: jetstream.MemoryStorage}, warning: "kept in memory"},
 		"short memory":      {manage: true, stream: &streamConfig{MaxAge: time.Hour}, warning: "keeps messages for 1h0m0s only"},
 		"forgets":           {manage: true, stream: &streamConfig{MaxBytes: 1 << 20}, warning: "discards its oldest messages"},
+		"kept for longer":   {manage: true, stream: &streamConfig{MaxAge: 1000 * time.Hour}, warning: "stream CAPI keeps messages for 1000h, and nats.max_age says for 192h: set that, or run: nats stream edit CAPI --max-age=192h"},
+		"a limit":           {manage: true, stream: &streamConfig{MaxBytes: 5e10, Discard: jetstream.DiscardNew}, warning: "stream CAPI may hold 50GB, and nats.max_bytes says any size: set that, or run: nats stream edit CAPI --max-bytes=-1"},
 		"wider subjects":    {manage: true, stream: &streamConfig{Subjects: []string{"capi.events.>", "else"}}},
 		"work queue":        {manage: true, stream: &streamConfig{Retention: jetstream.WorkQueuePolicy}},
 		"interest":          {manage: true, stream: &streamConfig{Retention: jetstream.InterestPolicy}},
@@ -107,6 +162,9 @@ func makeStreams(t *testing.T, js jetstream.JetStream, events, parked *jetstream
 	if events != nil {
 		cfg := *events
 		cfg.Name = "CAPI"
+		if cfg.MaxAge == 0 {
+			cfg.MaxAge = dispatcher.DefaultStreams().MaxAge
+		}
 		if cfg.Subjects == nil {
 			cfg.Subjects = []string{"capi.events.>"}
 		}
@@ -123,7 +181,9 @@ func makeStreams(t *testing.T, js jetstream.JetStream, events, parked *jetstream
 		require.NoError(t, err)
 	}
 	if events != nil && parked != nil {
-		_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "CAPI_DLQ", Subjects: []string{"capi.dead.>"}})
+		_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{
+			Name: "CAPI_DLQ", Subjects: []string{"capi.dead.>"}, MaxAge: 2160 * time.Hour, MaxBytes: 1e9, Discard: jetstream.DiscardNew,
+		})
 		require.NoError(t, err)
 	}
 }

@@ -68,7 +68,7 @@ func TestEveryAlertHasARunbook(t *testing.T) {
 	t.Parallel()
 	guide := readFile(t, "../../docs/deploy.md")
 	all := alerts(t)
-	require.Len(t, all, 10)
+	require.Len(t, all, 11)
 	for _, a := range all {
 		require.Contains(t, guide, "\n#### "+a.Alert+"\n", "docs/deploy.md does not explain the alert")
 		require.True(t, strings.HasSuffix(a.Annotations["runbook_url"], "/docs/deploy.md#"+strings.ToLower(a.Alert)))
@@ -128,6 +128,9 @@ func TestAlertsFire(t *testing.T) {
 		"seconds from NATS to Meta":    {"CapiDispatcherSlow", "capi_event_latency_seconds_bucket{le=\"5\"} 0+9x30\n capi_event_latency_seconds_bucket{le=\"+Inf\"} 0+9x30", 30, false},
 		"Redis does not know":          {"CapiDispatcherUnconfirmed", `capi_confirms_pending 5x20`, 10, true},
 		"Redis knows":                  {"CapiDispatcherUnconfirmed", `capi_confirms_pending 0x20`, 10, false},
+		"dead letters have room":       {"CapiDispatcherStoreFilling", "capi_store_used_bytes{store=\"dead_letters\"} 790x20\n capi_store_limit_bytes{store=\"dead_letters\"} 1000x20", 10, false},
+		"dead letters run full":        {"CapiDispatcherStoreFilling", "capi_store_used_bytes{store=\"dead_letters\"} 810x20\n capi_store_limit_bytes{store=\"dead_letters\"} 1000x20", 10, true},
+		"events have no limit":         {"CapiDispatcherStoreFilling", "capi_store_used_bytes{store=\"events\"} 810x20\n capi_store_limit_bytes{store=\"dead_letters\"} 1000x20", 10, false},
 		"nothing leaves":               {"CapiDispatcherStuck", "capi_messages_in_hand 7x30\n capi_outcomes_total{outcome=\"accepted\"} 100x30", 30, true},
 		"much leaves":                  {"CapiDispatcherStuck", "capi_messages_in_hand 7x30\n capi_outcomes_total{outcome=\"accepted\"} 0+100x30", 30, false},
 		"nothing to do":                {"CapiDispatcherStuck", "capi_messages_in_hand 0x30\n capi_outcomes_total{outcome=\"accepted\"} 100x30", 30, false},

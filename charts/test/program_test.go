@@ -246,7 +246,7 @@ func reportedSeries(t *testing.T) (all []labels.Labels) {
 	text := w.await("/metrics", func(_ int, body string) bool {
 		return containsAll(body, `outcome="accepted"`, `outcome="parked"`, `reason="expired"`, `reason="malformed"`, `verdict="paused"`, `verdict="throttled"`,
 			`capi_dataset_paused{dataset="2",reason="paused"}`, `capi_dataset_paused{dataset="3",reason="throttled"}`,
-			"capi_events_maybe_sent_total{", "capi_event_latency_seconds_bucket")
+			"capi_events_maybe_sent_total{", "capi_event_latency_seconds_bucket", "capi_store_limit_bytes")
 	})
 	w.stop()
 	for line := range strings.Lines(text) {

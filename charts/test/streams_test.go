@@ -19,6 +19,7 @@ type (
 			Name, Description, Retention, Discard, Storage, MaxAge, DuplicateWindow string
 			Subjects                                                                []string
 			Replicas                                                                int
+			MaxBytes                                                                int64
 			AllowDirect, AllowMsgSchedules                                          bool
 			PreventDelete                                                           bool
 		}
@@ -37,7 +38,9 @@ func TestTheResourcesAreWhatTheProgramCreates(t *testing.T) {
 	for _, values := range []string{"", `
 config:
   nats: {stream: A, subject: a.b, parked_stream: P, parked_subject: p.q, dead_letter_stream: D, dead_letter_subject: d.e, consumer: c, ack_wait: 1m,
-         max_ack_pending: 7}`} {
+         max_ack_pending: 7, max_age: 240h, max_bytes: 1.5GB, dead_letter_max_age: 0s, dead_letter_max_bytes: 250MB}`, `
+config: {nats: {max_bytes: 20000000, dead_letter_max_bytes: 0}}`, `
+config: {nats: {max_bytes: 32m, dead_letter_max_bytes: "900000 KB"}}`} {
 		r := render(t, "streams: {owner: nack}", values)
 		cfg := configOf(r, fullname).NATS.Streams
 		cfg.Manage = true
@@ -71,6 +74,10 @@ func requireSameStream(t *testing.T, made jetstream.StreamConfig, resource *nack
 	require.Equal(t, made.Discard, discard[told.Discard])
 	require.Equal(t, "file", told.Storage)
 	require.Equal(t, made.MaxAge, duration(t, told.MaxAge))
+	if told.MaxBytes == 0 { // of the stream that never has a limit
+		told.MaxBytes = -1
+	}
+	require.Equal(t, made.MaxBytes, told.MaxBytes)
 	require.Equal(t, made.Duplicates, duration(t, told.DuplicateWindow))
 	require.Equal(t, made.Replicas, told.Replicas)
 	require.Equal(t, made.AllowDirect, told.AllowDirect)

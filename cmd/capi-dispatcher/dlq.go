@@ -19,7 +19,7 @@ func (p *program) dlq() *cobra.Command {
 		Long: `Work with dead letters: the events that Meta will not take, each with its
 original bytes and the reason.`,
 	}
-	command.AddCommand(p.dlqList(), p.dlqShow(), p.dlqReplay())
+	command.AddCommand(p.dlqList(), p.dlqShow(), p.dlqReplay(), p.dlqRemove())
 	return command
 }
 

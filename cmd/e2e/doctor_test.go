@@ -103,6 +103,10 @@ func TestTheDoctorFinds(t *testing.T) {
 			func(r *rig) { r.remake("CAPI", func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }) },
 			finding{"stream CAPI", "warning", "keeps messages for 1h0m0s only", ""},
 		},
+		"a stream that keeps more than is configured": {
+			func(r *rig) { r.remake("CAPI_DLQ", func(c *jetstream.StreamConfig) { c.MaxBytes = 0 }) },
+			finding{"stream CAPI_DLQ", "warning", "may hold any size, and nats.dead_letter_max_bytes says 1GB: .* nats stream edit CAPI_DLQ --max-bytes=1000000000", ""},
+		},
 		"a stream that discards": {
 			func(r *rig) {
 				r.remake("CAPI", func(c *jetstream.StreamConfig) { c.MaxMsgs, c.Discard = 1000, jetstream.DiscardOld })

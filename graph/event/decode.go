@@ -202,14 +202,14 @@ func unquote(quoted []byte) []byte {
 	return text
 }
 
-// malformed turns the JSON library's error into ours. It names the place and
-// not the text there, which may be personal data.
+// malformed turns the JSON library's error into ours. It tells the place and
+// neither the text there nor names of the producer's: they may be personal data.
 func malformed(err error) error {
 	if err == nil {
 		return nil
 	}
 	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
-		return fmt.Errorf("%w: at offset %d, in %q: %w", ErrMalformed, syntax.ByteOffset, syntax.JSONPointer, syntax.Err)
+		return fmt.Errorf("%w: at offset %d, in %q: %w", ErrMalformed, syntax.ByteOffset, placeOf(syntax.JSONPointer), syntax.Err)
 	}
 	return fmt.Errorf("%w: cut off: %w", ErrMalformed, err)
 }

@@ -60,6 +60,11 @@ README of the program lists the metrics; docs/deploy.md says what to do.
   expr: sum by (namespace, pod) (capi_confirms_pending{SELECTOR}) > 0
   summary: 'Worker {{ "{{ $labels.pod }}" }} has sent events that Redis does not know of'
   description: Should copies of these events arrive, or the worker die, they could be sent again. Look after Redis.
+- key: storeFilling
+  alert: CapiDispatcherStoreFilling
+  expr: max by (namespace, store) (capi_store_used_bytes{SELECTOR} / capi_store_limit_bytes{SELECTOR}) > THRESHOLD
+  summary: 'Room runs short in NATS: {{ "{{ $labels.store }}" }}'
+  description: 'It holds {{ "{{ $value | humanizePercentage }}" }} of what it may hold; full, it refuses. /readyz says which dataset has most of it.'
 - key: stuck
   alert: CapiDispatcherStuck
   expr: >-

@@ -91,3 +91,11 @@ the configuration that names the file.
 {{- if not (hasKey $units $unit) }}{{ fail (printf "resources.limits.memory: %q is not a size like 256Mi" $text) }}{{ end -}}
 {{- mulf (trimSuffix $unit $text | float64) (get $units $unit) | int64 -}}
 {{- end -}}
+
+{{/* A size as the program reads it, in bytes, and as JetStream has it: no limit is -1. The schema has seen to its form. */}}
+{{- define "capi-dispatcher.limit" -}}
+{{- $units := dict "" 1.0 "k" 1e3 "m" 1e6 "g" 1e9 -}}
+{{- $text := ternary (int64 . | toString) (toString . | lower) (kindIs "float64" .) -}}
+{{- $bytes := mulf (regexFind "^[0-9.]+" $text | float64) (get $units (regexFind "[kmg]" $text)) | int64 -}}
+{{- ternary -1 $bytes (eq $bytes 0) -}}
+{{- end -}}

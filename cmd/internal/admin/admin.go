@@ -65,15 +65,15 @@ func routes(cfg config.Admin, metrics http.Handler, conditions func() []dispatch
 	return mux
 }
 
-// writeReadiness answers 200 if every condition holds, else 503, with each
-// condition and the reason for each no.
+// writeReadiness answers 200 if every condition holds but for warnings, else
+// 503, with each condition and the reason for each no.
 func writeReadiness(w http.ResponseWriter, conditions []dispatcher.Condition) {
 	answer := struct {
 		Ready      bool                   `json:"ready"`
 		Conditions []dispatcher.Condition `json:"conditions"`
 	}{Ready: true, Conditions: conditions}
 	for _, c := range conditions {
-		answer.Ready = answer.Ready && c.OK
+		answer.Ready = answer.Ready && !c.Blocks()
 	}
 	w.Header().Set("Content-Type", "application/json")
 	if !answer.Ready {

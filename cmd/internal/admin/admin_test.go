@@ -53,6 +53,12 @@ func TestReadiness(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, status)
 	require.JSONEq(t, `{"ready":false,"conditions":[{"name":"nats","ok":true,"since":"2027-01-15T08:00:00Z"},
 		{"name":"redis","ok":false,"reason":"nobody answers","since":"2027-01-15T08:00:00Z"}]}`, body)
+
+	short := dispatcher.Condition{Name: "storage", Warning: true, Reason: "room runs short"}
+	status, body = serve(t, false, fine, short)("/readyz")
+	require.Equal(t, http.StatusOK, status, "to take the worker out would not help")
+	require.JSONEq(t, `{"ready":true,"conditions":[{"name":"nats","ok":true,"since":"2027-01-15T08:00:00Z"},
+		{"name":"storage","ok":false,"warning":true,"reason":"room runs short"}]}`, body)
 }
 
 func TestRoutes(t *testing.T) {

@@ -1,0 +1,441 @@
+package storage_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/storage"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// limit is what the streams of these tests may hold.
+const limit = 1 << 20
+
+// bench is a server with a stream of events and one of dead letters, and what
+// looks after them.
+type bench struct {
+	t       *testing.T
+	js      jetstream.JetStream
+	watch   *storage.Watch
+	logged  *observer.ObservedLogs
+	metrics *metric.ManualReader
+}
+
+func setup(t *testing.T, options *server.Options, watcher ...nats.Option) *bench {
+	t.Helper()
+	running := natstest.StartWith(t, options)
+	var owner []nats.Option
+	if len(options.Users) > 0 {
+		owner = append(owner, nats.UserInfo("owner", "x"))
+	}
+	b := &bench{t: t, js: running.JetStream(owner...), metrics: metric.NewManualReader()}
+	for name, subject := range map[string]string{"CAPI": "capi.events.>", "CAPI_DLQ": "capi.dead.>"} {
+		_, err := b.js.CreateStream(t.Context(), jetstream.StreamConfig{
+			Name: name, Subjects: []string{subject}, MaxBytes: limit, Discard: jetstream.DiscardNew,
+		})
+		require.NoError(t, err)
+	}
+	core, logged := observer.New(zapcore.WarnLevel)
+	b.logged = logged
+	b.watch = storage.New(running.JetStream(append(owner, watcher...)...), zap.New(core),
+		storage.Stream{Name: "CAPI", Label: "events", Subject: "capi.events", Consumer: "ours"},
+		storage.Stream{Name: "CAPI_DLQ", Label: "dead_letters", Subject: "capi.dead"},
+	)
+	require.NoError(t, b.watch.Observe(metric.NewMeterProvider(metric.WithReader(b.metrics)).Meter("test")))
+	return b
+}
+
+// message fills a hundredth of a stream, with what NATS stores beside it.
+var message = []byte(strings.Repeat("x", limit/100-40))
+
+// publish puts so many messages on a subject; a stream has room for a hundred.
+func (b *bench) publish(subject string, n int) {
+	b.t.Helper()
+	for range n {
+		_, err := b.js.Publish(b.t.Context(), subject, message)
+		require.NoError(b.t, err)
+	}
+}
+
+// consumer makes a consumer, and lets it acknowledge so many messages; one that
+// is handed on is left unacknowledged.
+func (b *bench) consumer(cfg jetstream.ConsumerConfig, acknowledged int, skip ...int) {
+	b.t.Helper()
+	consumer, err := b.js.CreateConsumer(b.t.Context(), "CAPI", cfg)
+	require.NoError(b.t, err)
+	if acknowledged == 0 {
+		return
+	}
+	batch, err := consumer.Fetch(acknowledged)
+	require.NoError(b.t, err)
+	number := 0
+	for msg := range batch.Messages() {
+		number++
+		if len(skip) > 0 && number == skip[0] || cfg.AckPolicy == jetstream.AckNonePolicy {
+			continue
+		}
+		require.NoError(b.t, msg.DoubleAck(b.t.Context()))
+	}
+	require.Equal(b.t, acknowledged, number)
+}
+
+func durable(name string) jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{Durable: name, AckPolicy: jetstream.AckExplicitPolicy, AckWait: time.Hour}
+}
+
+// left is how many messages the events' stream has, and the first of them.
+func (b *bench) left() (messages, first uint64) {
+	b.t.Helper()
+	stream, err := b.js.Stream(b.t.Context(), "CAPI")
+	require.NoError(b.t, err)
+	return stream.CachedInfo().State.Msgs, stream.CachedInfo().State.FirstSeq
+}
+
+// series are the values of a metric, by their labels.
+func (b *bench) series(name string) map[string]float64 {
+	b.t.Helper()
+	var all metricdata.ResourceMetrics
+	require.NoError(b.t, b.metrics.Collect(b.t.Context(), &all))
+	values := make(map[string]float64)
+	for _, scope := range all.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			if m.Name != name {
+				continue
+			}
+			switch data := m.Data.(type) {
+			case metricdata.Gauge[int64]:
+				for _, point := range data.DataPoints {
+					values[words(point.Attributes)] = float64(point.Value)
+				}
+			case metricdata.Gauge[float64]:
+				for _, point := range data.DataPoints {
+					values[words(point.Attributes)] = point.Value
+				}
+			}
+		}
+	}
+	return values
+}
+
+func words(set attribute.Set) string {
+	var all []string
+	for _, label := range set.ToSlice() {
+		all = append(all, label.Value.AsString())
+	}
+	return strings.Join(all, " ")
+}
+
+// What is purged is what every consumer has acknowledged, and never more.
+func TestOnlyWhatEveryConsumerHasAcknowledgedIsPurged(t *testing.T) {
+	t.Parallel()
+	explicit, all, none := durable("another"), durable("another"), durable("another")
+	all.AckPolicy, none.AckPolicy = jetstream.AckAllPolicy, jetstream.AckNonePolicy
+	filtered := durable("another")
+	filtered.FilterSubject = "capi.events.2"
+	for name, tc := range map[string]struct {
+		published int
+		consume   func(b *bench)
+		first     uint64 // message that is left
+	}{
+		"nobody reads":             {90, func(*bench) {}, 1},
+		"only others read":         {90, func(b *bench) { b.consumer(explicit, 90) }, 1},
+		"nothing acknowledged":     {90, func(b *bench) { b.consumer(durable("ours"), 0) }, 1},
+		"half is acknowledged":     {90, func(b *bench) { b.consumer(durable("ours"), 45) }, 46},
+		"all is acknowledged":      {90, func(b *bench) { b.consumer(durable("ours"), 90) }, 91},
+		"one is not":               {90, func(b *bench) { b.consumer(durable("ours"), 45, 7) }, 7},
+		"the first is not":         {90, func(b *bench) { b.consumer(durable("ours"), 45, 1) }, 1},
+		"there is room":            {79, func(b *bench) { b.consumer(durable("ours"), 79) }, 1},
+		"another is behind":        {90, func(b *bench) { b.consumer(durable("ours"), 90); b.consumer(explicit, 10) }, 11},
+		"another is new":           {90, func(b *bench) { b.consumer(durable("ours"), 90); b.consumer(explicit, 0) }, 1},
+		"another acknowledges all": {90, func(b *bench) { b.consumer(durable("ours"), 90); b.consumer(all, 20, 20) }, 20},
+		"another needs none":       {90, func(b *bench) { b.consumer(durable("ours"), 90); b.consumer(none, 30) }, 31},
+		"another wants others":     {90, func(b *bench) { b.consumer(durable("ours"), 90); b.consumer(filtered, 0) }, 1},
+		"a push consumer is behind": {90, func(b *bench) {
+			b.consumer(durable("ours"), 90)
+			push := durable("pushed")
+			push.DeliverSubject = "somewhere"
+			_, err := b.js.CreatePushConsumer(b.t.Context(), "CAPI", push)
+			require.NoError(b.t, err)
+		}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, &server.Options{})
+			b.publish("capi.events.1", tc.published)
+			tc.consume(b)
+			for range 2 {
+				b.watch.Look(t.Context())
+				messages, first := b.left()
+				require.Equal(t, tc.first, first)
+				require.Equal(t, uint64(tc.published)+1-tc.first, messages)
+			}
+			require.Empty(t, b.logged.FilterMessageSnippet("cannot be purged").All())
+		})
+	}
+}
+
+// In a cluster each consumer is somewhere else. One whose servers are gone may
+// have acknowledged nothing, so that nothing is purged.
+func TestInAClusterOnlyWhatIsKnownToBeAcknowledgedIsPurged(t *testing.T) {
+	t.Parallel()
+	cluster := natstest.StartCluster(t, 3)
+	b := &bench{t: t, js: cluster.Nodes[0].JetStream()}
+	_, err := b.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "CAPI", Subjects: []string{"capi.events.>"}, MaxBytes: limit, Replicas: 3})
+	require.NoError(t, err)
+	b.publish("capi.events.1", 90)
+	b.consumer(durable("ours"), 90)
+	lonely := durable("lonely")
+	lonely.Replicas = 1
+	b.consumer(lonely, 60)
+	watch := storage.New(b.js, zap.NewNop(), storage.Stream{Name: "CAPI", Label: "events", Consumer: "ours"})
+	watch.Look(t.Context())
+	_, first := b.left()
+	require.EqualValues(t, 61, first)
+
+	b.publish("capi.events.1", 55)
+	ours, err := b.js.Consumer(t.Context(), "CAPI", "ours")
+	require.NoError(t, err)
+	batch, err := ours.Fetch(55)
+	require.NoError(t, err)
+	for msg := range batch.Messages() {
+		require.NoError(t, msg.DoubleAck(t.Context()))
+	}
+	consumer, err := b.js.Consumer(t.Context(), "CAPI", "lonely")
+	require.NoError(t, err)
+	var gone int
+	_, err = fmt.Sscanf(consumer.CachedInfo().Cluster.Leader, "node-%d", &gone)
+	require.NoError(t, err)
+	cluster.Nodes[gone-1].Stop()
+	b.js = cluster.Nodes[gone%3].JetStream()
+	require.Eventually(t, func() bool {
+		info, err := b.js.Stream(t.Context(), "CAPI")
+		return err == nil && info.CachedInfo().State.Msgs == 85
+	}, time.Minute, 20*time.Millisecond, "two of three have a leader")
+	watch = storage.New(b.js, zap.NewNop(), storage.Stream{Name: "CAPI", Label: "events", Consumer: "ours"})
+	watch.Look(t.Context())
+	reason, _ := watch.Filling()
+	require.Regexp(t, "nothing can be purged|nobody can tell what consumer lonely has acknowledged", reason)
+	_, first = b.left()
+	require.EqualValues(t, 61, first)
+}
+
+// While messages are published, handed out and acknowledged out of order, none
+// that is not acknowledged is purged.
+func TestNoUnacknowledgedMessageIsPurged(t *testing.T) {
+	t.Parallel()
+	b := setup(t, &server.Options{})
+	consumer, err := b.js.CreateConsumer(t.Context(), "CAPI", durable("ours"))
+	require.NoError(t, err)
+	unacknowledged := make(map[uint64]jetstream.Msg)
+	purged := false
+	for round := range 60 {
+		b.publish("capi.events.1", 5)
+		batch, err := consumer.FetchNoWait(7)
+		require.NoError(t, err)
+		for msg := range batch.Messages() {
+			meta, err := msg.Metadata()
+			require.NoError(t, err)
+			unacknowledged[meta.Sequence.Stream] = msg
+		}
+		for sequence, msg := range unacknowledged { // in any order
+			if len(unacknowledged) > 20 || sequence%7 == uint64(round%7) {
+				require.NoError(t, msg.DoubleAck(t.Context()))
+				delete(unacknowledged, sequence)
+			}
+		}
+		b.watch.Look(t.Context())
+		stream, err := b.js.Stream(t.Context(), "CAPI")
+		require.NoError(t, err)
+		purged = purged || stream.CachedInfo().State.FirstSeq > 1
+		for sequence := range unacknowledged {
+			_, err := stream.GetMsg(t.Context(), sequence)
+			require.NoError(t, err, "message %d", sequence)
+		}
+	}
+	require.True(t, purged)
+}
+
+// A store that runs full is seen before it is, with whose events they are.
+func TestAFullStreamIsSeenComing(t *testing.T) {
+	t.Parallel()
+	b := setup(t, &server.Options{})
+	b.consumer(durable("ours"), 0)
+	b.publish("capi.events.1", 60)
+	b.publish("capi.events.2", 15)
+	b.watch.Look(t.Context())
+	reason, _ := b.watch.Filling()
+	require.Empty(t, reason)
+	require.Empty(t, b.series("capi.store.largest_share"))
+
+	b.publish("capi.events.2", 5)
+	b.watch.Look(t.Context())
+	reason, since := b.watch.Filling()
+	require.Regexp(t, `^stream CAPI holds \d+\.?\d*kB of 1\.049MB, 75 % of the messages for dataset 1, kept by consumer ours, which has acknowledged all up to message 0$`, reason)
+	require.WithinDuration(t, time.Now(), since, time.Minute)
+	require.Equal(t, map[string]float64{"1 events": 0.75}, b.series("capi.store.largest_share"))
+	require.Len(t, b.logged.FilterMessage("room runs short in NATS").All(), 1)
+
+	used, limits := b.series("capi.store.used"), b.series("capi.store.limit")
+	require.Greater(t, used["events"], 0.8*limits["events"])
+	require.Zero(t, used["dead_letters"])
+	require.Equal(t, map[string]float64{"events": limit, "dead_letters": limit}, limits)
+	require.Contains(t, used, "account", "which has no limit")
+
+	require.NoError(t, b.js.DeleteConsumer(t.Context(), "CAPI", "ours"))
+	b.consumer(durable("ours"), 80)
+	b.watch.Look(t.Context())
+	reason, _ = b.watch.Filling()
+	require.Empty(t, reason)
+	require.Empty(t, b.series("capi.store.largest_share"))
+}
+
+// Dead letters are never purged.
+func TestDeadLettersAreOnlyCounted(t *testing.T) {
+	t.Parallel()
+	b := setup(t, &server.Options{})
+	b.publish("capi.dead.7.invalid", 50)
+	b.publish("capi.dead.7.refused", 40)
+	b.publish("capi.dead.unknown.malformed", 5)
+	b.watch.Look(t.Context())
+	reason, _ := b.watch.Filling()
+	require.Contains(t, reason, "stream CAPI_DLQ holds ")
+	require.Contains(t, reason, "95 % of the messages for dataset 7")
+	stream, err := b.js.Stream(t.Context(), "CAPI_DLQ")
+	require.NoError(t, err)
+	require.EqualValues(t, 95, stream.CachedInfo().State.Msgs)
+}
+
+// Names that producers make up get neither into metrics nor into reasons.
+func TestMadeUpSubjectsAreOthers(t *testing.T) {
+	t.Parallel()
+	b := setup(t, &server.Options{})
+	b.consumer(durable("ours"), 0)
+	for i := range 84 {
+		b.publish(fmt.Sprintf("capi.events.john-%d@example.com", i), 1)
+	}
+	b.publish("capi.events.auto", 6)
+	b.watch.Look(t.Context())
+	reason, _ := b.watch.Filling()
+	require.Contains(t, reason, "93 % of the messages for dataset other")
+	require.NotContains(t, reason, "example")
+	require.Len(t, b.series("capi.store.largest_share"), 1)
+}
+
+func users(watcher server.Permissions) []*server.User {
+	return []*server.User{
+		{Username: "owner", Password: "x"},
+		{Username: "watcher", Password: "x", Permissions: &watcher},
+	}
+}
+
+// Without the rights to purge or to see the account, that is said once, and all
+// else goes on.
+func TestWithoutTheRights(t *testing.T) {
+	t.Parallel()
+	b := setup(t, &server.Options{Users: users(server.Permissions{
+		Publish: &server.SubjectPermission{Deny: []string{"$JS.API.STREAM.PURGE.>", "$JS.API.INFO"}},
+	})}, nats.UserInfo("watcher", "x"))
+	b.publish("capi.events.1", 90)
+	b.consumer(durable("ours"), 90)
+	for range 3 {
+		b.watch.Look(t.Context())
+	}
+	messages, _ := b.left()
+	require.EqualValues(t, 90, messages)
+	reason, _ := b.watch.Filling()
+	require.Contains(t, reason, "100 % of the messages for dataset 1, and nothing can be purged: purging stream CAPI: ")
+	require.Len(t, b.logged.FilterMessageSnippet("cannot be purged").All(), 1)
+	require.Len(t, b.logged.FilterMessageSnippet("the right to publish $JS.API.INFO").All(), 1)
+	require.NotContains(t, b.series("capi.store.used"), "account")
+}
+
+// The rights that docs/deploy.md names are enough.
+func TestWithNoMoreThanTheRights(t *testing.T) {
+	t.Parallel()
+	guide, err := os.ReadFile("../../docs/deploy.md")
+	require.NoError(t, err)
+	rights := []string{"$JS.API.INFO", "$JS.API.CONSUMER.NAMES.CAPI", "$JS.API.CONSUMER.LIST.CAPI", "$JS.API.STREAM.PURGE.CAPI"}
+	for _, right := range rights {
+		require.Contains(t, string(guide), "`"+right+"`")
+	}
+	b := setup(t, &server.Options{Users: users(server.Permissions{
+		Publish:   &server.SubjectPermission{Allow: append(rights, "$JS.API.STREAM.INFO.*")},
+		Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
+	})}, nats.UserInfo("watcher", "x"))
+	b.publish("capi.events.1", 90)
+	b.consumer(durable("ours"), 90)
+	b.watch.Look(t.Context())
+	messages, _ := b.left()
+	require.Zero(t, messages)
+	require.Empty(t, b.logged.All())
+	require.Contains(t, b.series("capi.store.used"), "account")
+}
+
+// accountOf is an account of which other things are told.
+type accountOf struct {
+	jetstream.JetStream
+
+	info jetstream.AccountInfo
+}
+
+func (a accountOf) AccountInfo(context.Context) (*jetstream.AccountInfo, error) { return &a.info, nil }
+
+// Where the account, or a tier of it, has a limit, that is watched as well.
+func TestTheAccountIsWatched(t *testing.T) {
+	t.Parallel()
+	tier := func(used uint64, limit int64) jetstream.Tier {
+		return jetstream.Tier{Store: used, Limits: jetstream.AccountLimits{MaxStore: limit}}
+	}
+	for name, tc := range map[string]struct {
+		info   jetstream.AccountInfo
+		reason string
+	}{
+		"unlimited":       {jetstream.AccountInfo{Tier: tier(1e12, -1)}, ""},
+		"room":            {jetstream.AccountInfo{Tier: tier(79e6, 100e6)}, ""},
+		"runs full":       {jetstream.AccountInfo{Tier: tier(80e6, 100e6)}, "the account holds 80MB of 100MB"},
+		"tiers with room": {jetstream.AccountInfo{Tiers: map[string]jetstream.Tier{"R1": tier(1e6, 100e6), "R3": tier(2e6, 100e6)}}, ""},
+		"a tier":          {jetstream.AccountInfo{Tiers: map[string]jetstream.Tier{"R1": tier(80e6, 100e6), "R3": tier(90e6, 100e6)}}, "tier R3 of the account holds 90MB of 100MB"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			js := natstest.Start(t).JetStream()
+			watch := storage.New(accountOf{js, tc.info}, zap.NewNop())
+			watch.Look(t.Context())
+			reason, _ := watch.Filling()
+			require.Equal(t, tc.reason, reason)
+		})
+	}
+}
+
+// A server that is away changes nothing of what is known.
+func TestWhatWasSeenIsRemembered(t *testing.T) {
+	t.Parallel()
+	b := setup(t, &server.Options{})
+	b.publish("capi.dead.7.invalid", 90)
+	b.watch.Look(t.Context())
+	before, _ := b.watch.Filling()
+	require.NotEmpty(t, before)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	b.watch.Look(ctx)
+	after, _ := b.watch.Filling()
+	require.Equal(t, before, after)
+}
