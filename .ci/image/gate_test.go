@@ -47,7 +47,7 @@ func gate(t *testing.T, fails string) (string, error) {
 	bin := t.TempDir()
 	for _, name := range []string{"make", "docker"} {
 		script := "#!/bin/sh\necho \"" + name + " $*\"\ncase \"" + name + " $*\" in \"" + strings.ReplaceAll(fails, "|", "\"|\"") + "\") exit 1;; esac\n"
-		require.NoError(t, os.WriteFile(filepath.Join(bin, name), []byte(script), 0o700)) //nolint:gosec // it is a program
+		require.NoError(t, os.WriteFile(filepath.Join(bin, name), []byte(script), 0o700))
 	}
 	cmd := exec.CommandContext(t.Context(), "sh", "../run")
 	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))

@@ -139,8 +139,10 @@ func TestTheAdminPortIsForThoseWhoAreNamed(t *testing.T) {
 		"Prometheus":            {monitoring, []string{"monitoring"}},
 		"with monitor":          {monitoring + "\npodMonitor: {enabled: true}", []string{"monitoring"}},
 		"all, if they are said": {scraped, []string{"monitoring", "capi", "stranger"}},
-		"by a rule of one's own": {"serviceMonitor: {enabled: true}\nnetworkPolicy: {extraIngress: [{ports: [{port: admin}]}]}",
-			[]string{"monitoring", "capi", "stranger"}},
+		"by a rule of one's own": {
+			"serviceMonitor: {enabled: true}\nnetworkPolicy: {extraIngress: [{ports: [{port: admin}]}]}",
+			[]string{"monitoring", "capi", "stranger"},
+		},
 		"no policy, no check": {"podMonitor: {enabled: true}\nnetworkPolicy: {enabled: false}", []string{"monitoring", "capi", "stranger"}},
 	} {
 		t.Run(name, func(t *testing.T) {
