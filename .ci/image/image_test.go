@@ -29,7 +29,7 @@ func TestTheImage(t *testing.T) {
 	require.Equal(t, digest(t, first), digest(t, second), "of the same commit")
 
 	files := contents(t, first)
-	requireLicences(t, modules(t, program(t, files)), files)
+	requireLicences(t, modules(t, files["ko-app/capi-dispatcher"]), files)
 	require.Contains(t, string(files["licenses/std/LICENSE"]), "The Go Authors")
 	require.Contains(t, string(files["licenses/github.com/capi-dispatcher/capi-dispatcher/LICENSE"]), "Apache License")
 	require.Contains(t, string(files["etc/ssl/certs/ca-certificates.crt"]), "BEGIN CERTIFICATE")
@@ -73,22 +73,13 @@ func contents(t *testing.T, image v1.Image) map[string][]byte {
 			return files
 		}
 		require.NoError(t, err)
+		if header.Typeflag != tar.TypeReg {
+			continue
+		}
 		text, err := io.ReadAll(archive)
 		require.NoError(t, err)
 		files[strings.TrimPrefix(header.Name, "/")] = text
 	}
-}
-
-// program is the one program of an image.
-func program(t *testing.T, files map[string][]byte) []byte {
-	t.Helper()
-	for name, text := range files {
-		if path.Base(name) == "capi-dispatcher" {
-			return text
-		}
-	}
-	require.Fail(t, "no program")
-	return nil
 }
 
 // modules are those that are linked into a program, itself included.
