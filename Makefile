@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo build image test lint bench fuzz model crash chaos vuln vuln-database chart-docs chart-test cluster-test keda-test cluster redis cc node linux-root
+.PHONY: help demo build image image-test test lint bench fuzz model crash chaos vuln vuln-database chart-docs chart-test cluster-test keda-test cluster redis cc node linux-root
 
 # The version of golangci-lint is part of what the code is held against.
 GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -17,6 +17,9 @@ build: ## Build bin/capi-dispatcher
 
 image: ## Build the container image for all platforms as bin/image, without an engine; IMAGE_FLAGS="--push REPOSITORY" pushes it
 	cd .ci/image && go run . $(IMAGE_FLAGS)
+
+image-test: ## Test that the image is the same each time, and holds the licences of all its modules (a minute; cold, some four more)
+	cd .ci/image && go vet ./... && go test -count=1 ./...
 
 test: redis cc ## All tests, with real servers and the race detector (some minutes)
 	go test -race -timeout 40m ./...

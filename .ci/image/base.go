@@ -28,7 +28,7 @@ const baseAddress = "127.0.0.1:26532"
 
 // serveBase serves the base image on a registry in this process, and returns
 // its reference.
-func serveBase(ctx context.Context, platforms []string) (ref string, stop func(), err error) {
+func serveBase(ctx context.Context, root string, platforms []string) (ref string, stop func(), err error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", baseAddress)
 	if err != nil {
 		return "", nil, fmt.Errorf("registry for the base image: %w", err)
@@ -37,35 +37,35 @@ func serveBase(ctx context.Context, platforms []string) (ref string, stop func()
 	go func() { _ = server.Serve(listener) }()
 	stop = func() { _ = server.Close() }
 	ref = baseAddress + "/base:latest"
-	if err := push(ctx, ref, platforms); err != nil {
+	if err := push(ctx, ref, root, platforms); err != nil {
 		stop()
 		return "", nil, fmt.Errorf("base image: %w", err)
 	}
 	return ref, stop, nil
 }
 
-func push(ctx context.Context, ref string, platforms []string) error {
+func push(ctx context.Context, ref, root string, platforms []string) error {
 	tag, err := name.NewTag(ref)
 	if err != nil {
 		return err
 	}
-	index, err := baseIndex(platforms)
+	index, err := baseIndex(ctx, root, platforms)
 	if err != nil {
 		return err
 	}
 	return remote.WriteIndex(tag, index, remote.WithContext(ctx))
 }
 
-func baseIndex(platforms []string) (v1.ImageIndex, error) {
-	files, err := baseFiles()
-	if err != nil {
-		return nil, err
-	}
+func baseIndex(ctx context.Context, root string, platforms []string) (v1.ImageIndex, error) {
 	index := v1.ImageIndex(empty.Index)
 	for _, text := range platforms {
 		platform, err := v1.ParsePlatform(text)
 		if err != nil {
 			return nil, fmt.Errorf("platform %s: %w", text, err)
+		}
+		files, err := baseFiles(ctx, root, platform)
+		if err != nil {
+			return nil, err
 		}
 		image, err := baseImage(files, platform)
 		if err != nil {
@@ -92,16 +92,20 @@ func baseImage(files []byte, platform *v1.Platform) (v1.Image, error) {
 	return mutate.AppendLayers(image, layer)
 }
 
-// baseFiles is everything in the image but the program, as a tar file. Times
-// are left at zero.
-func baseFiles() ([]byte, error) {
-	var buffer bytes.Buffer
-	archive := tar.NewWriter(&buffer)
-	for _, file := range []struct {
-		name string
-		mode int64
-		text []byte
-	}{
+// file is a file of the image, or a directory: then its name ends in a slash.
+type file struct {
+	name string
+	mode int64
+	text []byte
+}
+
+// baseFiles is everything in the image but the program, as a tar file.
+func baseFiles(ctx context.Context, root string, platform *v1.Platform) ([]byte, error) {
+	licences, err := licences(ctx, root, platform)
+	if err != nil {
+		return nil, err
+	}
+	return archive(append([]file{
 		{"etc/", 0o755, nil},
 		{"etc/passwd", 0o644, []byte("root:x:0:0:root:/:/sbin/nologin\ncapi:x:65532:65532::/:/sbin/nologin\n")},
 		{"etc/group", 0o644, []byte("root:x:0:\ncapi:x:65532:\n")},
@@ -109,7 +113,14 @@ func baseFiles() ([]byte, error) {
 		{"etc/ssl/certs/", 0o755, nil},
 		{"etc/ssl/certs/ca-certificates.crt", 0o644, authorities()},
 		{"tmp/", 0o1777, nil},
-	} {
+	}, licences...))
+}
+
+// archive makes a tar file. Times are left at zero.
+func archive(files []file) ([]byte, error) {
+	var buffer bytes.Buffer
+	archive := tar.NewWriter(&buffer)
+	for _, file := range files {
 		header := &tar.Header{Name: file.name, Mode: file.mode, Size: int64(len(file.text)), Typeflag: tar.TypeReg}
 		if strings.HasSuffix(file.name, "/") {
 			header.Typeflag = tar.TypeDir

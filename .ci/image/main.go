@@ -1,9 +1,10 @@
 // Command image builds the program's container image, without a container
-// engine: a static binary and the certificate authorities that it trusts, on
-// nothing, for several platforms, with an SBOM each. The same commit gives the
-// same image, bit for bit.
+// engine: a static binary, the certificate authorities that it trusts and the
+// licences of all that is in it, on nothing, for several platforms, with an SBOM
+// each. The same commit gives the same image, bit for bit.
 //
 //	go run . [--platforms linux/amd64,linux/arm64] [--dir bin] [--push ghcr.io/you/capi-dispatcher --tags 1.2.3]
+//	go run . --platforms linux/amd64 --base base.tar # only what the binary is put on, for Dockerfile
 //
 // Without --push the image is an OCI layout in bin/image, which crane, skopeo,
 // podman and ctr read. ko does the work; what is here is its base image, which
@@ -19,12 +20,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 // options are what the command can be told.
 type options struct {
 	platforms string
 	dir       string
+	base      string
 	push      string
 	tags      string
 }
@@ -33,6 +37,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.platforms, "platforms", "linux/amd64,linux/arm64", "platforms, separated by commas")
 	flag.StringVar(&o.dir, "dir", "", "directory for the OCI layout (image) and the SBOMs (image-sbom); empty: the repository's bin")
+	flag.StringVar(&o.base, "base", "", "tar file for everything but the binary, of one platform; nothing else is built")
 	flag.StringVar(&o.push, "push", "", "repository to push to; empty: only write the OCI layout")
 	flag.StringVar(&o.tags, "tags", "latest", "tags, separated by commas")
 	flag.Parse()
@@ -49,6 +54,9 @@ func build(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	if o.base != "" {
+		return writeBase(ctx, root, o)
+	}
 	commit, err := output(ctx, "git", "rev-parse", "HEAD")
 	if err != nil {
 		return err
@@ -57,12 +65,25 @@ func build(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	base, stop, err := serveBase(ctx, strings.Split(o.platforms, ","))
+	base, stop, err := serveBase(ctx, root, strings.Split(o.platforms, ","))
 	if err != nil {
 		return err
 	}
 	defer stop()
 	return ko(ctx, root, base, commit, date, o)
+}
+
+// writeBase writes what the image is made of beside the binary.
+func writeBase(ctx context.Context, root string, o options) error {
+	platform, err := v1.ParsePlatform(o.platforms)
+	if err != nil {
+		return fmt.Errorf("platform %s: %w", o.platforms, err)
+	}
+	files, err := baseFiles(ctx, root, platform)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(o.base, files, 0o600)
 }
 
 // ko builds the image on a base. Its version and commit are what the Go tool

@@ -25,7 +25,7 @@ func TestTheLifeOfARelease(t *testing.T) {
 			workers int
 		}{
 			"defaults":   {"", 2},
-			"nack":       {"streams: {owner: nack}\nautoscaling: {enabled: true}\nserviceMonitor: {enabled: true}\ndashboard: {enabled: true}", 2},
+			"nack":       {"streams: {owner: nack}\nautoscaling: {enabled: true}\nserviceMonitor: {enabled: true}\nnetworkPolicy: {metrics: {from: [{namespaceSelector: {}}]}}\ndashboard: {enabled: true}", 2},
 			"production": {readFile(t, chartDir+"/examples/production.yaml"), 1}, // KEDA is not there to want more
 		} {
 			t.Run(helm+" "+name, func(t *testing.T) {

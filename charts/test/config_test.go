@@ -132,7 +132,7 @@ func TestWhatRollsTheWorkers(t *testing.T) {
 	pods := func(values string) corev1.PodTemplateSpec { return deployment(render(t, values)).Spec.Template }
 	before := pods("")
 	require.NotEqual(t, before, pods("config: {batch: {linger: 1s}}"))
-	require.Equal(t, before, pods("podMonitor: {enabled: true}\nprometheusRule: {enabled: true}\nkeda: {enabled: true}"))
+	require.Equal(t, before, pods("podMonitor: {enabled: true}\nprometheusRule: {enabled: true}\nkeda: {enabled: true}\n"+scraped))
 	require.NotContains(t, before.Labels, "helm.sh/chart")
 	for _, volume := range before.Spec.Volumes {
 		require.Nil(t, volume.Secret, "tokens are projected, so that several Secrets make one directory")

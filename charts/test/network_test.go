@@ -10,7 +10,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
 )
@@ -107,6 +109,56 @@ func TestHTTPSWithinTheClusterIsNotAllowed(t *testing.T) {
 		require.False(t, allows(policy, netip.MustParseAddr(address), 443), address)
 	}
 	require.True(t, allows(policy, netip.MustParseAddr("2a03:2880:f10c:83:face:b00c:0:25de"), 443))
+}
+
+// admits tells whether a policy lets pods of a namespace in to a port.
+func admits(t *testing.T, p *networkingv1.NetworkPolicy, namespace string, port intstr.IntOrString) bool {
+	t.Helper()
+	of := labels.Set{"kubernetes.io/metadata.name": namespace}
+	return slices.ContainsFunc(p.Spec.Ingress, func(rule networkingv1.NetworkPolicyIngressRule) bool {
+		open := len(rule.Ports) == 0 || slices.ContainsFunc(rule.Ports, func(p networkingv1.NetworkPolicyPort) bool { return *p.Port == port })
+		return open && (len(rule.From) == 0 || slices.ContainsFunc(rule.From, func(peer networkingv1.NetworkPolicyPeer) bool {
+			selector, err := metav1.LabelSelectorAsSelector(peer.NamespaceSelector) // without one: nothing
+			require.NoError(t, err)
+			return selector.Matches(of)
+		}))
+	})
+}
+
+// The admin port has no authentication. The kubelet comes from the pod's own
+// node, which is always let in.
+func TestTheAdminPortIsForThoseWhoAreNamed(t *testing.T) {
+	t.Parallel()
+	admin := intstr.FromString("admin")
+	monitoring := "networkPolicy: {metrics: {from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]}}"
+	for name, c := range map[string]struct {
+		values   string
+		admitted []string
+	}{
+		"nobody by default":     {"", nil},
+		"Prometheus":            {monitoring, []string{"monitoring"}},
+		"with monitor":          {monitoring + "\npodMonitor: {enabled: true}", []string{"monitoring"}},
+		"all, if they are said": {scraped, []string{"monitoring", "capi", "stranger"}},
+		"by a rule of one's own": {
+			"serviceMonitor: {enabled: true}\nnetworkPolicy: {extraIngress: [{ports: [{port: admin}]}]}",
+			[]string{"monitoring", "capi", "stranger"},
+		},
+		"no policy, no check": {"podMonitor: {enabled: true}\nnetworkPolicy: {enabled: false}", []string{"monitoring", "capi", "stranger"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := render(t, c.values)
+			if !slices.Contains(r.kinds(), "NetworkPolicy") {
+				require.Contains(t, c.values, "enabled: false")
+				return
+			}
+			policy := get[networkingv1.NetworkPolicy](r, "NetworkPolicy", fullname)
+			require.Contains(t, policy.Spec.PolicyTypes, networkingv1.PolicyTypeIngress)
+			for _, namespace := range []string{"monitoring", "capi", "stranger"} {
+				require.Equal(t, slices.Contains(c.admitted, namespace), admits(t, policy, namespace, admin), namespace)
+			}
+		})
+	}
 }
 
 // The job runs before the policy of the release is there.

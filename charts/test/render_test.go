@@ -180,6 +180,7 @@ podMonitor: {enabled: true}
 service: {enabled: true}
 prometheusRule: {enabled: true}
 dashboard: {enabled: true}
+networkPolicy: {metrics: {from: [{namespaceSelector: {}}]}}
 secrets:
   appSecret: {name: meta}
   natsCreds: {name: nats}
@@ -187,6 +188,10 @@ secrets:
   redisPassword: {name: redis}
   redisTLS: {name: redis-tls}
 `
+
+// scraped lets somebody in to read the metrics, without whom a monitor is
+// refused.
+const scraped = "networkPolicy: {metrics: {from: [{namespaceSelector: {}}]}}"
 
 // settings are the sets of values that the general tests go through: the
 // defaults, everything, what everything excludes, and the examples.
@@ -196,7 +201,7 @@ func settings(t *testing.T) map[string]string {
 		"defaults":        "",
 		"everything":      everything,
 		"nack":            "streams: {owner: nack}",
-		"hpa":             "autoscaling: {enabled: true}\nserviceMonitor: {enabled: true}",
+		"hpa":             "autoscaling: {enabled: true}\nserviceMonitor: {enabled: true}\n" + scraped,
 		"external":        "streams: {owner: external}\nkeda: {enabled: true, minReplicaCount: 0}",
 		"example nats":    readFile(t, chartDir+"/examples/beside-nats-and-redis.yaml"),
 		"example at work": readFile(t, chartDir+"/examples/production.yaml"),

@@ -72,6 +72,8 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		{"keda: {monitoringEndpoint: 'http://nats:8222'}", "/keda/monitoringEndpoint"},
 		{"keda: {maxReplicas: 3}", "maxReplicas"},
 		{"podMonitor: {enabled: true}\nserviceMonitor: {enabled: true}", "podMonitor.enabled, serviceMonitor.enabled: choose one"},
+		{"podMonitor: {enabled: true}", "podMonitor.enabled: the NetworkPolicy lets nobody in"},
+		{"serviceMonitor: {enabled: true}", "serviceMonitor.enabled: the NetworkPolicy lets nobody in"},
 		{"podMonitor: {interval: 30}", "/podMonitor/interval"},
 		{"prometheusRule: {alerts: {slwo: {enabled: false}}}", "slwo"},
 		{"prometheusRule: {alerts: {stuck: {threshold: 5}}}", "threshold"},

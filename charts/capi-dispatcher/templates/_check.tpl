@@ -6,6 +6,13 @@
 {{- if and .Values.podMonitor.enabled .Values.serviceMonitor.enabled -}}
 {{- fail "podMonitor.enabled, serviceMonitor.enabled: choose one; with both, everything is counted twice" -}}
 {{- end -}}
+{{- if and .Values.networkPolicy.enabled (not (or .Values.networkPolicy.metrics.from .Values.networkPolicy.extraIngress)) -}}
+{{- range $name, $monitor := dict "podMonitor" .Values.podMonitor "serviceMonitor" .Values.serviceMonitor -}}
+{{- if $monitor.enabled -}}
+{{- fail (printf "%s.enabled: the NetworkPolicy lets nobody in to scrape; name Prometheus' namespace in networkPolicy.metrics.from, as [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- range $name, $scaler := dict "autoscaling" (dict "min" .Values.autoscaling.minReplicas "max" .Values.autoscaling.maxReplicas)
   "keda" (dict "min" .Values.keda.minReplicaCount "max" .Values.keda.maxReplicaCount) -}}
 {{- if gt (int64 $scaler.min) (int64 $scaler.max) -}}

@@ -15,6 +15,17 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 )
 
+// What a client may take. Nobody who reaches the port should be able to take
+// the worker's memory, or to keep others from it.
+const (
+	maxConnections    = 64
+	maxHeaderBytes    = 8 << 10
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 10 * time.Second // of a whole request; none needs a body
+	writeTimeout      = 30 * time.Second // of a whole answer
+	idleTimeout       = 90 * time.Second // longer than Prometheus usually waits for its next scrape
+)
+
 // Server is the admin port.
 type Server struct {
 	listener net.Listener
@@ -29,21 +40,34 @@ func Start(ctx context.Context, cfg config.Admin, metrics http.Handler, conditio
 	if err != nil {
 		return nil, fmt.Errorf("admin.address: %w", err)
 	}
+	return Serve(listener, cfg, metrics, conditions), nil
+}
+
+// Serve is Start on a listener that is there already, and closes it in the end.
+func Serve(listener net.Listener, cfg config.Admin, metrics http.Handler, conditions func() []dispatcher.Condition) *Server {
+	open := &connections{most: maxConnections}
 	s := &Server{
 		listener: listener,
-		http:     &http.Server{Handler: routes(cfg, metrics, conditions), ReadHeaderTimeout: 5 * time.Second},
-		done:     make(chan error, 1),
+		http: &http.Server{
+			Handler: routes(cfg, metrics, conditions), ConnState: open.track, MaxHeaderBytes: maxHeaderBytes,
+			ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		},
+		done: make(chan error, 1),
 	}
 	go func() { s.done <- s.http.Serve(listener) }()
-	return s, nil
+	return s
 }
 
 // Address is where the server listens.
 func (s *Server) Address() string { return s.listener.Addr().String() }
 
-// Stop ends the server, and lets requests under way come to their end first.
+// Stop ends the server, and lets requests under way come to their end first:
+// until ctx ends.
 func (s *Server) Stop(ctx context.Context) error {
 	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(err, s.http.Close())
+	}
 	if served := <-s.done; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)
 	}
@@ -56,13 +80,26 @@ func routes(cfg config.Admin, metrics http.Handler, conditions func() []dispatch
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { writeReadiness(w, conditions()) })
 	mux.Handle("GET /metrics", metrics)
 	if cfg.Pprof {
-		mux.HandleFunc("/debug/pprof/", pprof.Index)
-		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("/debug/pprof/", unhurried(pprof.Index))
+		mux.HandleFunc("/debug/pprof/profile", unhurried(pprof.Profile))
 		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+		mux.HandleFunc("/debug/pprof/trace", unhurried(pprof.Trace))
 		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	}
 	return mux
+}
+
+// unhurried lets the profiler take as long as it was told to. It puts the time
+// for writing off by itself, but when the time for reading is over, the server
+// takes the client for gone.
+func unhurried(profile http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := http.NewResponseController(w).SetReadDeadline(time.Time{}); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		profile(w, r)
+	}
 }
 
 // writeReadiness answers 200 if every condition holds but for warnings, else

@@ -30,6 +30,10 @@ import (
 
 const name = "github.com/capi-dispatcher/capi-dispatcher"
 
+// maxScrapes is how many may read the metrics at a time: each holds a copy of
+// all series, which may be many.
+const maxScrapes = 4
+
 // Telemetry is where the program reports what it does.
 type Telemetry struct {
 	Tracer trace.Tracer
@@ -120,7 +124,7 @@ func (t *Telemetry) startMetrics(ctx context.Context, about *resource.Resource, 
 	}
 	provider := sdkmetric.NewMeterProvider(options...)
 	t.Meter = provider.Meter(name)
-	t.Metrics = promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
+	t.Metrics = promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true, MaxRequestsInFlight: maxScrapes})
 	t.shutdown = append(t.shutdown, provider.Shutdown)
 	return nil
 }
