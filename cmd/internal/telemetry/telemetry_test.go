@@ -16,7 +16,7 @@ import (
 // Each scrape holds a copy of all series, so there are few at a time.
 func TestFewScrapesAtATime(t *testing.T) {
 	t.Parallel()
-	observed, err := telemetry.Setup(t.Context(), "test")
+	observed, err := telemetry.Setup(t.Context(), "test", 2000)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, observed.Shutdown(context.WithoutCancel(t.Context()))) })
 	entered, leave := make(chan struct{}, 1), make(chan struct{})
