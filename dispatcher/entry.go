@@ -73,6 +73,9 @@ func newHistory(m *message, index int) history {
 	}
 	headers := m.Headers()
 	h.dedupeID = shortID(headers.Get(header.DedupeID))
+	if h.dedupeID != "" && index > 0 { // a producer's body of several events: what we write has one a message
+		h.dedupeID = shortID(h.dedupeID + "/" + strconv.Itoa(index))
+	}
 	if id := headers.Get(nats.MsgIdHdr); id != "" && h.dedupeID == "" {
 		h.dedupeID = shortID(id + "/" + strconv.Itoa(index))
 	}

@@ -145,6 +145,11 @@ const eventsKept = event.MaxAge + 24*time.Hour
 // lettersKept is how long dead letters are kept in a stream that we create.
 const lettersKept = 90 * 24 * time.Hour
 
+// leastWindow is the shortest memory of message ids that NATS allows. The
+// events' stream has many producers and datasets, and one name space for all
+// their ids; copies are recognised in Redis, in each dataset.
+const leastWindow = 100 * time.Millisecond
+
 // streams lists the streams as we would create them.
 func (s *StreamSet) streams() []jetstream.StreamConfig {
 	return []jetstream.StreamConfig{
@@ -152,7 +157,7 @@ func (s *StreamSet) streams() []jetstream.StreamConfig {
 			Name: s.cfg.Stream, Subjects: []string{s.cfg.Subject + ".>"}, Replicas: s.cfg.Replicas,
 			Description: "conversion events for Meta",
 			Retention:   jetstream.LimitsPolicy, MaxAge: eventsKept, Discard: jetstream.DiscardNew,
-			Duplicates: 2 * time.Minute, AllowDirect: true,
+			Duplicates: leastWindow, AllowDirect: true,
 		},
 		{
 			Name: s.cfg.ParkedStream, Subjects: []string{s.cfg.ParkedSubject + ".>"}, Replicas: s.cfg.Replicas,
@@ -202,6 +207,11 @@ func (s *StreamSet) checkStream(want, have jetstream.StreamConfig) error {
 	}
 	if have.MaxAge != 0 && have.MaxAge < event.MaxAge {
 		s.warn(fmt.Sprintf("stream %s keeps messages for %s only: Meta takes events for 7 days, and older ones vanish before they are sent", want.Name, have.MaxAge))
+	}
+	if want.Name == s.cfg.Stream && have.Duplicates > leastWindow {
+		s.warn(fmt.Sprintf("stream %s remembers each Nats-Msg-Id for %s, in one name space for all datasets: an event is dropped, with success to its producer, "+
+			"if another dataset's had the same id; copies are recognised without it; run: nats stream edit %s --dupe-window %s",
+			want.Name, have.Duplicates, want.Name, leastWindow))
 	}
 	limited := have.MaxMsgs > 0 || have.MaxBytes > 0 || have.MaxMsgsPerSubject > 0
 	if have.Discard == jetstream.DiscardOld && limited {

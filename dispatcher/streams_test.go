@@ -23,6 +23,13 @@ func TestStreamsAreCreatedOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, jetstream.DiscardNew, events.CachedInfo().Config.Discard, "a full stream refuses and does not forget")
 	require.Equal(t, jetstream.FileStorage, events.CachedInfo().Config.Storage)
+	require.Equal(t, 100*time.Millisecond, events.CachedInfo().Config.Duplicates, "ids are one name space for all datasets")
+	parked, err := js.Stream(t.Context(), "CAPI_PARKED")
+	require.NoError(t, err)
+	require.Equal(t, 2*time.Minute, parked.CachedInfo().Config.Duplicates, "there the ids are ours, and relied on")
+	letters, err := js.Stream(t.Context(), "CAPI_DLQ")
+	require.NoError(t, err)
+	require.Equal(t, time.Hour, letters.CachedInfo().Config.Duplicates, "likewise")
 	consumer, err := js.Consumer(t.Context(), "CAPI", "capi-dispatcher")
 	require.NoError(t, err)
 	require.Equal(t, -1, consumer.CachedInfo().Config.MaxDeliver)
@@ -48,6 +55,7 @@ func TestWhatDoesNotFitIsSaid(t *testing.T) {
 		"in memory":         {manage: true, stream: &streamConfig{Storage: jetstream.MemoryStorage}, warning: "kept in memory"},
 		"short memory":      {manage: true, stream: &streamConfig{MaxAge: time.Hour}, warning: "keeps messages for 1h0m0s only"},
 		"forgets":           {manage: true, stream: &streamConfig{MaxBytes: 1 << 20}, warning: "discards its oldest messages"},
+		"shared ids":        {manage: true, stream: &streamConfig{Duplicates: 2 * time.Minute}, warning: "in one name space for all datasets"},
 		"wider subjects":    {manage: true, stream: &streamConfig{Subjects: []string{"capi.events.>", "else"}}},
 		"work queue":        {manage: true, stream: &streamConfig{Retention: jetstream.WorkQueuePolicy}},
 		"interest":          {manage: true, stream: &streamConfig{Retention: jetstream.InterestPolicy}},
@@ -109,6 +117,9 @@ func makeStreams(t *testing.T, js jetstream.JetStream, events, parked *jetstream
 		cfg.Name = "CAPI"
 		if cfg.Subjects == nil {
 			cfg.Subjects = []string{"capi.events.>"}
+		}
+		if cfg.Duplicates == 0 {
+			cfg.Duplicates = 100 * time.Millisecond
 		}
 		_, err := js.CreateStream(t.Context(), cfg)
 		require.NoError(t, err)

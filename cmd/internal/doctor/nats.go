@@ -10,7 +10,6 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/config"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
-	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
 func (r *report) examineNATS(ctx context.Context, cfg *config.Config, js jetstream.JetStream) {
@@ -90,9 +89,6 @@ func (r *report) examineStream(cfg *config.Config, name string, info *jetstream.
 	if have.Storage == jetstream.FileStorage && have.Replicas < 2 {
 		r.add("sync_interval of "+name, Warning, "one replica: a power failure takes what the server had not yet synced, up to 2 minutes by default; clients cannot see the setting",
 			"look for jetstream { sync_interval } in the server's configuration; `always` syncs every message")
-	}
-	if have.Name == cfg.NATS.Stream && have.MaxAge != 0 && have.MaxAge >= event.MaxAge && have.Duplicates < time.Second {
-		r.warn(name, "does not deduplicate by Nats-Msg-Id", "set its duplicate window to 2m")
 	}
 }
 
