@@ -14,6 +14,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/directory"
 )
@@ -47,6 +48,7 @@ type Directory interface {
 // Deps are the things a dispatcher works with.
 type Deps struct {
 	JetStream jetstream.JetStream
+	Rights    *rights.Watch // what NATS denies to the connection; nil: nobody knows
 	Claims    Claims
 	Graph     Sender
 	Tokens    Tokens

@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -50,12 +51,13 @@ func (d *Dispatcher) publishAll(publications []publication) (stored, failed []*e
 		n := min(len(publications), publishAtOnce)
 		part := publications[:n]
 		publications = publications[n:]
+		asked := time.Now()
 		for i := range part {
 			part[i].future, part[i].err = d.deps.JetStream.PublishMsgAsync(part[i].msg, part[i].opts...)
 		}
 		for i := range part {
 			if err := part[i].await(); err != nil {
-				d.exitFailed(part[i].msg.Subject, err)
+				d.exitFailed(part[i].msg.Subject, cmp.Or(d.deps.Rights.Since(asked, part[i].msg.Subject), err))
 				failed = append(failed, part[i].entry)
 				continue
 			}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/mod/semver"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
@@ -29,25 +30,35 @@ func (d *Dispatcher) openStreams(ctx context.Context) ([]*source, error) {
 		d.health.events.shut(err.Error())
 		d.log.Warn("the streams cannot be looked at yet", zap.Error(err))
 		pace.slowDown(ctx)
+		d.askAgain(err)
 	}
 }
 
-func (d *Dispatcher) tryOpenStreams(ctx context.Context) ([]*source, error) {
+func (d *Dispatcher) tryOpenStreams(ctx context.Context) (sources []*source, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	streams := StreamSet{cfg: d.cfg.Streams, js: d.deps.JetStream, warn: func(text string) { d.log.Warn(text) }}
-	if err := streams.Ensure(ctx); err != nil {
-		return nil, err
+	err = d.deps.Rights.Do(ctx, func(ctx context.Context) error {
+		streams := StreamSet{cfg: d.cfg.Streams, js: d.deps.JetStream, warn: func(text string) { d.log.Warn(text) }}
+		if err := streams.Ensure(ctx); err != nil {
+			return err
+		}
+		events, err := d.openSource(ctx, false)
+		if err != nil {
+			return err
+		}
+		parked, err := d.openSource(ctx, true)
+		sources = []*source{events, parked}
+		return err
+	})
+	return sources, err
+}
+
+// askAgain makes the connection anew if an inbox was denied: it is asked for
+// once in a connection's life, and the right may have been granted since.
+func (d *Dispatcher) askAgain(err error) {
+	if denied, ok := errors.AsType[*rights.Denied](err); ok && denied.Subscribe {
+		_ = d.deps.JetStream.Conn().ForceReconnect() // fails where the connection is closed
 	}
-	events, err := d.openSource(ctx, false)
-	if err != nil {
-		return nil, err
-	}
-	parked, err := d.openSource(ctx, true)
-	if err != nil {
-		return nil, err
-	}
-	return []*source{events, parked}, nil
 }
 
 // openSource opens one of the two consumers, made anew if need be.
