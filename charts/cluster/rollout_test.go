@@ -90,7 +90,7 @@ image: {registry: %s, digest: %q}
 config:
   nats: {url: %q, ack_wait: 10s}
   redis: {url: %q}
-  graph: {url: %q, timeout: 5s}
+  graph: {url: %q, insecure: true, timeout: 5s}
   batch: {linger: %s}
   delivery: {park: {initial: 1s, max: 20s}, drain_timeout: 10s}
 streams: {owner: job, job: {natsCreds: {name: nats-streams}}}

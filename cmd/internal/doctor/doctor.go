@@ -40,6 +40,7 @@ func Examine(ctx context.Context, cfg *config.Config) []Finding {
 	var r report
 	r.examineTimes(cfg)
 	r.examineTokens(cfg)
+	r.examineClearText(cfg)
 	if nats, err := connect.NATSNow(&cfg.NATS, connect.Worker); err != nil {
 		r.fault("nats", err.Error(), "check nats.url and how it logs in")
 	} else {
