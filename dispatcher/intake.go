@@ -114,7 +114,7 @@ func (d *Dispatcher) pull(s *source, messages, bytes int, decoder *event.Decoder
 	}
 	// Nothing is all that comes of a pull that is denied, and of an
 	// acknowledgement nothing is heard at all.
-	return d.deps.Rights.Since(asked, d.apiPrefix()+"CONSUMER.MSG.NEXT."+s.stream+".", "$JS.ACK."+s.stream+".")
+	return d.deps.Rights.Since(asked, d.apiPrefix()+"CONSUMER.MSG.NEXT."+s.stream, "$JS.ACK."+s.stream)
 }
 
 func newMessage(s *source, msg jetstream.Msg) (*message, error) {

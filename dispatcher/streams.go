@@ -56,7 +56,7 @@ func (d *Dispatcher) tryOpenStreams(ctx context.Context) (sources []*source, err
 // askAgain makes the connection anew if an inbox was denied: it is asked for
 // once in a connection's life, and the right may have been granted since.
 func (d *Dispatcher) askAgain(err error) {
-	if denied, ok := errors.AsType[*rights.Denied](err); ok && denied.Subscribe {
+	if denied, ok := errors.AsType[*rights.DeniedError](err); ok && denied.Subscribe {
 		_ = d.deps.JetStream.Conn().ForceReconnect() // fails where the connection is closed
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -17,28 +18,29 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Denied is a right that is missing.
-type Denied struct {
+// DeniedError is a right that is missing.
+type DeniedError struct {
 	// Subscribe: the right to subscribe is missing, else that to publish.
 	Subscribe bool
 	Subject   string
 }
 
-func (d *Denied) Error() string {
+func (d *DeniedError) Error() string {
 	if d.Subscribe {
 		return "NATS denies the right to subscribe to " + d.Subject + "; grant it, or set nats.inbox_prefix (see docs/security.md, Rights in NATS)"
 	}
 	return "NATS denies the right to publish to " + d.Subject + "; grant it (see docs/security.md, Rights in NATS)"
 }
 
-// concerns reports whether the right is needed by whoever publishes to subjects
-// that begin so, all of them if none is given. Every answer needs the inbox.
-func (d *Denied) concerns(subjects []string) bool {
+// concerns reports whether the right is needed by whoever publishes to these
+// subjects, or below them; to any if none is given. Every answer needs the
+// inbox.
+func (d *DeniedError) concerns(subjects []string) bool {
 	if d.Subscribe || len(subjects) == 0 {
 		return true
 	}
 	for _, subject := range subjects {
-		if strings.HasPrefix(d.Subject, subject) {
+		if strings.HasPrefix(d.Subject+".", subject+".") {
 			return true
 		}
 	}
@@ -55,13 +57,13 @@ type Watch struct {
 	mu sync.Mutex
 	// inbox stands until the connection is made anew: a client asks for the
 	// subscription once, and for all answers.
-	inbox   *Denied
+	inbox   *DeniedError
 	recent  []denial
 	waiting map[*waiting]struct{}
 }
 
 type denial struct {
-	*Denied
+	*DeniedError
 
 	at time.Time
 }
@@ -76,12 +78,12 @@ var violation = regexp.MustCompile(`Permissions Violation for (Publish|Subscript
 
 // Note takes notice of an error that the connection reports beside the answers.
 // It returns the denial, or nil if it is something else.
-func (w *Watch) Note(conn *nats.Conn, err error) *Denied {
+func (w *Watch) Note(conn *nats.Conn, err error) *DeniedError {
 	found := violation.FindStringSubmatch(err.Error())
 	if found == nil {
 		return nil
 	}
-	denied := &Denied{Subscribe: found[1] == "Subscription", Subject: found[2]}
+	denied := &DeniedError{Subscribe: found[1] == "Subscription", Subject: found[2]}
 	if inbox := conn.Opts.InboxPrefix + "."; denied.Subscribe && strings.HasPrefix(denied.Subject, inbox) {
 		denied.Subject = inbox + ">" // what has to be granted: each subscription has a name of its own below
 	}
@@ -89,7 +91,7 @@ func (w *Watch) Note(conn *nats.Conn, err error) *Denied {
 	return denied
 }
 
-func (w *Watch) add(denied *Denied) {
+func (w *Watch) add(denied *DeniedError) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if denied.Subscribe {
@@ -114,16 +116,16 @@ func (w *Watch) Reconnected() {
 }
 
 // Since returns the last denial since then that concerns whoever publishes to
-// subjects that begin so, or nil.
+// these subjects or below them, or nil.
 func (w *Watch) Since(then time.Time, subjects ...string) error {
 	if w == nil {
 		return nil
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for i := len(w.recent) - 1; i >= 0; i-- {
-		if d := w.recent[i]; !d.at.Before(then) && d.concerns(subjects) {
-			return d.Denied
+	for _, d := range slices.Backward(w.recent) {
+		if !d.at.Before(then) && d.concerns(subjects) {
+			return d.DeniedError
 		}
 	}
 	if w.inbox != nil {
@@ -132,9 +134,9 @@ func (w *Watch) Since(then time.Time, subjects ...string) error {
 	return nil
 }
 
-// Do does something that waits for answers to what it publishes to subjects
-// that begin so, or to any. If a right is denied that this needs, its context
-// ends at once, and the error is a [Denied] as well.
+// Do does something that waits for answers to what it publishes to these
+// subjects or below them; to any, if none is given. If a right is denied that
+// this needs, its context ends at once, and the error is a [DeniedError] as well.
 func (w *Watch) Do(ctx context.Context, work func(ctx context.Context) error, subjects ...string) error {
 	if w == nil {
 		return work(ctx)
@@ -147,7 +149,7 @@ func (w *Watch) Do(ctx context.Context, work func(ctx context.Context) error, su
 	}
 	defer w.dismiss(one)
 	err := work(ctx)
-	denied, ok := errors.AsType[*Denied](context.Cause(ctx))
+	denied, ok := errors.AsType[*DeniedError](context.Cause(ctx))
 	if !ok || err == nil || errors.Is(err, denied) {
 		return err
 	}

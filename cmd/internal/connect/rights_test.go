@@ -32,7 +32,7 @@ func redisRights(t *testing.T) (commands, others []string) {
 	require.NoError(t, err)
 	line := regexp.MustCompile(`(?m)^user capi (.*)$`).FindSubmatch(text)
 	require.NotNil(t, line)
-	for _, word := range strings.Fields(string(line[1])) {
+	for word := range strings.FieldsSeq(string(line[1])) {
 		if strings.HasPrefix(word, "+") {
 			commands = append(commands, word)
 		} else {

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/capi-dispatcher/capi-dispatcher/config"
@@ -44,10 +45,8 @@ func inClear(addresses secret.URLs, files config.TLS, schemes ...string) string 
 		if err != nil || graph.IsLoopback(parsed.Hostname()) {
 			continue
 		}
-		for _, scheme := range schemes {
-			if parsed.Scheme == scheme {
-				return secret.URLs(address).String()
-			}
+		if slices.Contains(schemes, parsed.Scheme) {
+			return secret.URLs(address).String()
 		}
 	}
 	return ""

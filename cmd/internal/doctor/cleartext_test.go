@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -56,8 +57,7 @@ func TestClearTextIsFound(t *testing.T) {
 		"Redis, password in the address": {func(cfg *config.Config) { cfg.Redis.URL = "redis://user:hush@redis.invalid:1" }, "redis.url redis://[redacted]@redis.invalid:1: the password"},
 		"NATS":                           {func(cfg *config.Config) { cfg.NATS.URL = "nats://user:hush@nats.invalid:1" }, "nats.url nats://[redacted]@nats.invalid:1: events"},
 		"NATS by web sockets":            {func(cfg *config.Config) { cfg.NATS.URL = "wss://nats.invalid,ws://nats.invalid:1" }, "nats.url ws://nats.invalid:1: events"},
-		"Graph": {func(cfg *config.Config) { cfg.Graph.URL, cfg.Graph.Insecure = "http://graph.invalid", true },
-			"graph.url http://graph.invalid: access tokens travel in the clear"},
+		"Graph":                          {func(cfg *config.Config) { cfg.Graph.URL, cfg.Graph.Insecure = "http://graph.invalid", true }, "graph.url http://graph.invalid: access tokens travel in the clear"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -111,7 +111,7 @@ func TestManyOpenFilesAreOneFinding(t *testing.T) {
 	t.Parallel()
 	findings := diagnose(t, func(cfg *config.Config) {
 		for i := range 100 {
-			file := filepath.Join(cfg.Graph.TokenDir, fmt.Sprint(i))
+			file := filepath.Join(cfg.Graph.TokenDir, strconv.Itoa(i))
 			require.NoError(t, os.WriteFile(file, []byte("hush"), 0o600))
 			require.NoError(t, os.Chmod(file, 0o644))
 		}

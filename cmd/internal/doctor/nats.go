@@ -26,7 +26,7 @@ func (r *report) examineNATS(ctx context.Context, cfg *config.Config, nats *conn
 		r.fault("nats server", err.Error(), "or lower the server's max_payload")
 	}
 	for _, found := range set.Inspect(ctx, nats.Rights) {
-		if denied, ok := errors.AsType[*rights.Denied](found.Err); ok && denied.Subscribe {
+		if denied, ok := errors.AsType[*rights.DeniedError](found.Err); ok && denied.Subscribe {
 			r.fault("nats", denied.Error(), "nothing can be asked without it")
 			return
 		}
@@ -61,7 +61,7 @@ func (r *report) examineInspection(cfg *config.Config, found *dispatcher.Inspect
 // examineError reports what keeps a stream or consumer from working. A
 // consumer's AckWait is looked at on its own.
 func (r *report) examineError(cfg *config.Config, found *dispatcher.Inspection) {
-	if denied, ok := errors.AsType[*rights.Denied](found.Err); ok {
+	if denied, ok := errors.AsType[*rights.DeniedError](found.Err); ok {
 		r.fault(found.Name, "cannot be looked at: "+denied.Error(), "")
 		return
 	}
