@@ -42,6 +42,7 @@ type NATS struct {
 	PasswordFile string      `yaml:"password_file"`
 	TokenFile    string      `yaml:"token_file"`
 	Domain       string      `yaml:"domain"`
+	InboxPrefix  string      `yaml:"inbox_prefix"`
 	TLS          TLS         `yaml:"tls"`
 
 	dispatcher.Streams `yaml:",inline"`
@@ -106,7 +107,7 @@ const (
 // Default returns the settings a careful operator would leave alone.
 func Default() Config {
 	return Config{
-		NATS:     NATS{URL: "nats://localhost:4222", Streams: dispatcher.DefaultStreams()},
+		NATS:     NATS{URL: "nats://localhost:4222", InboxPrefix: "_INBOX_capi", Streams: dispatcher.DefaultStreams()},
 		Redis:    Redis{URL: "redis://localhost:6379/0", Mode: Single},
 		Dedupe:   Dedupe{Key: dispatcher.ByEvent, Config: dedupe.DefaultConfig()},
 		Batch:    batcher.DefaultConfig(),

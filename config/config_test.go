@@ -109,6 +109,9 @@ func TestFaults(t *testing.T) {
 		"several addresses, one mode": {"redis: {url: 'redis://a,redis://b'}", nil, []string{"redis.url: names several servers"}},
 		"sentinel without a master":   {"redis: {mode: sentinel}", nil, []string{"redis.sentinel_master: is empty"}},
 		"half a certificate":          {"redis: {tls: {cert_file: /c}}", nil, []string{"redis.tls.cert_file, tls.key_file: one needs the other"}},
+		"no prefix for answers":       {"nats: {inbox_prefix: ''}", nil, []string{"nats.inbox_prefix: \"\" is not a subject"}},
+		"a prefix of everything":      {"nats: {inbox_prefix: '_INBOX.>'}", nil, []string{"nats.inbox_prefix: \"_INBOX.>\" is not a subject of words joined by dots, without wildcards"}},
+		"tokens in the clear":         {"graph: {url: 'http://graph.example:8090'}", nil, []string{"graph.url: http://graph.example:8090 would send access tokens over the network in the clear; use https://, or set graph.insecure to true"}},
 		"empty address":               {"", []string{"CAPI_NATS_URL="}, []string{"nats.url: is empty"}},
 		"overlapping subjects":        {"nats: {dead_letter_subject: capi.events.dead}", nil, []string{"nats.dead_letter_subject: \"capi.events.dead\" lies within subject"}},
 	} {

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 )
 
 // Validate reports every setting that cannot work, each with its key. It looks
@@ -60,6 +61,9 @@ func (n *NATS) validate() error {
 	faults := []error{
 		addresses(n.URL, "nats://", "tls://", "ws://", "wss://"),
 		n.TLS.validate(),
+	}
+	if !dispatcher.IsSubject(n.InboxPrefix) {
+		faults = append(faults, fmt.Errorf("inbox_prefix: %q is not a subject of words joined by dots, without wildcards", n.InboxPrefix))
 	}
 	if ways := count(n.CredsFile != "", n.NKeySeedFile != "", n.User != "", n.TokenFile != ""); ways > 1 {
 		faults = append(faults, errors.New("creds_file, nkey_seed_file, user, token_file: choose one way to log in"))

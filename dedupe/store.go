@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -191,11 +192,17 @@ func (s *Store) Release(ctx context.Context, claims []Claim) ([]Claim, error) {
 // Check claims and releases a key of its own: it fails where Redis cannot be
 // reached, is older than 7.0, refuses writes, or forbids a command we need.
 func (s *Store) Check(ctx context.Context) error {
-	probe := []Claim{{Key: NewKey("capi-dispatcher", "check"), Owner: NewOwner(1, uint64(time.Now().UnixNano())), Holder: NewHolder()}}
-	if result := s.Claim(ctx, probe)[0]; result.State == Failed {
-		return result.Err
+	now := uint64(time.Now().UnixNano())
+	probe := Claim{Key: NewKey("capi-dispatcher", "check"), Owner: NewOwner(1, now), Holder: NewHolder()}
+	rival := probe
+	rival.Owner = NewOwner(1, now+1)
+	// To claim again, and what another has, needs commands of its own.
+	for _, claim := range []Claim{probe, probe, rival} {
+		if result := s.Claim(ctx, []Claim{claim})[0]; result.State == Failed {
+			return result.Err
+		}
 	}
-	_, err := s.Release(ctx, probe)
+	_, err := s.Release(ctx, []Claim{probe})
 	return err
 }
 
@@ -242,13 +249,22 @@ func explain(err error) error {
 		return fmt.Errorf("redis is older than 7.0, which the dispatcher needs: %w", err)
 	case redis.HasErrorPrefix(err, "OOM"):
 		return fmt.Errorf("redis is full; raise maxmemory, with maxmemory-policy noeviction: %w", err)
-	case redis.HasErrorPrefix(err, "NOPERM"):
-		return fmt.Errorf("the redis user needs +get +set +del +pexpire +pttl +eval on all keys: %w", err)
+	case isForbidden(err):
+		return fmt.Errorf("the redis user needs ~* +get +set +del +pexpire +pttl +eval +client|setname, +select for a database other than 0, "+
+			"and +cluster|slots +command in a cluster (see docs/security.md, Rights in Redis): %w", err)
 	case redis.HasErrorPrefix(err, "NOAUTH"), redis.HasErrorPrefix(err, "WRONGPASS"):
-		return fmt.Errorf("redis refuses the user name or password; check redis.username and redis.password_file: %w", err)
+		return fmt.Errorf("redis refuses the user name or password; check redis.user and redis.password_file: %w", err)
 	case redis.HasErrorPrefix(err, "READONLY"):
 		return fmt.Errorf("redis is a read-only replica; use the primary, Sentinel or Cluster: %w", err)
 	default:
 		return fmt.Errorf("redis: %w", err)
 	}
+}
+
+// isForbidden reports whether the user lacks a right on a command, of which a
+// script's own commands are denied in other words (Redis 7.0, and since 7.2).
+func isForbidden(err error) bool {
+	text := err.Error()
+	return redis.HasErrorPrefix(err, "NOPERM") ||
+		strings.Contains(text, "The user executing the script can't") || strings.Contains(text, "ACL failure in script")
 }

@@ -121,7 +121,7 @@ func TestRefusalsTellWhatToDo(t *testing.T) {
 		want string
 	}{
 		"full":              {[]string{"--maxmemory", "1", "--maxmemory-policy", "noeviction"}, "", "raise maxmemory"},
-		"password missing":  {[]string{"--requirepass", "x"}, "", "redis.password_file"},
+		"password missing":  {[]string{"--requirepass", "x"}, "", "check redis.user and redis.password_file"},
 		"command forbidden": {[]string{"--user", "poor", "on", ">poor", "~*", "+@connection"}, "poor", "+eval"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -221,7 +221,7 @@ func (s Streams) Validate() error {
 		"subject": s.Subject, "parked_subject": s.ParkedSubject, "dead_letter_subject": s.DeadLetterSubject,
 	}
 	for key, subject := range subjects {
-		faults.check(validSubject.MatchString(subject), key, "%q is not a subject of words joined by dots, without wildcards", subject)
+		faults.check(IsSubject(subject), key, "%q is not a subject of words joined by dots, without wildcards", subject)
 		for other, prefix := range subjects {
 			faults.check(key == other || !strings.HasPrefix(subject+".", prefix+"."), key, "%q lies within %s %q", subject, other, prefix)
 		}
@@ -306,6 +306,9 @@ var (
 	validName    = regexp.MustCompile(`^[A-Za-z0-9_-]{1,200}$`)
 	validSubject = regexp.MustCompile(`^[^\s.*>]+(\.[^\s.*>]+)*$`)
 )
+
+// IsSubject reports whether that is a subject without wildcards.
+func IsSubject(text string) bool { return validSubject.MatchString(text) }
 
 // faults gathers what is wrong with a configuration.
 type faults []error

@@ -15,6 +15,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
@@ -41,9 +42,6 @@ func TestDatasetsMayShareIDs(t *testing.T) {
 func TestIdentity(t *testing.T) {
 	t.Parallel()
 	rename := func(e string) string { return strings.Replace(e, "LeadSubmitted", "AddToCart", 1) }
-	withoutID := func(mark string) string {
-		return strings.Replace(event("x"), `"event_id":"x"`, `"mark":"`+mark+`"`, 1)
-	}
 	for name, tc := range map[string]struct {
 		kind     dispatcher.IdentityKind
 		first    string
@@ -65,7 +63,6 @@ func TestIdentity(t *testing.T) {
 			t.Parallel()
 			b := setup(t, func(o *options) { o.cfg.Identity = tc.kind })
 			for i, data := range []string{tc.first, tc.second} {
-				// Through a stream that does not deduplicate by itself.
 				msg := &nats.Msg{Subject: "capi.events." + dataset, Data: []byte(data), Header: nats.Header{}}
 				if tc.msgIDs[i] != "" {
 					msg.Header.Set(nats.MsgIdHdr, tc.msgIDs[i])
@@ -78,21 +75,58 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
-// republish puts a message on the stream even if the stream has seen its
-// Nats-Msg-Id: the broker's own memory is not what is tested here.
+// republish puts a message on the stream as soon as the stream has forgotten
+// its Nats-Msg-Id: the broker's own memory is not what is tested here.
 func (b *bench) republish(msg *nats.Msg) {
 	b.t.Helper()
-	stream, err := b.js.Stream(b.t.Context(), "CAPI")
-	require.NoError(b.t, err)
-	cfg := stream.CachedInfo().Config
-	cfg.Duplicates = 100 * time.Millisecond
-	_, err = b.js.UpdateStream(b.t.Context(), cfg)
-	require.NoError(b.t, err)
-	b.await("the broker has forgotten the message id", func() bool {
+	const muchLonger = 20 * time.Second // than the window of the events' stream, and much less than NATS' own default
+	require.Eventually(b.t, func() bool {
 		ack, err := b.js.PublishMsg(b.t.Context(), msg)
 		require.NoError(b.t, err)
 		return !ack.Duplicate
-	})
+	}, muchLonger, 5*time.Millisecond, "the broker has forgotten the message id")
+}
+
+// withoutID is an event without event_id.
+func withoutID(mark string) string {
+	return strings.Replace(event("x"), `"event_id":"x"`, `"mark":"`+mark+`"`, 1)
+}
+
+// Nats-Msg-Id is one name space for the whole stream: NATS itself would let the
+// event of one dataset swallow that of another.
+func TestTwoDatasetsMayUseOneMessageID(t *testing.T) {
+	t.Parallel()
+	for name, header := range map[string]string{"Nats-Msg-Id": nats.MsgIdHdr, "Capi-Dedupe-Id": header.DedupeID} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			order := func(shop, mark string) *nats.Msg {
+				return &nats.Msg{
+					Subject: "capi.events." + shop, Data: []byte(withoutID(mark)), Header: nats.Header{header: {"order-1001"}},
+				}
+			}
+			b.republish(order(dataset, "A"))
+			b.republish(order(other, "B"))
+			b.awaitAccepted(2)
+			b.republish(order(dataset, "A's copy, made anew"))
+			b.awaitQuiet()
+			require.Equal(t, 2, b.Ledger().Sum().Events, "within a dataset it identifies an event")
+			require.EqualValues(t, 1, b.books("capi.events.settled", attribute.String("outcome", "duplicate")))
+		})
+	}
+}
+
+// A request body has one header for all its events.
+func TestADedupeIDIsNotOneEventForAWholeBody(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for range 2 {
+		b.publishMsg(&nats.Msg{
+			Subject: "capi.events." + dataset, Data: []byte(body(withoutID("1"), withoutID("2"))), Header: nats.Header{header.DedupeID: {"order-1001"}},
+		})
+	}
+	b.awaitQuiet()
+	require.Equal(t, 2, b.Ledger().Sum().Events)
 }
 
 // elsewhere is another worker's Store.

@@ -16,6 +16,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/inflight"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/storage"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/directory"
@@ -52,6 +53,7 @@ type Directory interface {
 // Deps are the things a dispatcher works with.
 type Deps struct {
 	JetStream jetstream.JetStream
+	Rights    *rights.Watch // what NATS denies to the connection; nil: nobody knows
 	Claims    Claims
 	Graph     Sender
 	Tokens    Tokens

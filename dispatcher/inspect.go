@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
 )
 
 // Inspection is what is found of one stream, or of one consumer.
@@ -27,19 +29,25 @@ type Inspection struct {
 func (i *Inspection) Missing() bool { return i.Err == nil && i.Stream == nil && i.Consumer == nil }
 
 // Inspect looks at all streams and consumers and changes nothing, whatever
-// [Streams.Manage] says.
-func (s *StreamSet) Inspect(ctx context.Context) (found []Inspection) {
+// [Streams.Manage] says. Of a right that is missing, watch tells at once.
+func (s *StreamSet) Inspect(ctx context.Context, watch *rights.Watch) (all []Inspection) {
+	look := func(name string, inspect func(ctx context.Context, found *Inspection)) {
+		found := Inspection{Name: name}
+		found.Err = watch.Do(ctx, func(ctx context.Context) error {
+			inspect(ctx, &found)
+			return found.Err
+		})
+		all = append(all, found)
+	}
 	for _, want := range s.streams() {
-		found = append(found, s.inspectStream(ctx, want))
+		look("stream "+want.Name, func(ctx context.Context, found *Inspection) { s.inspectStream(ctx, found, want) })
 	}
-	for _, parked := range []bool{false, true} {
-		found = append(found, s.inspectConsumer(ctx, parked))
-	}
-	return found
+	look(s.consumerName(s.cfg.Stream), func(ctx context.Context, found *Inspection) { s.inspectConsumer(ctx, found, false) })
+	look(s.consumerName(s.cfg.ParkedStream), func(ctx context.Context, found *Inspection) { s.inspectConsumer(ctx, found, true) })
+	return all
 }
 
-func (s *StreamSet) inspectStream(ctx context.Context, want jetstream.StreamConfig) Inspection {
-	found := Inspection{Name: "stream " + want.Name}
+func (s *StreamSet) inspectStream(ctx context.Context, found *Inspection, want jetstream.StreamConfig) {
 	stream, err := s.js.Stream(ctx, want.Name)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
@@ -47,12 +55,11 @@ func (s *StreamSet) inspectStream(ctx context.Context, want jetstream.StreamConf
 		found.Err = err
 	default:
 		found.Stream = stream.CachedInfo()
-		found.Err = s.noting(&found).checkStream(want, found.Stream.Config)
+		found.Err = s.noting(found).checkStream(want, found.Stream.Config)
 		if want.Name == s.cfg.ParkedStream {
-			s.noting(&found).checkReading(ctx, stream)
+			s.noting(found).checkReading(ctx, stream)
 		}
 	}
-	return found
 }
 
 // checkReading reads from the parked stream the way a worker does that calls
@@ -73,12 +80,15 @@ func (s *StreamSet) checkReading(ctx context.Context, parked jetstream.Stream) {
 	}
 }
 
-func (s *StreamSet) inspectConsumer(ctx context.Context, parked bool) Inspection {
+func (s *StreamSet) consumerName(stream string) string {
+	return fmt.Sprintf("consumer %s on stream %s", s.cfg.Consumer, stream)
+}
+
+func (s *StreamSet) inspectConsumer(ctx context.Context, found *Inspection, parked bool) {
 	stream := s.cfg.Stream
 	if parked {
 		stream = s.cfg.ParkedStream
 	}
-	found := Inspection{Name: fmt.Sprintf("consumer %s on stream %s", s.cfg.Consumer, stream)}
 	consumer, err := s.js.Consumer(ctx, stream, s.cfg.Consumer)
 	switch {
 	case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
@@ -88,9 +98,8 @@ func (s *StreamSet) inspectConsumer(ctx context.Context, parked bool) Inspection
 		found.Err = err
 	default:
 		found.Consumer = consumer.CachedInfo()
-		found.Err = s.noting(&found).checkConsumer(found.Consumer, s.consumerConfig(parked))
+		found.Err = s.noting(found).checkConsumer(found.Consumer, s.consumerConfig(parked))
 	}
-	return found
 }
 
 // noting is the same set, with its warnings going into the inspection.

@@ -43,7 +43,7 @@ func TestInspectReadsParkedEvents(t *testing.T) {
 
 func parkedWarnings(t *testing.T, js jetstream.JetStream) []string {
 	t.Helper()
-	for _, found := range dispatcher.NewStreamSet(dispatcher.DefaultStreams(), js, nil).Inspect(t.Context()) {
+	for _, found := range dispatcher.NewStreamSet(dispatcher.DefaultStreams(), js, nil).Inspect(t.Context(), nil) {
 		if found.Name == "stream CAPI_PARKED" {
 			require.NoError(t, found.Err)
 			return found.Warnings

@@ -115,7 +115,12 @@ func (d *Dispatcher) pull(s *source, messages, bytes int, pulled chan<- *message
 		d.leases.begin(m, asked)
 		pulled <- m
 	}
-	return batch.Error()
+	if err := batch.Error(); err != nil {
+		return err
+	}
+	// Nothing is all that comes of a pull that is denied, and of an
+	// acknowledgement nothing is heard at all.
+	return d.deps.Rights.Since(asked, d.apiPrefix()+"CONSUMER.MSG.NEXT."+s.stream, "$JS.ACK."+s.stream)
 }
 
 // admitAll admits messages in the order in which they were pulled; those that
@@ -174,16 +179,29 @@ func (d *Dispatcher) reopen(s *source, cause error) *source {
 func (d *Dispatcher) openAgain(s *source) *source {
 	ctx, cancel := context.WithTimeout(d.taking, 10*time.Second)
 	defer cancel()
-	fresh, err := d.openSource(ctx, s.parked)
+	var fresh *source
+	err := d.deps.Rights.Do(ctx, func(ctx context.Context) (err error) {
+		fresh, err = d.openSource(ctx, s.parked)
+		return err
+	}, d.rightsToOpen(s.stream)...)
 	if err == nil {
 		return fresh
 	}
+	d.askAgain(err)
 	if d.taking.Err() == nil {
 		s.gate.shut(err.Error())
 		d.log.Warn("the stream or its consumer is not usable", zap.String("stream", s.stream), zap.Error(err))
 	}
 	_, s.wrong = errors.AsType[*SetupError](err)
 	return s
+}
+
+// rightsToOpen is what has to be published to open a source.
+func (d *Dispatcher) rightsToOpen(stream string) (subjects []string) {
+	for _, call := range []string{"STREAM.INFO.", "CONSUMER.INFO.", "CONSUMER.CREATE.", "CONSUMER.DELETE."} {
+		subjects = append(subjects, d.apiPrefix()+call+stream)
+	}
+	return subjects
 }
 
 // recheck looks once in an AckWait whether the consumer is still what leases

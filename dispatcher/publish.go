@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"time"
@@ -51,12 +52,16 @@ func (d *Dispatcher) move(publications []*publication, o outcome) {
 // has refused it: that is in its err.
 func (d *Dispatcher) publishAll(publications []*publication) {
 	for part := range slices.Chunk(publications, publishAtOnce) {
+		asked := time.Now()
 		for _, p := range part {
 			p.future, p.err = d.deps.JetStream.PublishMsgAsync(p.msg, p.opts...)
 		}
 		for _, p := range part {
 			if p.err == nil {
 				p.err = p.await()
+			}
+			if p.err != nil {
+				p.err = cmp.Or(d.deps.Rights.Since(asked, p.msg.Subject), p.err)
 			}
 		}
 	}

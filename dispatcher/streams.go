@@ -13,6 +13,7 @@ import (
 	"golang.org/x/mod/semver"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
@@ -29,25 +30,35 @@ func (d *Dispatcher) openStreams(ctx context.Context) ([]*source, error) {
 		d.health.events.shut(err.Error())
 		d.log.Warn("the streams cannot be looked at yet", zap.Error(err))
 		pace.slowDown(ctx)
+		d.askAgain(err)
 	}
 }
 
-func (d *Dispatcher) tryOpenStreams(ctx context.Context) ([]*source, error) {
+func (d *Dispatcher) tryOpenStreams(ctx context.Context) (sources []*source, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	streams := StreamSet{cfg: d.cfg.Streams, js: d.deps.JetStream, warn: func(text string) { d.log.Warn(text) }}
-	if err := streams.Ensure(ctx); err != nil {
-		return nil, err
+	err = d.deps.Rights.Do(ctx, func(ctx context.Context) error {
+		streams := StreamSet{cfg: d.cfg.Streams, js: d.deps.JetStream, warn: func(text string) { d.log.Warn(text) }}
+		if err := streams.Ensure(ctx); err != nil {
+			return err
+		}
+		events, err := d.openSource(ctx, false)
+		if err != nil {
+			return err
+		}
+		parked, err := d.openSource(ctx, true)
+		sources = []*source{events, parked}
+		return err
+	})
+	return sources, err
+}
+
+// askAgain makes the connection anew if an inbox was denied: it is asked for
+// once in a connection's life, and the right may have been granted since.
+func (d *Dispatcher) askAgain(err error) {
+	if denied, ok := errors.AsType[*rights.DeniedError](err); ok && denied.Subscribe {
+		_ = d.deps.JetStream.Conn().ForceReconnect() // fails where the connection is closed
 	}
-	events, err := d.openSource(ctx, false)
-	if err != nil {
-		return nil, err
-	}
-	parked, err := d.openSource(ctx, true)
-	if err != nil {
-		return nil, err
-	}
-	return []*source{events, parked}, nil
 }
 
 // openSource opens one of the two consumers, made anew if need be.
@@ -138,6 +149,11 @@ func (s *StreamSet) CheckServer() error {
 	return nil
 }
 
+// leastWindow is the shortest memory of message ids that NATS allows. The
+// events' stream has many producers and datasets, and one name space for all
+// their ids; copies are recognised in Redis, in each dataset.
+const leastWindow = 100 * time.Millisecond
+
 // streams lists the streams as we would create them.
 func (s *StreamSet) streams() []jetstream.StreamConfig {
 	return []jetstream.StreamConfig{
@@ -145,7 +161,7 @@ func (s *StreamSet) streams() []jetstream.StreamConfig {
 			Name: s.cfg.Stream, Subjects: []string{s.cfg.Subject + ".>"}, Replicas: s.cfg.Replicas,
 			Description: "conversion events for Meta",
 			Retention:   jetstream.LimitsPolicy, MaxAge: s.cfg.MaxAge, MaxBytes: limit(s.cfg.MaxBytes), Discard: jetstream.DiscardNew,
-			Duplicates: 2 * time.Minute, AllowDirect: true,
+			Duplicates: leastWindow, AllowDirect: true,
 		},
 		{
 			Name: s.cfg.ParkedStream, Subjects: []string{s.cfg.ParkedSubject + ".>"}, Replicas: s.cfg.Replicas,
@@ -197,6 +213,11 @@ func (s *StreamSet) checkStream(want, have jetstream.StreamConfig) error {
 	}
 	if want.Name != s.cfg.DeadLetterStream && have.MaxAge != 0 && have.MaxAge < event.MaxAge {
 		s.warn(fmt.Sprintf("stream %s keeps messages for %s only: Meta takes events for 7 days, and older ones vanish before they are sent", want.Name, have.MaxAge))
+	}
+	if want.Name == s.cfg.Stream && have.Duplicates > leastWindow {
+		s.warn(fmt.Sprintf("stream %s remembers each Nats-Msg-Id for %s, in one name space for all datasets: an event is dropped, with success to its producer, "+
+			"if another dataset's had the same id; copies are recognised without it; run: nats stream edit %s --dupe-window %s",
+			want.Name, have.Duplicates, want.Name, leastWindow))
 	}
 	limited := have.MaxMsgs > 0 || have.MaxBytes > 0 || have.MaxMsgsPerSubject > 0
 	if have.Discard == jetstream.DiscardOld && limited {

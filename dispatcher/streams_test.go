@@ -26,11 +26,16 @@ func TestStreamsAreCreatedOnce(t *testing.T) {
 	require.Equal(t, jetstream.FileStorage, events.CachedInfo().Config.Storage)
 	require.EqualValues(t, -1, events.CachedInfo().Config.MaxBytes, "and has no limit that nobody has set")
 	require.Equal(t, 192*time.Hour, events.CachedInfo().Config.MaxAge)
+	require.Equal(t, 100*time.Millisecond, events.CachedInfo().Config.Duplicates, "ids are one name space for all datasets")
+	parked, err := js.Stream(t.Context(), "CAPI_PARKED")
+	require.NoError(t, err)
+	require.Equal(t, 2*time.Minute, parked.CachedInfo().Config.Duplicates, "there the ids are ours, and relied on")
 	letters, err := js.Stream(t.Context(), "CAPI_DLQ")
 	require.NoError(t, err)
 	require.Equal(t, jetstream.DiscardNew, letters.CachedInfo().Config.Discard, "a full stream refuses and does not forget")
 	require.EqualValues(t, 1_000_000_000, letters.CachedInfo().Config.MaxBytes)
 	require.Equal(t, 2160*time.Hour, letters.CachedInfo().Config.MaxAge)
+	require.Equal(t, time.Hour, letters.CachedInfo().Config.Duplicates, "ids are ours there, too")
 	consumer, err := js.Consumer(t.Context(), "CAPI", "capi-dispatcher")
 	require.NoError(t, err)
 	require.Equal(t, -1, consumer.CachedInfo().Config.MaxDeliver)
@@ -103,6 +108,7 @@ func TestWhatDoesNotFitIsSaid(t *testing.T) {
 		"forgets":           {manage: true, stream: &streamConfig{MaxBytes: 1 << 20}, warning: "discards its oldest messages"},
 		"kept for longer":   {manage: true, stream: &streamConfig{MaxAge: 1000 * time.Hour}, warning: "stream CAPI keeps messages for 1000h, and nats.max_age says for 192h: set that, or run: nats stream edit CAPI --max-age=192h"},
 		"a limit":           {manage: true, stream: &streamConfig{MaxBytes: 5e10, Discard: jetstream.DiscardNew}, warning: "stream CAPI may hold 50GB, and nats.max_bytes says any size: set that, or run: nats stream edit CAPI --max-bytes=-1"},
+		"shared ids":        {manage: true, stream: &streamConfig{Duplicates: 2 * time.Minute}, warning: "in one name space for all datasets"},
 		"wider subjects":    {manage: true, stream: &streamConfig{Subjects: []string{"capi.events.>", "else"}}},
 		"work queue":        {manage: true, stream: &streamConfig{Retention: jetstream.WorkQueuePolicy}},
 		"interest":          {manage: true, stream: &streamConfig{Retention: jetstream.InterestPolicy}},
@@ -167,6 +173,9 @@ func makeStreams(t *testing.T, js jetstream.JetStream, events, parked *jetstream
 		}
 		if cfg.Subjects == nil {
 			cfg.Subjects = []string{"capi.events.>"}
+		}
+		if cfg.Duplicates == 0 {
+			cfg.Duplicates = 100 * time.Millisecond
 		}
 		_, err := js.CreateStream(t.Context(), cfg)
 		require.NoError(t, err)

@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -56,10 +57,15 @@ func (d *Dispatcher) readWaiting(ctx context.Context, dataset string, from uint6
 		return nil, err
 	}
 	defer func() { _ = inbox.Unsubscribe() }()
-	if err := conn.PublishRequest(d.apiPrefix()+"DIRECT.GET."+d.cfg.Streams.ParkedStream, inbox.Subject, request); err != nil {
+	asked, subject := time.Now(), d.apiPrefix()+"DIRECT.GET."+d.cfg.Streams.ParkedStream
+	if err := conn.PublishRequest(subject, inbox.Subject, request); err != nil {
 		return nil, err
 	}
-	return readAnswers(ctx, inbox, most)
+	waiters, err := readAnswers(ctx, inbox, most)
+	if err != nil {
+		err = cmp.Or(d.deps.Rights.Since(asked, subject), err)
+	}
+	return waiters, err
 }
 
 // apiPrefix is where JetStream listens.

@@ -340,3 +340,25 @@ func TestConfig(t *testing.T) {
 		require.ErrorContains(t, cfg.Validate(), want)
 	}
 }
+
+// An access token in the clear is for whoever listens.
+func TestClearTextIsForThisMachineOnly(t *testing.T) {
+	t.Parallel()
+	for address, refused := range map[string]bool{
+		"http://localhost:8090": false, "http://LOCALHOST": false, "http://127.0.0.1:1": false, "http://127.1.2.3": false, "http://[::1]:80": false,
+		"http://[::ffff:127.0.0.1]": false, "https://graph.facebook.com": false,
+		"http://graph.facebook.com": true, "HTTP://graph.facebook.com": true, "http://10.0.0.1": true, "http://128.0.0.1": true, "http://[fe80::1]": true,
+		"http://localhost.example": true, "http://127.0.0.1.example": true, "http://0.0.0.0:80": true,
+	} {
+		cfg := graph.DefaultConfig()
+		cfg.URL = address
+		err := cfg.Validate()
+		if !refused {
+			require.NoError(t, err, address)
+			continue
+		}
+		require.EqualError(t, err, "url: "+address+" would send access tokens over the network in the clear; use https://, or set graph.insecure to true")
+		cfg.Insecure = true
+		require.NoError(t, cfg.Validate(), "whoever wants it")
+	}
+}

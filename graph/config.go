@@ -3,6 +3,7 @@ package graph
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
@@ -17,6 +18,9 @@ import (
 type Config struct {
 	// URL is the API's address, without the version.
 	URL string `yaml:"url"`
+	// Insecure allows a URL that sends access tokens over a network in the
+	// clear.
+	Insecure bool `yaml:"insecure"`
 	// Version is the Graph API version, like v26.0.
 	Version string `yaml:"version"`
 	// Timeout bounds one request, from dialling to the answer's last byte.
@@ -62,6 +66,8 @@ func (c Config) Validate() error {
 	var faults []error
 	if err := checkURL(c.URL); err != nil {
 		faults = append(faults, fmt.Errorf("url: %w", err))
+	} else if c.InClear() && !c.Insecure {
+		faults = append(faults, fmt.Errorf("url: %s would send access tokens over the network in the clear; use https://, or set graph.insecure to true", c.URL))
 	}
 	if !regexp.MustCompile(`^v\d+\.\d+$`).MatchString(c.Version) {
 		faults = append(faults, fmt.Errorf("version: %q is not of the form v26.0", c.Version))
@@ -85,6 +91,19 @@ func (c Config) Validate() error {
 func IsCountry(code string) bool {
 	region, err := language.ParseRegion(code)
 	return err == nil && region.IsCountry() && region.String() == code
+}
+
+// InClear reports whether requests, access tokens and all, leave this machine
+// unencrypted.
+func (c Config) InClear() bool {
+	u, err := url.Parse(c.URL)
+	return err == nil && u.Scheme == "http" && !IsLoopback(u.Hostname())
+}
+
+// IsLoopback reports whether a host's name or address is this machine's own.
+func IsLoopback(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || err == nil && address.Unmap().IsLoopback()
 }
 
 func checkURL(raw string) error {

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
@@ -34,7 +35,7 @@ type rollout struct {
 // Workers of the real image on a real node are killed, upgraded, rolled back,
 // and given another token, while events keep coming: each is accepted once, but
 // for those that a killed worker had sent and could not tell anybody of. The
-// worker has no more rights in NATS than docs/deploy.md says it needs.
+// worker has no more rights in NATS than docs/security.md says it needs.
 func TestARolloutOnARealNode(t *testing.T) {
 	if !inSandbox(t) {
 		return
@@ -89,7 +90,7 @@ image: {registry: %s, digest: %q}
 config:
   nats: {url: %q, ack_wait: 10s}
   redis: {url: %q}
-  graph: {url: %q, timeout: 5s}
+  graph: {url: %q, insecure: true, timeout: 5s}
   batch: {linger: %s}
   delivery: {park: {initial: 1s, max: 20s}, drain_timeout: 10s}
 streams: {owner: job, job: {natsCreds: {name: nats-streams}}}
@@ -104,11 +105,9 @@ minReadySeconds: 1
 func (r *rollout) prepare() {
 	r.t.Helper()
 	r.createNamespace()
-	worker, streams := documentedRights(r.t)
-	require.NotEmpty(r.t, worker)
-	require.NotEmpty(r.t, streams)
-	r.secret("nats-worker", "user.creds", r.servers.account.Creds(worker...))
-	r.secret("nats-streams", "user.creds", r.servers.account.Creds(append(streams, worker...)...))
+	roles := natstest.Documented(r.t, "../../docs/security.md")
+	r.secret("nats-worker", "user.creds", r.servers.account.CredsFor(roles["Worker"]))
+	r.secret("nats-streams", "user.creds", r.servers.account.CredsFor(roles["Maker of the streams"]))
 	r.secret("redis", "password", redisPassword)
 	r.secret("capi-dispatcher-tokens", "default", "EAAB-first-token")
 	for i := range datasets {
@@ -234,7 +233,7 @@ func (r *rollout) judge() {
 	require.Zero(r.t, b.unexplained, "accepted more often than a killed worker explains")
 	require.Equal(r.t, b.published, b.accepted)
 	require.Zero(r.t, r.servers.size("CAPI_DLQ"), "dead letters")
-	require.Empty(r.t, r.servers.refusals.all(), "the rights that docs/deploy.md names are enough")
+	require.Empty(r.t, r.servers.refusals.all(), "the rights that docs/security.md names are enough")
 }
 
 // versions names what it all ran on.

@@ -51,7 +51,7 @@ func TestEveryEndpointIsAllowed(t *testing.T) {
 		"web sockets":      "config: {nats: {url: 'wss://nats.example,ws://nats.example'}}",
 		"IPv6":             "config: {nats: {url: 'nats://[fd00::1]:4333'}, redis: {url: 'redis://[fd00::2]'}}",
 		"sentinel":         "config: {redis: {mode: sentinel, sentinel_master: m, url: 'redis://s:26379'}}",
-		"another graph":    "config: {graph: {url: 'http://simulator:8090'}}",
+		"another graph":    "config: {graph: {url: 'http://simulator:8090', insecure: true}}",
 		"telemetry by env": "extraEnv: [{name: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, value: 'https://otel.example'}]",
 	})
 	ports := map[string]string{"nats": "4222", "tls": "4222", "ws": "80", "wss": "443", "redis": "6379", "rediss": "6379", "http": "80", "https": "443"}

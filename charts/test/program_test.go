@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -86,37 +85,14 @@ func startWorker(t *testing.T) *worker {
 }
 
 // users are one that may do everything, one for the worker, and one that makes
-// streams, with the rights that docs/deploy.md lists.
+// streams, with the rights that docs/security.md lists.
 func users(t *testing.T) []*server.User {
 	t.Helper()
-	guide := readFile(t, "../../docs/deploy.md")
-	_, table, found := strings.Cut(guide, "| publish | for |")
-	require.True(t, found)
-	table, more, _ := strings.Cut(table, "\n\n")
-	work := quoted(strings.Join(regexp.MustCompile(`(?m)^\|.*?\|`).FindAllString(table, -1), ""))
-	require.Len(t, work, 7)
-	_, more, found = strings.Cut(more, "To create streams and consumers: ")
-	require.True(t, found)
-	more, _, _ = strings.Cut(more, ". ")
+	roles := natstest.Documented(t, "../../docs/security.md")
 	return []*server.User{
 		{Username: "admin", Password: "admin"},
-		{Username: "worker", Password: "worker", Permissions: permissions(work)},
-		{Username: "maker", Password: "maker", Permissions: permissions(append(quoted(more), work...))},
-	}
-}
-
-// quoted lists what stands in backquotes.
-func quoted(text string) (all []string) {
-	for _, match := range regexp.MustCompile("`(.*?)`").FindAllStringSubmatch(text, -1) {
-		all = append(all, match[1])
-	}
-	return all
-}
-
-func permissions(publish []string) *server.Permissions {
-	return &server.Permissions{
-		Publish:   &server.SubjectPermission{Allow: publish},
-		Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
+		{Username: "worker", Password: "worker", Permissions: roles["Worker"].Permissions()},
+		{Username: "maker", Password: "maker", Permissions: roles["Maker of the streams"].Permissions()},
 	}
 }
 
@@ -128,7 +104,7 @@ func TestTheRightsToMakeStreams(t *testing.T) {
 	ensure := func(user string) error {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		js := nats.JetStream(natsclient.UserInfo(user, user))
+		js := nats.JetStream(natsclient.UserInfo(user, user), natsclient.CustomInboxPrefix("_INBOX_capi_worker"))
 		set := dispatcher.NewStreamSet(config.Default().NATS.Streams, js, func(warning string) { t.Error(warning) })
 		return errors.Join(set.Ensure(ctx), set.EnsureConsumers(ctx))
 	}

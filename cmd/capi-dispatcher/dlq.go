@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 )
 
@@ -23,18 +24,22 @@ original bytes and the reason.`,
 	return command
 }
 
-// openBox connects and opens the dead-letter stream. The caller closes it.
-func (p *program) openBox(ctx context.Context) (box *deadletter.Box, closeBox func(), err error) {
-	cfg, js, err := p.connect()
+// withBox connects, opens the dead-letter stream and works with it. The
+// command's context ends when NATS denies a right to it.
+func (p *program) withBox(cmd *cobra.Command, work func(box *deadletter.Box) error) error {
+	cfg, nats, err := p.connect(connect.DLQ)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	box, err = deadletter.Open(ctx, js, cfg.NATS.Letters())
-	if err != nil {
-		js.Conn().Close()
-		return nil, nil, err
-	}
-	return box, js.Conn().Close, nil
+	defer nats.Conn().Close()
+	return nats.Rights.Do(cmd.Context(), func(ctx context.Context) error {
+		cmd.SetContext(ctx)
+		box, err := deadletter.Open(ctx, nats, cfg.NATS.Letters())
+		if err != nil {
+			return err
+		}
+		return work(box)
+	})
 }
 
 // filterFlags choose dead letters.

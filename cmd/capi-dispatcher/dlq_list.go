@@ -29,17 +29,14 @@ func (p *program) dlqList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			box, closeBox, err := p.openBox(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer closeBox()
-			if asJSON {
-				encoder := json.NewEncoder(cmd.OutOrStdout())
-				_, err = box.Each(cmd.Context(), filter, func(l deadletter.Letter) error { return encoder.Encode(l) })
-				return err
-			}
-			return listLetters(cmd, box, filter)
+			return p.withBox(cmd, func(box *deadletter.Box) error {
+				if asJSON {
+					encoder := json.NewEncoder(cmd.OutOrStdout())
+					_, err = box.Each(cmd.Context(), filter, func(l deadletter.Letter) error { return encoder.Encode(l) })
+					return err
+				}
+				return listLetters(cmd, box, filter)
+			})
 		},
 	}
 	flags.add(command)

@@ -55,16 +55,13 @@ are named by number or by --reason unknown_outcome.`,
 			if len(numbers) > 0 && (flags.given() || flags.all) {
 				return usageError{errors.New("numbers and flags choose in different ways; use one of them")}
 			}
-			box, closeBox, err := p.openBox(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer closeBox()
-			letters, err := flags.choose(cmd.Context(), box, numbers)
-			if err != nil {
-				return err
-			}
-			return flags.replay(cmd, box, letters)
+			return p.withBox(cmd, func(box *deadletter.Box) error {
+				letters, err := flags.choose(cmd.Context(), box, numbers)
+				if err != nil {
+					return err
+				}
+				return flags.replay(cmd, box, letters)
+			})
 		},
 	}
 	flags.add(command)

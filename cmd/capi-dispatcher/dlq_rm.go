@@ -64,12 +64,7 @@ confirmed; 2 wrong usage; 3 a number named no dead letter.`,
 			if err := flags.check(numbers); err != nil {
 				return err
 			}
-			box, closeBox, err := p.openBox(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer closeBox()
-			return flags.run(cmd, box, numbers)
+			return p.withBox(cmd, func(box *deadletter.Box) error { return flags.run(cmd, box, numbers) })
 		},
 	}
 	flags.add(command)

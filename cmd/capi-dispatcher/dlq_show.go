@@ -30,26 +30,23 @@ The event is shown as it was published, personal data and all.`,
 			if err != nil {
 				return err
 			}
-			box, closeBox, err := p.openBox(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer closeBox()
-			for _, number := range numbers {
-				letter, err := box.Get(cmd.Context(), number)
-				if err != nil {
-					return err
+			return p.withBox(cmd, func(box *deadletter.Box) error {
+				for _, number := range numbers {
+					letter, err := box.Get(cmd.Context(), number)
+					if err != nil {
+						return err
+					}
+					if asJSON {
+						err = json.NewEncoder(cmd.OutOrStdout()).Encode(letter)
+					} else {
+						err = showLetter(cmd.OutOrStdout(), &letter)
+					}
+					if err != nil {
+						return err
+					}
 				}
-				if asJSON {
-					err = json.NewEncoder(cmd.OutOrStdout()).Encode(letter)
-				} else {
-					err = showLetter(cmd.OutOrStdout(), &letter)
-				}
-				if err != nil {
-					return err
-				}
-			}
-			return nil
+				return nil
+			})
 		},
 	}
 	command.Flags().BoolVar(&asJSON, "json", false, "print each letter as a line of JSON")

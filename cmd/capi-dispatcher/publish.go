@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
@@ -41,11 +42,11 @@ line, the rest goes on, and the exit code is 3.`,
   jq -c '.orders[] | …' shop.json | capi-dispatcher publish -`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, js, err := p.connect()
+			cfg, nats, err := p.connect(connect.Publish)
 			if err != nil {
 				return err
 			}
-			defer js.Conn().Close()
+			defer nats.Conn().Close()
 			in, size, err := openInput(args[0])
 			if err != nil {
 				return err
@@ -53,11 +54,15 @@ line, the rest goes on, and the exit code is 3.`,
 			defer func() { _ = in.Close() }()
 			bar := newBar(cmd.ErrOrStderr(), size)
 			out := publisher{
-				js: js, flags: flags, rules: cfg.Graph.Rules, subject: cfg.NATS.Subject + "." + flags.dataset,
+				js: nats, flags: flags, rules: cfg.Graph.Rules, subject: cfg.NATS.Subject + "." + flags.dataset,
 				complain: func(text string) { _ = bar.Clear(); cmd.PrintErrln(text) },
 			}
 			began := time.Now()
-			err = out.publishAll(cmd.Context(), io.TeeReader(in, bar))
+			// What is under way is waited for, but not when it is denied.
+			err = nats.Rights.Do(context.WithoutCancel(cmd.Context()), func(allowed context.Context) error {
+				out.denied = allowed.Done()
+				return errors.Join(out.publishAll(cmd.Context(), io.TeeReader(in, bar)), context.Cause(allowed))
+			})
 			_ = bar.Finish()
 			return errors.Join(err, out.report(cmd.OutOrStdout(), time.Since(began)))
 		},
@@ -102,6 +107,7 @@ type publisher struct {
 	rules    event.Rules
 	subject  string
 	complain func(text string)
+	denied   <-chan struct{} // closed when NATS takes nothing
 
 	published, events int // acknowledged by NATS
 	refused, failed   int
@@ -120,7 +126,7 @@ const atOnce = 2048
 
 func (p *publisher) publishAll(ctx context.Context, in io.Reader) error {
 	for r := range readRecords(in, p.rules) {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || p.isDenied() {
 			break
 		}
 		p.publish(r)
@@ -166,6 +172,17 @@ func (p *publisher) awaitOldest() {
 		p.events += oldest.events
 	case err := <-oldest.future.Err():
 		p.fail(oldest.place, err)
+	case <-p.denied: // why is said once, at the end
+		p.failed++
+	}
+}
+
+func (p *publisher) isDenied() bool {
+	select {
+	case <-p.denied:
+		return true
+	default:
+		return false
 	}
 }
 

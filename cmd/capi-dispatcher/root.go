@@ -5,7 +5,6 @@ import (
 	"os"
 	"runtime/debug"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
@@ -67,16 +66,16 @@ func (p *program) load() (*config.Config, error) {
 
 // connect loads the configuration and connects to NATS, for verbs that come
 // and go: unlike a worker, they don't wait for a server that is away.
-func (p *program) connect() (*config.Config, jetstream.JetStream, error) {
+func (p *program) connect(role connect.Role) (*config.Config, *connect.Connection, error) {
 	cfg, err := p.load()
 	if err != nil {
 		return nil, nil, err
 	}
-	js, err := connect.NATSNow(&cfg.NATS)
+	nats, err := connect.NATSNow(&cfg.NATS, role)
 	if err != nil {
 		return nil, nil, err
 	}
-	return cfg, js, nil
+	return cfg, nats, nil
 }
 
 // version tells version, commit, date and Go version, from what the Go tool

@@ -1,11 +1,12 @@
 package main
 
 import (
-	"errors"
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 )
 
@@ -24,15 +25,21 @@ harm.`,
 		Example: "  capi-dispatcher stream ensure --config config.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, js, err := p.connect()
+			cfg, nats, err := p.connect(connect.Worker)
 			if err != nil {
 				return err
 			}
-			defer js.Conn().Close()
-			set := dispatcher.NewStreamSet(cfg.NATS.Streams, js, func(warning string) {
+			defer nats.Conn().Close()
+			set := dispatcher.NewStreamSet(cfg.NATS.Streams, nats, func(warning string) {
 				cmd.PrintErrln("warning:", warning)
 			})
-			if err := errors.Join(set.Ensure(cmd.Context()), set.EnsureConsumers(cmd.Context())); err != nil {
+			err = nats.Rights.Do(cmd.Context(), func(ctx context.Context) error {
+				if err := set.Ensure(ctx); err != nil {
+					return err
+				}
+				return set.EnsureConsumers(ctx)
+			})
+			if err != nil {
 				return err
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "streams %s, %s and %s are there, with consumer %s\n",

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -34,4 +36,8 @@ func TestTheRealThingNeedsATokenAndADataset(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
 	require.ErrorContains(t, runDemo(t.Context(), flags{graphURL: "https://graph.example"}, &out), "--graph-url needs --token-file and --dataset")
+	file := filepath.Join(t.TempDir(), "token")
+	require.NoError(t, os.WriteFile(file, []byte("EAAB-token"), 0o600))
+	err := runDemo(t.Context(), flags{graphURL: "http://graph.example", tokenFile: file, dataset: "1"}, &out)
+	require.ErrorContains(t, err, "--graph-url: url: http://graph.example would send access tokens over the network in the clear")
 }

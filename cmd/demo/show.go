@@ -43,9 +43,11 @@ func runDemo(ctx context.Context, f flags, out io.Writer) error {
 	if stage.api == nil {
 		s.cast = []character{{dataset: f.dataset, role: "the real thing", share: 1, real: true}}
 	}
-	if s.js, err = connect.NATSNow(&stage.config.NATS); err != nil {
+	nats, err := connect.NATSNow(&stage.config.NATS, connect.Publish)
+	if err != nil {
 		return err
 	}
+	s.js = nats
 	defer s.js.Conn().Close()
 	defer s.removeStreams()
 	s.removeStreams() // of a demo that was cut short

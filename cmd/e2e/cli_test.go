@@ -34,6 +34,12 @@ func TestPublish(t *testing.T) {
 	require.Contains(t, stderr, "line 4: /event_time: every event has an event_time")
 	require.Contains(t, stderr, "/action_source: every event has an action_source", "all faults at once")
 
+	stream, err := r.js.Stream(t.Context(), "CAPI")
+	require.NoError(t, err)
+	first, err := stream.GetMsg(t.Context(), 1)
+	require.NoError(t, err)
+	require.Empty(t, first.Header.Get("Nats-Msg-Id"), "an id that another dataset has used would swallow it")
+
 	stdout, stderr, code = r.runWith(strings.NewReader("["+event("d", "x")+","+event("e", "x")+"]"), "publish", "-", "--dataset", datasetID(0), "--json")
 	require.Zero(t, code, stderr)
 	var summary map[string]any

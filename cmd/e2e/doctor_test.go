@@ -113,6 +113,10 @@ func TestTheDoctorFinds(t *testing.T) {
 			},
 			finding{"stream CAPI", "warning", "discards its oldest messages", ""},
 		},
+		"ids in one name space": {
+			func(r *rig) { r.remake("CAPI", func(c *jetstream.StreamConfig) { c.Duplicates = 2 * time.Minute }) },
+			finding{"stream CAPI", "warning", "one name space for all datasets.*nats stream edit CAPI --dupe-window 100ms", ""},
+		},
 		"retention": {
 			func(r *rig) {
 				r.remake("CAPI", func(c *jetstream.StreamConfig) { c.Retention = jetstream.InterestPolicy })

@@ -115,6 +115,16 @@ func (r readiness) ok(name string) bool {
 	return false
 }
 
+// reason is why a condition does not hold; empty if it does.
+func (r readiness) reason(name string) string {
+	for _, c := range r.Conditions {
+		if c.Name == name {
+			return c.Reason
+		}
+	}
+	return ""
+}
+
 // listening is how the log tells where the admin port is.
 var listening = regexp.MustCompile(`"msg":"dispatching".*"admin":"([^"]+)"`)
 

@@ -78,8 +78,10 @@ type reader struct {
 // page reads some of the letters, and tells how many are left: the server says
 // so with each. It falls silent for other reasons than that there are no more.
 func (r *reader) page(ctx context.Context, consumer jetstream.Consumer, left uint64) (uint64, error) {
-	const atOnce, patience = 500, 10 * time.Second
-	batch, err := consumer.Fetch(int(min(atOnce, left)), jetstream.FetchMaxWait(patience))
+	const atOnce, patience = 500, 11 * time.Second // the last of which the client keeps back for the answer
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	batch, err := consumer.Fetch(int(min(atOnce, left)), jetstream.FetchContext(ctx))
 	if err != nil {
 		return 0, fmt.Errorf("reading dead letters: %w", err)
 	}

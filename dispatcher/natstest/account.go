@@ -48,17 +48,30 @@ func NewAccount(tb testing.TB, options *server.Options) *Account {
 	return a
 }
 
-// Creds makes the credentials of a user who may publish to these subjects, and
-// to no others; without any, to all. It is what a creds file holds: a JWT, and
-// the seed of its NKey.
-func (a *Account) Creds(subjects ...string) string {
+// Creds makes the credentials of a user who may do everything. It is what a
+// creds file holds: a JWT, and the seed of its NKey.
+func (a *Account) Creds() string { return a.creds(jwt.Permissions{}) }
+
+// CredsFor makes the credentials of a user who has these rights and no others.
+func (a *Account) CredsFor(rights Rights) string {
+	var permissions jwt.Permissions
+	permissions.Pub.Allow.Add(rights.Publish...)
+	permissions.Sub.Allow.Add(rights.Subscribe...)
+	// No right at all would be all of them.
+	if len(rights.Publish) == 0 {
+		permissions.Pub.Deny.Add(">")
+	}
+	if len(rights.Subscribe) == 0 {
+		permissions.Sub.Deny.Add(">")
+	}
+	return a.creds(permissions)
+}
+
+func (a *Account) creds(permissions jwt.Permissions) string {
 	a.t.Helper()
 	user, name := newKey(a.t, nkeys.CreateUser)
 	claims := jwt.NewUserClaims(name)
-	if len(subjects) > 0 {
-		claims.Pub.Allow.Add(subjects...)
-		claims.Sub.Allow.Add("_INBOX.>")
-	}
+	claims.Permissions = permissions
 	signed, err := claims.Encode(a.key)
 	require.NoError(a.t, err)
 	seed, err := user.Seed()

@@ -42,7 +42,7 @@ func writeFile(t *testing.T, text string) string {
 // natsConnects tells whether a configuration leads to a working JetStream.
 func natsConnects(t *testing.T, cfg config.NATS) error {
 	t.Helper()
-	js, err := connect.NATSNow(&cfg)
+	js, err := connect.NATSNow(&cfg, connect.Worker)
 	if err != nil {
 		return err
 	}
@@ -173,7 +173,7 @@ func TestNATSMayComeLater(t *testing.T) {
 	running.Stop()
 	cfg := config.NATS{URL: secret.URLs("nats://127.0.0.1:1," + running.URL())}
 	require.ErrorContains(t, natsConnects(t, cfg), "nats.url nats://127.0.0.1:1,")
-	js, err := connect.NATS(&cfg, zap.NewNop())
+	js, err := connect.NATS(&cfg, connect.Worker, zap.NewNop())
 	require.NoError(t, err)
 	defer js.Conn().Close()
 	require.False(t, js.Conn().IsConnected())

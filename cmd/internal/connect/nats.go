@@ -17,26 +17,47 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
+	"golang.org/x/time/rate"
 
 	"github.com/capi-dispatcher/capi-dispatcher/config"
 	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
 )
+
+// Role is what a connection to NATS is for. Each role has an inbox of its own,
+// so that whoever may read the answers to one reads nobody else's.
+type Role string
+
+// The roles.
+const (
+	Worker  Role = "worker"  // receives everybody's events
+	Publish Role = "publish" // receives acknowledgements
+	DLQ     Role = "dlq"     // receives dead letters
+)
+
+// Connection is a connection to NATS, and what NATS denies to it.
+type Connection struct {
+	jetstream.JetStream
+
+	Rights *rights.Watch
+}
 
 // NATS connects to NATS, now or as soon as it is there. The caller closes the
 // connection.
-func NATS(cfg *config.NATS, log *zap.Logger) (jetstream.JetStream, error) {
-	return connectNATS(cfg, log, nats.RetryOnFailedConnect(true))
+func NATS(cfg *config.NATS, role Role, log *zap.Logger) (*Connection, error) {
+	return connectNATS(cfg, role, log, nats.RetryOnFailedConnect(true))
 }
 
 // NATSNow connects to NATS, or says why it can't.
-func NATSNow(cfg *config.NATS) (jetstream.JetStream, error) {
-	return connectNATS(cfg, zap.NewNop(), nats.RetryOnFailedConnect(false))
+func NATSNow(cfg *config.NATS, role Role) (*Connection, error) {
+	return connectNATS(cfg, role, zap.NewNop(), nats.RetryOnFailedConnect(false))
 }
 
-func connectNATS(cfg *config.NATS, log *zap.Logger, first nats.Option) (jetstream.JetStream, error) {
+func connectNATS(cfg *config.NATS, role Role, log *zap.Logger, first nats.Option) (*Connection, error) {
 	log = log.With(zap.String("component", "nats"))
-	options := append(reconnecting(), reporting(log)...)
-	options = append(options, first)
+	watch := new(rights.Watch)
+	options := append(reconnecting(), reporting(log, watch)...)
+	options = append(options, first, nats.CustomInboxPrefix(cfg.InboxPrefix+"_"+string(role)), nats.PermissionErrOnSubscribe(true))
 	login, err := natsLogin(cfg)
 	if err != nil {
 		return nil, err
@@ -58,7 +79,7 @@ func connectNATS(cfg *config.NATS, log *zap.Logger, first nats.Option) (jetstrea
 		conn.Close()
 		return nil, fmt.Errorf("nats: %w", err)
 	}
-	return js, nil
+	return &Connection{JetStream: js, Rights: watch}, nil
 }
 
 func jetStream(conn *nats.Conn, domain string) (jetstream.JetStream, error) {
@@ -88,7 +109,8 @@ func reconnecting() []nats.Option {
 	}
 }
 
-func reporting(log *zap.Logger) []nats.Option {
+func reporting(log *zap.Logger, watch *rights.Watch) []nats.Option {
+	often := rate.Sometimes{First: 10, Interval: time.Second} // a right that is missing may be missed with every message
 	return []nats.Option{
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil { // nil: we closed it ourselves
@@ -96,13 +118,17 @@ func reporting(log *zap.Logger) []nats.Option {
 			}
 		}),
 		nats.ReconnectHandler(func(conn *nats.Conn) {
+			watch.Reconnected()
 			log.Info("connected again", zap.String("server", conn.ConnectedServerName()))
 		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
 			log.Warn("not connected", zap.Error(err))
 		}),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			log.Warn("reported by the client", zap.Error(err))
+		nats.ErrorHandler(func(conn *nats.Conn, _ *nats.Subscription, err error) {
+			if denied := watch.Note(conn, err); denied != nil {
+				err = denied
+			}
+			often.Do(func() { log.Warn("reported by the client", zap.Error(err)) })
 		}),
 	}
 }

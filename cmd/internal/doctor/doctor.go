@@ -40,11 +40,12 @@ func Examine(ctx context.Context, cfg *config.Config) []Finding {
 	var r report
 	r.examineTimes(cfg)
 	r.examineTokens(cfg)
-	if js, err := connect.NATSNow(&cfg.NATS); err != nil {
+	r.examineClearText(cfg)
+	if nats, err := connect.NATSNow(&cfg.NATS, connect.Worker); err != nil {
 		r.fault("nats", err.Error(), "check nats.url and how it logs in")
 	} else {
-		r.examineNATS(ctx, cfg, js)
-		js.Conn().Close()
+		r.examineNATS(ctx, cfg, nats)
+		nats.Conn().Close()
 	}
 	if client, err := connect.Redis(&cfg.Redis, 2); err != nil {
 		r.fault("redis", err.Error(), "check redis.url and how it logs in")

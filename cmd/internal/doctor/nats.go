@@ -8,23 +8,28 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
 	"github.com/capi-dispatcher/capi-dispatcher/config"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
-	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
 )
 
-func (r *report) examineNATS(ctx context.Context, cfg *config.Config, js jetstream.JetStream) {
-	set := dispatcher.NewStreamSet(cfg.NATS.Streams, js, nil)
-	version := js.Conn().ConnectedServerVersion()
+func (r *report) examineNATS(ctx context.Context, cfg *config.Config, nats *connect.Connection) {
+	set := dispatcher.NewStreamSet(cfg.NATS.Streams, nats, nil)
+	version := nats.Conn().ConnectedServerVersion()
 	if err := set.CheckServer(); err != nil {
 		r.fault("nats server", err.Error(), "upgrade every server of the cluster")
 	} else {
 		r.ok("nats server", "%s; only the server we are connected to was asked", version)
 	}
-	if err := cfg.Delivery.CheckRoom(js.Conn()); err != nil {
+	if err := cfg.Delivery.CheckRoom(nats.Conn()); err != nil {
 		r.fault("nats server", err.Error(), "or lower the server's max_payload")
 	}
-	for _, found := range set.Inspect(ctx) {
+	for _, found := range set.Inspect(ctx, nats.Rights) {
+		if denied, ok := errors.AsType[*rights.DeniedError](found.Err); ok && denied.Subscribe {
+			r.fault("nats", denied.Error(), "nothing can be asked without it")
+			return
+		}
 		r.examineInspection(cfg, &found)
 	}
 }
@@ -56,6 +61,10 @@ func (r *report) examineInspection(cfg *config.Config, found *dispatcher.Inspect
 // examineError reports what keeps a stream or consumer from working. A
 // consumer's AckWait is looked at on its own.
 func (r *report) examineError(cfg *config.Config, found *dispatcher.Inspection) {
+	if denied, ok := errors.AsType[*rights.DeniedError](found.Err); ok {
+		r.fault(found.Name, "cannot be looked at: "+denied.Error(), "")
+		return
+	}
 	if _, ok := errors.AsType[*dispatcher.SetupError](found.Err); !ok {
 		r.fault(found.Name, "cannot be looked at: "+found.Err.Error(), "check the account's permissions on $JS.API.>")
 		return
@@ -90,9 +99,6 @@ func (r *report) examineStream(cfg *config.Config, name string, info *jetstream.
 	if have.Storage == jetstream.FileStorage && have.Replicas < 2 {
 		r.add("sync_interval of "+name, Warning, "one replica: a power failure takes what the server had not yet synced, up to 2 minutes by default; clients cannot see the setting",
 			"look for jetstream { sync_interval } in the server's configuration; `always` syncs every message")
-	}
-	if have.Name == cfg.NATS.Stream && have.MaxAge != 0 && have.MaxAge >= event.MaxAge && have.Duplicates < time.Second {
-		r.warn(name, "does not deduplicate by Nats-Msg-Id", "set its duplicate window to 2m")
 	}
 }
 

@@ -34,11 +34,11 @@ func Run(ctx context.Context, cfg *config.Config, version string, log *zap.Logge
 	}
 	defer ending(log, "telemetry", observed.Shutdown)
 
-	js, err := connect.NATS(&cfg.NATS, log)
+	nats, err := connect.NATS(&cfg.NATS, connect.Worker, log)
 	if err != nil {
 		return err
 	}
-	defer js.Conn().Close()
+	defer nats.Conn().Close()
 	redis, err := connect.Redis(&cfg.Redis, cfg.Delivery.Senders+8)
 	if err != nil {
 		return err
@@ -52,7 +52,7 @@ func Run(ctx context.Context, cfg *config.Config, version string, log *zap.Logge
 	}
 
 	deps := dispatcher.Deps{
-		JetStream: js, Claims: dedupe.New(cfg.Dedupe.Config, cfg.NATS.ClaimLease(), redis),
+		JetStream: nats.JetStream, Rights: nats.Rights, Claims: dedupe.New(cfg.Dedupe.Config, cfg.NATS.ClaimLease(), redis),
 		Graph: client, Tokens: client.Tokens(),
 		Log: log, Tracer: observed.Tracer, Meter: observed.Meter,
 	}
