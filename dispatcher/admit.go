@@ -109,6 +109,9 @@ func (d *Dispatcher) decode(m *message, decoder *event.Decoder) (event.Request, 
 // newEntry takes an event in hand and finds out where it has to go.
 func (d *Dispatcher) newEntry(m *message, index int, request event.Request) *entry {
 	e := &entry{message: m, index: index, event: request.Events[index], holder: dedupe.NewHolder(), history: newHistory(m, index)}
+	if !e.history.recalled.IsZero() {
+		e.history.recalled = e.history.recalled.Add(-d.clock.Skew()) // our clock is what it is held against
+	}
 	dataset, ask, fault := d.route(m, &e.event)
 	if len(e.event.Faults) == 0 { // a faulty event needs no dataset
 		e.asset = ask
@@ -131,7 +134,7 @@ func (d *Dispatcher) check(e *entry, fault *event.Fault) {
 	default:
 		d.checkRegion(e)
 		d.checkSize(e)
-		d.checkFuture(e, time.Now())
+		d.checkFuture(e, d.clock.Now())
 	}
 	if e.reason == "" {
 		e.key = d.identify(e.lane.dataset, &e.event, &e.history)
@@ -179,15 +182,20 @@ func (d *Dispatcher) checkSize(e *entry) {
 	}
 }
 
-// checkFuture keeps events back whose time has not come. Those that are too old
-// are found later, right before sending: they may be copies of events that were
-// sent in time.
+// checkFuture keeps events back whose time has not come: on the server's clock,
+// by which they come back, and not on ours. What had happened when the server
+// stored the event is not in the future, whatever any clock says since. Those
+// that are too old are found later, right before sending: they may be copies of
+// events that were sent in time.
 func (d *Dispatcher) checkFuture(e *entry, now time.Time) {
+	if !e.event.Time.After(e.history.firstSeen) {
+		return
+	}
 	fault := e.event.CheckTime(now)
 	switch {
 	case e.reason != "" || fault == nil || fault.Code != event.InFuture:
 	case e.event.Time.Sub(now) <= maxSkew:
-		e.until = e.event.Time.Add(time.Second)
+		e.until = time.Now().Add(e.event.Time.Sub(now) + time.Second)
 	default:
 		e.dead(deadletter.Invalid, *fault)
 	}

@@ -50,6 +50,7 @@ type options struct {
 	redis  redis.UniversalClient
 	nats   *natstest.Server
 	log    *zap.Logger
+	now    func() time.Time                          // the wall clock
 	claims func(dispatcher.Claims) dispatcher.Claims // in front of Redis
 }
 
@@ -167,6 +168,7 @@ func (b *bench) launch() *worker {
 		JetStream: o.nats.JetStream(),
 		Claims:    claims,
 		Graph:     client, Tokens: client.Tokens(),
+		Now:    o.now,
 		Log:    o.log,
 		Tracer: provider.Tracer("test"),
 		Meter:  b.meters.Meter("test"),

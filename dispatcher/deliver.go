@@ -18,7 +18,7 @@ import (
 func (d *Dispatcher) deliver(batch *batcher.Batch[lane, *entry]) {
 	s := d.newShipment(batch)
 	entries := d.stillOurs(batch.Items)
-	entries, late := inTime(entries, time.Now())
+	entries, late := inTime(entries, d.clock.Now())
 	d.expire(d.claim(late))
 	entries = s.enter(entries)
 	defer func() { s.pass.leave() }()
@@ -76,8 +76,9 @@ func inTime(entries []*entry, now time.Time) (fresh, late []*entry) {
 // expire dead-letters events for their age. They have been claimed, so they
 // are no copies of events that were sent in time.
 func (d *Dispatcher) expire(entries []*entry) {
-	now := time.Now()
+	now := d.clock.Now()
 	for _, e := range entries {
+		e.dead(deadletter.Expired)
 		if fault := e.event.CheckTime(now); fault != nil {
 			e.dead(deadletter.Expired, *fault)
 		}

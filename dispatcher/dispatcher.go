@@ -17,6 +17,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/inflight"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/serverclock"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/storage"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/directory"
@@ -58,9 +59,18 @@ type Deps struct {
 	Graph     Sender
 	Tokens    Tokens
 	Directory Directory // nil: only the configured accounts are known
-	Log       *zap.Logger
-	Tracer    trace.Tracer
-	Meter     metric.Meter
+	// Now is the wall clock; nil is [time.Now].
+	Now    func() time.Time
+	Log    *zap.Logger
+	Tracer trace.Tracer
+	Meter  metric.Meter
+}
+
+func (d *Deps) wallClock() func() time.Time {
+	if d.Now == nil {
+		return time.Now
+	}
+	return d.Now
 }
 
 // Dispatcher carries events from a stream to Meta. Create it with [New], run
@@ -72,6 +82,7 @@ type Dispatcher struct {
 
 	budget     *inflight.Budget
 	load       *inflight.Load
+	clock      *serverclock.Clock
 	backlog    backlog
 	leases     *leases
 	identities *identities
@@ -95,7 +106,9 @@ type Dispatcher struct {
 	lookups *batcher.Batcher[graph.Asset, *entry] // waiting for their account's dataset
 
 	lookupTrouble rate.Sometimes // is logged
+	clockTrouble  rate.Sometimes // likewise
 	moved         moved
+	sweeper       sweeper
 
 	// taking ends when the dispatcher is to stop: from then on nothing new is
 	// begun and nobody waits for better times. working ends when what is in
@@ -106,7 +119,8 @@ type Dispatcher struct {
 
 // New returns a dispatcher with a valid configuration.
 func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
-	meters, err := newMeters(&cfg, &deps)
+	clock := serverclock.New(deps.wallClock())
+	meters, err := newMeters(&cfg, &deps, clock)
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +128,7 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 		cfg: cfg, deps: deps, log: deps.Log.With(zap.String("component", "dispatcher")),
 		budget:     inflight.NewBudget(cfg.Delivery.MaxInHand, cfg.Delivery.MaxInHandBytes),
 		load:       inflight.NewLoad(),
+		clock:      clock,
 		leases:     newLeases(deps.JetStream.Conn(), cfg.Streams.AckWait),
 		identities: newIdentities(),
 		breaker:    newBreaker(cfg.Delivery.Park, deps.Tokens, meters.datasets.Known),
@@ -127,6 +142,7 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 		maxBody:    batch.MaxBytes,
 
 		lookupTrouble: rate.Sometimes{First: 1, Interval: 10 * time.Second},
+		clockTrouble:  rate.Sometimes{First: 1, Interval: 10 * time.Minute},
 	}
 	d.startBatchers(batch)
 	if err := errors.Join(d.observe(deps.Meter), d.storage.Observe(deps.Meter)); err != nil {

@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -52,7 +53,17 @@ func (d *Dispatcher) Conditions() []Condition {
 		d.health.graph.condition("graph"),
 		d.health.exits.condition("exits"),
 		d.storageCondition(),
+		d.overdueCondition(),
 	}
+}
+
+// overdueCondition says whether NATS brings parked events back.
+func (d *Dispatcher) overdueCondition() Condition {
+	c := Condition{Name: "overdue", OK: true, Warning: true}
+	if left := d.sweeper.left(); left > 0 {
+		c.OK, c.Reason = false, fmt.Sprintf("NATS has not brought %d parked events back in time, and they could not be called back", left)
+	}
+	return c
 }
 
 // storageCondition says whether there is room in NATS.

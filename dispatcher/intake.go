@@ -216,6 +216,7 @@ func (d *Dispatcher) recheck(s *source) *source {
 	ctx, cancel := context.WithTimeout(d.taking, 5*time.Second)
 	defer cancel()
 	info, err := s.consumer.Info(ctx)
+	d.lookAtTheClock(info, time.Since(s.checked))
 	streams := StreamSet{cfg: d.cfg.Streams}
 	suits := err == nil && streams.suits(info, s.parked)
 	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) || !s.wrong && fits && suits {
@@ -225,6 +226,21 @@ func (d *Dispatcher) recheck(s *source) *source {
 		d.log.Warn("the consumer has been changed or deleted", zap.String("stream", s.stream))
 	}
 	return d.openAgain(s)
+}
+
+// lookAtTheClock learns what time it is on the server, and says so if that is
+// far from our time.
+func (d *Dispatcher) lookAtTheClock(info *jetstream.ConsumerInfo, took time.Duration) {
+	const much = 5 * time.Second
+	if info == nil {
+		return
+	}
+	d.clock.Observe(info.TimeStamp, took)
+	if skew := d.clock.Skew(); skew.Abs() > much {
+		d.clockTrouble.Do(func() {
+			d.log.Warn("the NATS server's clock differs from ours; set both by NTP", zap.Duration("ahead_of_ours", skew))
+		})
+	}
 }
 
 // pace makes a loop that fails go slower and slower.

@@ -134,7 +134,7 @@ func (d *Dispatcher) parkUnfound(asset graph.Asset, entries []*entry, finding di
 		d.log.Warn("the dataset of an account is not known yet; its events wait",
 			zap.Stringer("account", asset), zap.Int("events", len(entries)), zap.Error(finding.Err))
 	})
-	fresh, late := inTime(d.stillOurs(entries), time.Now())
+	fresh, late := inTime(d.stillOurs(entries), d.clock.Now())
 	d.expire(late)
 	d.parkUntil(fresh, parkedUnasked, finding.Until)
 }

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/metrics"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/serverclock"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
 
@@ -20,11 +20,12 @@ type meters struct {
 	*metrics.Meters
 
 	datasets *metrics.Datasets
+	clock    *serverclock.Clock
 }
 
-func newMeters(cfg *Config, deps *Deps) (*meters, error) {
+func newMeters(cfg *Config, deps *Deps, clock *serverclock.Clock) (*meters, error) {
 	counted, err := metrics.NewMeters(deps.Meter)
-	return &meters{counted, metrics.NewDatasets(cfg.Metrics.Datasets, cfg.datasets(), deps.Tokens.Owns)}, err
+	return &meters{counted, metrics.NewDatasets(cfg.Metrics.Datasets, cfg.datasets(), deps.Tokens.Owns), clock}, err
 }
 
 // datasets lists the datasets that are configured.
@@ -49,7 +50,7 @@ func (m *meters) received(e *entry) {
 func (m *meters) settled(e *entry, o outcome) {
 	m.Settled(e.series, o.String(), string(e.reason))
 	if o == accepted {
-		m.Took(time.Since(e.history.since))
+		m.Took(m.clock.Now().Sub(e.history.since))
 		m.datasets.Accepted(e.lane.dataset)
 	}
 }
@@ -93,11 +94,18 @@ func (d *Dispatcher) observe(meter metric.Meter) error {
 			}
 			return nil
 		}))
-	return errors.Join(err,
+	_, err2 := meter.Float64ObservableGauge("capi.clock.skew", metric.WithUnit("s"),
+		metric.WithDescription("By how much the NATS server's clock is ahead of the worker's"),
+		metric.WithFloat64Callback(func(_ context.Context, o metric.Float64Observer) error {
+			o.Observe(d.clock.Skew().Seconds())
+			return nil
+		}))
+	return errors.Join(err, err2,
 		metrics.ObserveTroubles(meter, d.troubles, d.meters.datasets.Known),
 		gauge("capi.messages.in_hand", "Messages in hand", func() int64 { return int64(d.leases.count()) }),
 		gauge("capi.batches.waiting", "Events waiting for a request", func() int64 { return int64(d.batches.Stats().Waiting) }),
 		gauge("capi.senders.busy", "Senders in use", func() int64 { return int64(d.batches.Stats().Busy) }),
+		gauge("capi.parked.overdue", "Parked events that NATS should have brought back, and has not, at the last look", func() int64 { return int64(d.sweeper.left()) }),
 		gauge("capi.confirms.pending", "Events sent that Redis does not know of yet", func() int64 { return int64(d.confirms.count()) }),
 	)
 }

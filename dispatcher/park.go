@@ -32,7 +32,7 @@ const (
 
 // waitSubject is where one event waits. Schedules are told apart by subject.
 func (d *Dispatcher) waitSubject(e *entry) string {
-	return fmt.Sprintf("%s.wait.%s.%s", d.cfg.Streams.ParkedSubject, e.destination(), e.id())
+	return d.waitRoot() + e.destination() + "." + e.id()
 }
 
 // dueSubject is where a dataset's events come back.
@@ -85,20 +85,32 @@ func (d *Dispatcher) park(entries []*entry, reason string) {
 	d.move(publications, parked)
 }
 
-// wakeTime is when a parked event comes back: not long after Meta would stop
-// taking it, though, because then it has to be dead-lettered.
+// wakeTime is when a parked event comes back, on the server's clock: not long
+// after Meta would stop taking it, though, because then it has to be
+// dead-lettered.
 func (d *Dispatcher) wakeTime(e *entry, now time.Time) time.Time {
-	at := now.Add(d.cfg.Delivery.Park.delay(e.history.parked))
+	wait := d.cfg.Delivery.Park.delay(e.history.parked)
 	if !e.until.IsZero() {
 		// Those that wait for the same moment do not all come at once.
-		spread := max(e.until.Sub(now)/8, 0)
-		at = e.until.Add(rand.N(spread + 1))
+		wait = max(e.until.Sub(now), 0)
+		wait += rand.N(wait/8 + 1)
 	}
+	at := d.clock.Now().Add(max(wait, d.shortestWait(e.history.parked)))
 	if expiry := e.event.ExpiresAt().Add(time.Second); at.After(expiry) {
 		at = expiry
 	}
 	// The schedule is in whole seconds.
 	return at.Truncate(time.Second).Add(time.Second)
+}
+
+// shortestWait is how long an event waits at the least that has been parked so
+// many times before: whatever it is that brings it back too early, each time
+// costs four writes.
+func (d *Dispatcher) shortestWait(parked int) time.Duration {
+	if parked == 0 {
+		return 0
+	}
+	return min(time.Second<<min(parked-1, 20), d.cfg.Delivery.Park.Max)
 }
 
 func (d *Dispatcher) parkedMessage(e *entry, reason string, at time.Time) *publication {

@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -156,6 +157,7 @@ func (d *Dispatcher) callBack(ctx context.Context) {
 			}
 		case <-look.C:
 			d.tryAgain(ctx)
+			d.sweep(ctx)
 			d.forgetExitFailure()
 		case <-ctx.Done():
 			pages.Stop()
@@ -255,14 +257,26 @@ func (d *Dispatcher) lastParked(ctx context.Context) (uint64, error) {
 // hastenAll makes events come back that are meant, and tells how many there
 // were. One that is not there any more has come back by itself meanwhile.
 func (d *Dispatcher) hastenAll(ctx context.Context, what recall, last uint64, waiters []waiter) (recalled int, err error) {
-	now := time.Now()
+	now := d.clock.Now()
+	meant := slices.DeleteFunc(waiters, func(w waiter) bool {
+		return w.sequence > last || !what.covers(w.reason()) || d.comesBackByItself(&w, now)
+	})
+	return d.hastenThese(ctx, what.dataset, meant)
+}
+
+// comesBackByItself reports whether the server is about to bring a parked event
+// back. If it should have done so a while ago, it will not: see sweep.go.
+func (d *Dispatcher) comesBackByItself(w *waiter, now time.Time) bool {
+	due := w.dueAt()
+	return due.Before(now.Add(time.Second)) && due.After(now.Add(-d.overdueAfter()))
+}
+
+// hastenThese makes events of a dataset come back, and returns how many did.
+func (d *Dispatcher) hastenThese(ctx context.Context, dataset string, waiters []waiter) (recalled int, err error) {
+	now := d.clock.Now()
 	var futures []jetstream.PubAckFuture
 	for i := range waiters {
-		w := &waiters[i]
-		if w.sequence > last || !what.covers(w.reason()) || w.dueAt().Before(now.Add(time.Second)) {
-			continue
-		}
-		future, err := d.hasten(w, what.dataset, now)
+		future, err := d.hasten(&waiters[i], dataset, now)
 		if err != nil {
 			return recalled, err
 		}
@@ -280,7 +294,7 @@ func (d *Dispatcher) hastenAll(ctx context.Context, what recall, last uint64, wa
 			return recalled, ctx.Err()
 		}
 	}
-	d.meters.calledBack(what.dataset, recalled)
+	d.meters.calledBack(dataset, recalled)
 	return recalled, nil
 }
 

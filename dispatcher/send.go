@@ -91,7 +91,7 @@ func (s *shipment) try(entries []*entry) ([]*entry, graph.Answer) {
 // somebody else's by now, events that Meta would refuse for their age, and
 // events of accounts that have turned out not to be linked.
 func (s *shipment) stillSendable(entries []*entry) []*entry {
-	entries, late := inTime(s.stillOurs(entries), time.Now())
+	entries, late := inTime(s.stillOurs(entries), s.clock.Now())
 	s.expire(s.renewClaims(late))
 	return s.renewClaims(s.enterAccounts(entries))
 }

@@ -71,10 +71,12 @@ func (d *Dispatcher) openSource(ctx context.Context, parked bool) (*source, erro
 	if parked {
 		name, gate, pending = d.cfg.Streams.ParkedStream, d.health.parked, &d.backlog.parked
 	}
+	asked := time.Now()
 	stream, err := d.deps.JetStream.Stream(ctx, name)
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", name, err)
 	}
+	d.clock.Observe(stream.CachedInfo().TimeStamp, time.Since(asked))
 	consumer, err := streams.consumer(ctx, stream, parked)
 	if err != nil {
 		return nil, err

@@ -37,8 +37,20 @@ func (w *waiter) dueAt() time.Time {
 	return at
 }
 
-// readWaiting reads up to so many of a dataset's parked events, from a sequence
-// number on: with one request for all (NATS 2.11, ADR-31), because a stream
+// storedAt is when the server stored it.
+func (w *waiter) storedAt() time.Time {
+	at, err := time.Parse(time.RFC3339Nano, w.message.Header.Get(jetstream.TimeStampHeaer))
+	if err != nil {
+		return time.Time{}
+	}
+	return at
+}
+
+// waitRoot is what the subjects of all events begin with that wait.
+func (d *Dispatcher) waitRoot() string { return d.cfg.Streams.ParkedSubject + ".wait." }
+
+// readWaiting reads up to so many of a dataset's parked events, or of all, from a
+// sequence number on: with one request for all (NATS 2.11, ADR-31), because a stream
 // that is a work queue cannot be read with a consumer of one's own.
 func (d *Dispatcher) readWaiting(ctx context.Context, dataset string, from uint64, most int) ([]waiter, error) {
 	const maxBytes = 4 << 20
@@ -47,7 +59,7 @@ func (d *Dispatcher) readWaiting(ctx context.Context, dataset string, from uint6
 		Subject  string `json:"next_by_subj"`
 		Most     int    `json:"batch"`
 		MaxBytes int    `json:"max_bytes"`
-	}{max(from, 1), d.cfg.Streams.ParkedSubject + ".wait." + dataset + ".>", most, maxBytes})
+	}{max(from, 1), d.waitRoot() + cmp.Or(dataset, "*") + ".>", most, maxBytes})
 	if err != nil {
 		return nil, err
 	}
@@ -118,6 +130,8 @@ func readAnswers(ctx context.Context, inbox *nats.Subscription, most int) (waite
 // hasten makes a parked event come back now: its schedule is replaced by an
 // earlier one, on the same subject, if it is still the one that was read. The
 // server does that as one step, so the event is in the stream at every moment.
+// The new time is long past, so that no clock takes it for one that has yet to
+// come.
 func (d *Dispatcher) hasten(w *waiter, dataset string, now time.Time) (jetstream.PubAckFuture, error) {
 	msg := nats.NewMsg(w.subject)
 	msg.Data = w.message.Data
@@ -130,6 +144,6 @@ func (d *Dispatcher) hasten(w *waiter, dataset string, now time.Time) (jetstream
 	}
 	msg.Header.Set(header.Recalled, now.UTC().Format(time.RFC3339Nano))
 	return d.deps.JetStream.PublishMsgAsync(msg,
-		jetstream.WithScheduleAt(now), jetstream.WithScheduleTarget(d.dueSubject(dataset)),
+		jetstream.WithScheduleAt(now.Add(-time.Hour)), jetstream.WithScheduleTarget(d.dueSubject(dataset)),
 		jetstream.WithExpectLastSequencePerSubject(w.sequence))
 }
