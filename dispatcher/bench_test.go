@@ -163,7 +163,7 @@ func (b *bench) launch() *worker {
 	deps := dispatcher.Deps{
 		JetStream: o.nats.JetStream(),
 		Claims:    claims,
-		Graph:     client, Tokens: client.Tokens(),
+		Graph:     client, Tokens: client.Tokens(), Secrets: client.Tokens().Used(),
 		Log:    zaptest.NewLogger(b.t, zaptest.Level(zap.WarnLevel)),
 		Tracer: provider.Tracer("test"),
 		Meter:  b.meters.Meter("test"),

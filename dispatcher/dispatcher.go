@@ -16,6 +16,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/directory"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
 // Sender posts one request to Meta, once.
@@ -50,7 +51,8 @@ type Deps struct {
 	Claims    Claims
 	Graph     Sender
 	Tokens    Tokens
-	Directory Directory // nil: only the configured accounts are known
+	Secrets   event.Secrets // kept out of what is stored and sent; may be nil
+	Directory Directory     // nil: only the configured accounts are known
 	Log       *zap.Logger
 	Tracer    trace.Tracer
 	Meter     metric.Meter

@@ -68,7 +68,7 @@ type history struct {
 func newHistory(m *message, index int) history {
 	h := history{
 		firstSeen:      m.published,
-		originSubject:  m.Subject(),
+		originSubject:  withoutSecrets(m.Subject()),
 		originSequence: m.sequence,
 	}
 	headers := m.Headers()
@@ -95,6 +95,15 @@ func newHistory(m *message, index int) history {
 	h.originSubject = headers.Get(header.OriginSubject)
 	h.originSequence, _ = strconv.ParseUint(headers.Get(header.OriginSequence), 10, 64)
 	return h
+}
+
+// withoutSecrets is a text of a producer's that is stored with the event.
+func withoutSecrets(text string) string {
+	if !event.HoldsToken(text) {
+		return text
+	}
+	clean, _ := event.Redact([]byte(text), nil)
+	return string(clean)
 }
 
 // atoi reads a count that we wrote ourselves; anything else counts as none.

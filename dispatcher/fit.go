@@ -10,6 +10,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
 // A message that came in has to fit when it goes out again, with our headers:
@@ -20,11 +21,11 @@ import (
 // from a producer, so all fit together with ours.
 const longHeader = 8 << 10
 
-// shortID stands in for an id that is too long for a header. The same id always
-// has the same one.
+// shortID stands in for an id that is too long for a header, or that may be a
+// secret. The same id always has the same one.
 func shortID(id string) string {
 	const most = 256
-	if len(id) <= most {
+	if len(id) <= most && !event.HoldsToken(id) {
 		return id
 	}
 	sum := sha256.Sum256([]byte(id))
@@ -33,8 +34,8 @@ func shortID(id string) string {
 
 // withEnvelope puts an event and what its request body said beside it together
 // again, where that is too long for a header.
-func withEnvelope(event []byte, envelope string) []byte {
-	return slices.Concat([]byte(`{"data":[`), event, []byte(`],`), []byte(envelope[1:]))
+func withEnvelope(raw []byte, envelope string) []byte {
+	return slices.Concat([]byte(`{"data":[`), raw, []byte(`],`), []byte(envelope[1:]))
 }
 
 // letterMessage renders a dead letter so that the server takes it. An event that

@@ -26,7 +26,7 @@ const (
 
 // take pulls from a source until the dispatcher is to stop.
 func (d *Dispatcher) take(s *source) {
-	decoder := event.NewDecoder(d.cfg.Rules)
+	decoder := event.NewDecoder(d.cfg.Rules).Withhold(d.deps.Secrets)
 	var pace pace
 	for !d.stopping() {
 		most, err := d.mayTake()

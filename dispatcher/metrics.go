@@ -19,6 +19,7 @@ type meters struct {
 	inHand         metric.Int64UpDownCounter
 	maybe          metric.Int64Counter
 	removedMembers metric.Int64Counter
+	removedSecrets metric.Int64Counter
 	requests       metric.Int64Counter
 	requestTime    metric.Float64Histogram
 	batchEvents    metric.Int64Histogram
@@ -29,7 +30,7 @@ type meters struct {
 
 func newMeters(meter metric.Meter) (*meters, error) {
 	var m meters
-	var errs [11]error
+	var errs [12]error
 	m.receivedEvents, errs[0] = meter.Int64Counter("capi.events.received",
 		metric.WithDescription("Events taken in hand, repeated deliveries included"), metric.WithUnit("{event}"))
 	m.settledEvents, errs[1] = meter.Int64Counter("capi.events.settled",
@@ -55,6 +56,8 @@ func newMeters(meter metric.Meter) (*meters, error) {
 		metric.WithDescription("How much of a rate limit of Meta's is used up, in percent, by limit: dataset or app"))
 	m.removedMembers, errs[10] = meter.Int64Counter("capi.members.removed",
 		metric.WithDescription("Members taken out of events, because Meta would refuse them"), metric.WithUnit("{member}"))
+	m.removedSecrets, errs[11] = meter.Int64Counter("capi.secrets.removed",
+		metric.WithDescription("Access tokens and other credentials taken out of messages"), metric.WithUnit("{secret}"))
 	return &m, errors.Join(errs[:]...)
 }
 
@@ -68,6 +71,22 @@ func (m *meters) received(e *entry) {
 	m.inHand.Add(context.Background(), 1, at)
 	for _, pointer := range e.event.Removed {
 		m.removedMembers.Add(context.Background(), 1, byDataset(e.lane.dataset, attribute.String("member", pointer)))
+	}
+}
+
+// undocumented stands for the names of members that Meta does not document: they
+// are whatever producers make up.
+const undocumented = "/undocumented"
+
+// withheld counts what a message held that is not passed on: credentials, and
+// members beside its events. They count for the dataset of its first event.
+func (m *meters) withheld(first *entry, secrets, members int) {
+	if secrets > 0 {
+		m.removedSecrets.Add(context.Background(), int64(secrets), byDataset(first.lane.dataset))
+	}
+	if members > 0 {
+		m.removedMembers.Add(context.Background(), int64(members),
+			byDataset(first.lane.dataset, attribute.String("member", undocumented)))
 	}
 }
 
