@@ -101,6 +101,12 @@ func TestFaults(t *testing.T) {
 		"secrets in the file": {"nats: {url: 'nats://user:hush@a:4222'}\nredis: {url: 'redis://:hush@a'}", nil, []string{
 			"nats.url: holds credentials", "redis.url: holds credentials",
 		}},
+		"a broken address": {"", []string{"CAPI_NATS_URL=nats://u:hush%zz@a:4222", "CAPI_REDIS_URL=redis://u:hush/1@a"}, []string{
+			"nats.url: is not of the form scheme://host:port; in a user name or password, each of %", "redis.url: is not of the form",
+		}},
+		"an address without a scheme": {"", []string{"CAPI_NATS_URL=hush@a:4222", "CAPI_REDIS_URL=user:hush@a"}, []string{
+			"nats.url: [not a URL] does not begin with nats://", "redis.url: [not a URL] does not begin with redis://",
+		}},
 		"two ways to log in":          {"nats: {creds_file: /a, token_file: /b}", nil, []string{"nats.creds_file, nkey_seed_file, user, token_file: choose one"}},
 		"several addresses, one mode": {"redis: {url: 'redis://a,redis://b'}", nil, []string{"redis.url: names several servers"}},
 		"sentinel without a master":   {"redis: {mode: sentinel}", nil, []string{"redis.sentinel_master: is empty"}},
