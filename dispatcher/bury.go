@@ -17,7 +17,7 @@ func (d *Dispatcher) bury(entries []*entry) {
 	publications := make([]publication, len(entries))
 	for i, e := range entries {
 		publications[i] = publication{
-			entry: e, msg: d.letterMessage(newLetter(e, now)),
+			entry: e, msg: d.letterMessage(d.newLetter(e, now)),
 			opts: []jetstream.PublishOpt{jetstream.WithMsgID("dead-" + e.id())},
 		}
 	}
@@ -29,11 +29,11 @@ func (e *entry) dead(reason deadletter.Reason, faults ...event.Fault) {
 	e.reason, e.faults = reason, faults
 }
 
-func newLetter(e *entry, now time.Time) *deadletter.Letter {
+func (d *Dispatcher) newLetter(e *entry, now time.Time) *deadletter.Letter {
 	h := &e.history
 	letter := &deadletter.Letter{
 		Event: e.event.Raw, Dataset: e.lane.dataset,
-		Reason: e.reason, Faults: e.faults, Graph: graphError(e.answer),
+		Reason: e.reason, Faults: e.faults, Graph: d.graphError(e.answer),
 		Envelope: e.lane.envelope.Marshal(), DedupeID: h.dedupeID,
 		Attempts: h.attempts, MaybeSent: h.maybeSent,
 		FirstSeen: h.firstSeen, DeadLetteredAt: now,
@@ -47,16 +47,18 @@ func newLetter(e *entry, now time.Time) *deadletter.Letter {
 	return letter
 }
 
-// graphError keeps of an answer what helps a person.
-func graphError(answer *graph.Answer) *deadletter.GraphError {
+// graphError keeps of an answer what helps a person. Meta may quote the event, so
+// its words are masked where personal data is not to be seen.
+func (d *Dispatcher) graphError(answer *graph.Answer) *deadletter.GraphError {
 	if answer == nil {
 		return nil
 	}
-	kept := &deadletter.GraphError{Message: answer.Reason(), TraceID: answer.TraceID}
+	said, _ := event.Redact([]byte(answer.Detail()), d.deps.Secrets)
+	kept := &deadletter.GraphError{Message: string(said), TraceID: answer.TraceID}
 	if e := answer.Error; e != nil {
 		kept.Code, kept.Subcode = e.Code, e.Subcode
-		if e.UserMessage != "" {
-			kept.Message += ": " + e.UserMessage
+		if d.cfg.Rules.HashPersonalData {
+			kept.Message = answer.Reason() + "; Meta's own words, masked: " + string(event.Mask([]byte(e.Words())))
 		}
 	}
 	return kept

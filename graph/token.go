@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -30,6 +31,14 @@ func (Secret) GoString() string { return "[redacted]" }
 
 // MarshalText hides the secret from encoders.
 func (Secret) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
+
+// Redact returns a text with the secret taken out.
+func (s Secret) Redact(text []byte) []byte {
+	if s == "" {
+		return text
+	}
+	return bytes.ReplaceAll(text, []byte(s), []byte(s.String()))
+}
 
 // defaultToken is the file for datasets without one of their own.
 const defaultToken = "default"
