@@ -50,6 +50,7 @@ type options struct {
 	redis  redis.UniversalClient
 	nats   *natstest.Server
 	claims func(dispatcher.Claims) dispatcher.Claims // in front of Redis
+	log    *zap.Logger                               // instead of the test's own
 }
 
 // bench is a dispatcher between a real NATS server, a Redis and a simulated
@@ -160,11 +161,15 @@ func (b *bench) launch() *worker {
 	if o.claims != nil {
 		claims = o.claims(claims)
 	}
+	log := o.log
+	if log == nil {
+		log = zaptest.NewLogger(b.t, zaptest.Level(zap.WarnLevel))
+	}
 	deps := dispatcher.Deps{
 		JetStream: o.nats.JetStream(),
 		Claims:    claims,
 		Graph:     client, Tokens: client.Tokens(), Secrets: client.Tokens().Used(),
-		Log:    zaptest.NewLogger(b.t, zaptest.Level(zap.WarnLevel)),
+		Log:    log,
 		Tracer: provider.Tracer("test"),
 		Meter:  b.meters.Meter("test"),
 	}
