@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
 // Answer is what became of one request.
@@ -166,7 +168,7 @@ func (a *Answer) judgeError(wire *wireError) {
 	a.TraceID = plainWord(wire.TraceID)
 	a.Error = &Error{
 		Code: wire.Code, Subcode: wire.Subcode, Type: wire.Type, Transient: wire.Transient,
-		Message: wire.Message, UserTitle: wire.UserTitle, UserMessage: wire.UserMessage,
+		Message: withoutTokens(wire.Message), UserTitle: withoutTokens(wire.UserTitle), UserMessage: withoutTokens(wire.UserMessage),
 		Event: eventIndex(wire.Data),
 	}
 	meaning, known := Explain(wire.Code, wire.Subcode)
@@ -244,6 +246,13 @@ func describe(body []byte) string {
 	default:
 		return fmt.Sprintf("the body is %d bytes of something else", len(body))
 	}
+}
+
+// withoutTokens is a text of Meta's without what looks like an access token: it
+// repeats one that it does not like.
+func withoutTokens(text string) string {
+	clean, _ := event.Redact([]byte(text), nil)
+	return string(clean)
 }
 
 // plainWord is a name that Meta gives to something, or "" if it is none: names go

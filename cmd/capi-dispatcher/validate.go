@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
@@ -143,7 +144,7 @@ func printFault(out io.Writer, f foundFault) error {
 	if f.Pointer != "" {
 		place += ": " + f.Pointer
 	}
-	_, err := fmt.Fprintf(out, "%s: %s (%s)\n", place, f.Message, codeOf(f.Fault))
+	_, err := fmt.Fprintf(out, "%s: %s (%s)\n", terminal.Line(place), terminal.Line(f.Message), terminal.Line(codeOf(f.Fault)))
 	return err
 }
 
