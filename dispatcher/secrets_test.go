@@ -30,7 +30,7 @@ func holding(event, member string) string {
 // stored is everything in a stream: data, headers and subjects.
 func (b *bench) stored(stream string) string {
 	b.t.Helper()
-	all := ""
+	var all strings.Builder
 	s, err := b.js.Stream(b.t.Context(), stream)
 	require.NoError(b.t, err)
 	info, err := s.Info(b.t.Context())
@@ -38,10 +38,10 @@ func (b *bench) stored(stream string) string {
 	for sequence := info.State.FirstSeq; sequence > 0 && sequence <= info.State.LastSeq; sequence++ {
 		msg, err := s.GetMsg(b.t.Context(), sequence)
 		if err == nil {
-			all += fmt.Sprintf("%s %v %s\n", msg.Subject, msg.Header, msg.Data)
+			fmt.Fprintf(&all, "%s %v %s\n", msg.Subject, msg.Header, msg.Data)
 		}
 	}
-	return all
+	return all.String()
 }
 
 // A token that a producer has published is found in no dead letter, whatever is

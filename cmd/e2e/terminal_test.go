@@ -16,11 +16,11 @@ import (
 // to left, and forge a row.
 const hostile = "\x1b]0;owned\x07\x1b[2J\u009b31m\u202eevil\u2066\u200f\u061c\u2028\u200b\x7f\ttab\n9999  1s  -  forged"
 
-// inJSON is a hostile text as a producer may write it: what JSON allows as it is,
-// and the rest as escapes.
-func inJSON(t *testing.T, text string) string {
+// inJSON is the hostile text as a producer may write it: what JSON allows as it
+// is, and the rest as escapes.
+func inJSON(t *testing.T) string {
 	t.Helper()
-	quoted, err := json.Marshal(text)
+	quoted, err := json.Marshal(hostile)
 	require.NoError(t, err)
 	return string(quoted)
 }
@@ -40,9 +40,9 @@ func TestNothingForeignControlsTheTerminal(t *testing.T) {
 	r := setup(t)
 	r.addDatasets(1)
 	w := r.start()
-	named := strings.Replace(event("a", "clid"), `"Purchase"`, inJSON(t, hostile), 1)
+	named := strings.Replace(event("a", "clid"), `"Purchase"`, inJSON(t), 1)
 	r.publishAll([]jetstreamMessage{
-		{"capi.events." + datasetID(0), `{"event_name":` + inJSON(t, hostile) + `,"x":{` + inJSON(t, hostile) + ":1}}"},
+		{"capi.events." + datasetID(0), `{"event_name":` + inJSON(t) + `,"x":{` + inJSON(t) + ":1}}"},
 		{"capi.events." + datasetID(0), `{"x":"` + "\x1b[2J\x9b2J" + `"`},
 	})
 	r.await("they are dead letters", func() bool { return r.size("CAPI_DLQ") == 2 })
@@ -57,7 +57,7 @@ func TestNothingForeignControlsTheTerminal(t *testing.T) {
 	}})
 	require.NoError(t, err)
 	r.Always(datasetID(0), graphtest.Fault{Error: &graphtest.Error{Code: 100, Subcode: 33, Message: hostile, UserTitle: hostile, UserMessage: hostile}})
-	file := r.file("events.ndjson", named+"\n"+`{"event_name":`+inJSON(t, hostile)+"}\n{\"\x1b[2J\x9b\": tru}\n")
+	file := r.file("events.ndjson", named+"\n"+`{"event_name":`+inJSON(t)+"}\n{\"\x1b[2J\x9b\": tru}\n")
 	letters := []string{"1", "2", "3"}
 	for _, verb := range [][]string{
 		{"dlq", "ls"},

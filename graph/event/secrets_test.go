@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,15 +21,8 @@ var leaked = "EAA" + strings.Repeat("Bx7", 25) + "ZD"
 // tokens are secrets that are known.
 type tokens []string
 
-func (t tokens) Any() bool { return len(t) > 0 }
-func (t tokens) Holds(text []byte) bool {
-	for _, one := range t {
-		if one == string(text) {
-			return true
-		}
-	}
-	return false
-}
+func (t tokens) Any() bool              { return len(t) > 0 }
+func (t tokens) Holds(text []byte) bool { return slices.Contains(t, string(text)) }
 
 const oddToken = "1234567890|an-app-token-of-ours"
 
