@@ -12,7 +12,7 @@ import (
 )
 
 // New returns a logger that writes lines to out: JSON for machines, console
-// for people. Either is safe to read on a terminal, whoever's words are in it.
+// for people. Either is safe to read on a terminal, whosever words are in it.
 func New(cfg config.Log, out io.Writer) (*zap.Logger, error) {
 	level, err := zapcore.ParseLevel(cfg.Level)
 	if err != nil {
