@@ -105,6 +105,12 @@ func TestFaults(t *testing.T) {
 			"nats.dead_letter_max_age: 59m0s is less than 1h0m0s", "nats.dead_letter_max_bytes: -1 is less than 10MB",
 			"nats.max_age: 167h0m0s is less than the 168h0m0s for which Meta takes events", "nats.max_bytes: 9000000 is less than 10MB",
 		}},
+		"a broken address": {"", []string{"CAPI_NATS_URL=nats://u:hush%zz@a:4222", "CAPI_REDIS_URL=redis://u:hush/1@a"}, []string{
+			"nats.url: is not of the form scheme://host:port; in a user name or password, each of %", "redis.url: is not of the form",
+		}},
+		"an address without a scheme": {"", []string{"CAPI_NATS_URL=hush@a:4222", "CAPI_REDIS_URL=user:hush@a"}, []string{
+			"nats.url: [not a URL] does not begin with nats://", "redis.url: [not a URL] does not begin with redis://",
+		}},
 		"two ways to log in":          {"nats: {creds_file: /a, token_file: /b}", nil, []string{"nats.creds_file, nkey_seed_file, user, token_file: choose one"}},
 		"several addresses, one mode": {"redis: {url: 'redis://a,redis://b'}", nil, []string{"redis.url: names several servers"}},
 		"sentinel without a master":   {"redis: {mode: sentinel}", nil, []string{"redis.sentinel_master: is empty"}},

@@ -134,6 +134,9 @@ func addresses(urls secret.URLs, schemes ...string) error {
 			return fmt.Errorf("url: %s does not begin with %s", secret.URLs(address), strings.Join(schemes, " or "))
 		}
 	}
+	if err := urls.Validate(); err != nil {
+		return fmt.Errorf("url: %w", err)
+	}
 	return nil
 }
 

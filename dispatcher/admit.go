@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -32,6 +33,9 @@ func (d *Dispatcher) admit(m *message, decoder *event.Decoder) {
 	known := make([]*entry, 0, len(request.Events))
 	for i := range request.Events {
 		e := d.newEntry(m, i, request)
+		if i == 0 {
+			d.meters.withheld(e, request.Secrets, request.Dropped)
+		}
 		if e.asks() {
 			d.lookups.Add(e.lookup())
 			continue
@@ -116,12 +120,19 @@ func (d *Dispatcher) newEntry(m *message, index int, request event.Request) *ent
 	if len(e.event.Faults) == 0 { // a faulty event needs no dataset
 		e.asset = ask
 	}
-	e.lane = lane{dataset: dataset, envelope: d.envelope(m, request.Envelope, dataset)}
+	e.lane = lane{dataset: dataset, envelope: d.envelope(m, besideEvent(request.Envelope, &e.event), dataset)}
 	d.startSpan(e)
 	if !e.asks() {
 		d.check(e, fault)
 	}
 	return e
+}
+
+// besideEvent is what a request body says beside one of its events. A test code
+// of the event's own goes before that of the body.
+func besideEvent(body event.Envelope, e *event.Event) event.Envelope {
+	body.TestEventCode = cmp.Or(e.TestEventCode, body.TestEventCode)
+	return body
 }
 
 // check decides about an event whose way is known, or known not to exist.
@@ -145,7 +156,8 @@ func (d *Dispatcher) check(e *entry, fault *event.Fault) {
 // is dead-lettered as a whole.
 func (d *Dispatcher) admitUnreadable(m *message, err error) {
 	m.expect(1)
-	e := &entry{message: m, event: event.Event{Raw: d.readable(m)}, history: newHistory(m, 0)}
+	shown, secrets := d.readable(m)
+	e := &entry{message: m, event: event.Event{Raw: shown}, history: newHistory(m, 0)}
 	if word := d.subjectWord(m); graph.IsID(word) {
 		e.lane.dataset = word
 	}
@@ -156,16 +168,19 @@ func (d *Dispatcher) admitUnreadable(m *message, err error) {
 		e.dead(deadletter.Malformed, event.Fault{Code: "malformed", Message: err.Error()})
 	}
 	d.meters.received(e)
+	d.meters.withheld(e, secrets, 0)
 	d.direct([]*entry{e})
 }
 
-// readable is what may be shown of a message that cannot be read: where personal
-// data is to be hashed, nobody knows where in it there is some.
-func (d *Dispatcher) readable(m *message) []byte {
+// readable is what may be shown of a message that cannot be read, and how many
+// secrets it holds: they are left out, and where personal data is to be hashed,
+// nobody knows where in it there is some.
+func (d *Dispatcher) readable(m *message) (shown []byte, secrets int) {
+	shown, secrets = event.Redact(m.Data(), d.deps.Secrets)
 	if d.cfg.Rules.HashPersonalData {
-		return event.Mask(m.Data())
+		shown = event.Mask(m.Data())
 	}
-	return m.Data()
+	return shown, secrets
 }
 
 // checkSize turns an event away that does not fit a request even alone, or that

@@ -167,7 +167,7 @@ func (b *bench) launch() *worker {
 	deps := dispatcher.Deps{
 		JetStream: o.nats.JetStream(),
 		Claims:    claims,
-		Graph:     client, Tokens: client.Tokens(),
+		Graph:     client, Tokens: client.Tokens(), Secrets: client.Tokens().Used(),
 		Now:    o.now,
 		Log:    o.log,
 		Tracer: provider.Tracer("test"),

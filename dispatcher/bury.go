@@ -29,7 +29,7 @@ func (d *Dispatcher) buryTogether(groups [][]*entry) {
 	now := time.Now()
 	publications := make([]*publication, len(groups))
 	for i, group := range groups {
-		letter := newLetter(group, now)
+		letter := d.newLetter(group, now)
 		publications[i] = &publication{
 			entries: group, msg: letter.Message(d.cfg.Streams.DeadLetterSubject, d.maxPayload()),
 			minimal: func() *nats.Msg { return letter.Minimal(d.cfg.Streams.DeadLetterSubject) },
@@ -44,13 +44,13 @@ func (e *entry) dead(reason deadletter.Reason, faults ...event.Fault) {
 	e.reason, e.faults = reason, faults
 }
 
-func newLetter(group []*entry, now time.Time) *deadletter.Letter {
+func (d *Dispatcher) newLetter(group []*entry, now time.Time) *deadletter.Letter {
 	e := group[0]
 	h := &e.history
 	data, envelope := pack(e.lane.envelope, group...)
 	letter := &deadletter.Letter{
 		Event: data, Envelope: envelope, Dataset: e.lane.dataset,
-		Reason: e.reason, Faults: faultsOf(group), Graph: graphError(e.answer),
+		Reason: e.reason, Faults: faultsOf(group), Graph: d.graphError(e.answer),
 		DedupeID: h.dedupeID(),
 		Attempts: h.attempts, MaybeSent: h.maybeSent,
 		FirstSeen: h.firstSeen, DeadLetteredAt: now,
@@ -106,16 +106,18 @@ func faultsOf(group []*entry) (faults []event.Fault) {
 	return faults
 }
 
-// graphError keeps of an answer what helps a person.
-func graphError(answer *graph.Answer) *deadletter.GraphError {
+// graphError keeps of an answer what helps a person. Meta may quote the event, so
+// its words are masked where personal data is not to be seen.
+func (d *Dispatcher) graphError(answer *graph.Answer) *deadletter.GraphError {
 	if answer == nil {
 		return nil
 	}
-	kept := &deadletter.GraphError{Message: answer.Reason(), TraceID: answer.TraceID}
+	said, _ := event.Redact([]byte(answer.Detail()), d.deps.Secrets)
+	kept := &deadletter.GraphError{Message: string(said), TraceID: answer.TraceID}
 	if e := answer.Error; e != nil {
 		kept.Code, kept.Subcode = e.Code, e.Subcode
-		if e.UserMessage != "" {
-			kept.Message += ": " + e.UserMessage
+		if d.cfg.Rules.HashPersonalData {
+			kept.Message = answer.Reason() + "; Meta's own words, masked: " + string(event.Mask([]byte(e.Words())))
 		}
 	}
 	return kept

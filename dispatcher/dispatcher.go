@@ -21,6 +21,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/storage"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/directory"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
 // Sender posts one request to Meta, once.
@@ -58,7 +59,8 @@ type Deps struct {
 	Claims    Claims
 	Graph     Sender
 	Tokens    Tokens
-	Directory Directory // nil: only the configured accounts are known
+	Secrets   event.Secrets // kept out of what is stored and sent; may be nil
+	Directory Directory     // nil: only the configured accounts are known
 	// Now is the wall clock; nil is [time.Now].
 	Now    func() time.Time
 	Log    *zap.Logger

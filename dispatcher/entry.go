@@ -82,7 +82,7 @@ func newHistory(m *message, index int) history {
 	}
 	h := history{
 		firstSeen: m.published, since: m.published, place: index,
-		originSubject: m.Subject(), originSequence: m.sequence,
+		originSubject: withoutSecrets(m.Subject()), originSequence: m.sequence,
 	}
 	h.messageID, h.numbered = shortID(m.Headers().Get(header.DedupeID)), m.events > 1
 	if id := m.Headers().Get(nats.MsgIdHdr); id != "" && h.messageID == "" {
@@ -121,6 +121,15 @@ func parkedHistory(m *message, index int) history {
 		h.replaces = dedupe.Owner(owner)
 	}
 	return h
+}
+
+// withoutSecrets is a text of a producer's that is stored with the event.
+func withoutSecrets(text string) string {
+	if !event.HoldsToken(text) {
+		return text
+	}
+	clean, _ := event.Redact([]byte(text), nil)
+	return string(clean)
 }
 
 // dedupeID is what identifies an event without event_id; "" if its producer has

@@ -16,11 +16,11 @@ import (
 // from a producer, so all fit together with ours.
 const longHeader = 8 << 10
 
-// shortID stands in for an id that is too long for a header. The same id always
-// has the same one.
+// shortID stands in for an id that is too long for a header, or that may be a
+// secret. The same id always has the same one.
 func shortID(id string) string {
 	const most = 256
-	if len(id) <= most {
+	if len(id) <= most && !event.HoldsToken(id) {
 		return id
 	}
 	sum := sha256.Sum256([]byte(id))

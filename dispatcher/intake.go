@@ -126,7 +126,7 @@ func (d *Dispatcher) pull(s *source, messages, bytes int, pulled chan<- *message
 // admitAll admits messages in the order in which they were pulled; those that
 // are left when the dispatcher is to stop are given back.
 func (d *Dispatcher) admitAll(pulled <-chan *message) {
-	decoder := event.NewDecoder(d.cfg.Rules)
+	decoder := event.NewDecoder(d.cfg.Rules).Withhold(d.deps.Secrets)
 	for m := range pulled {
 		if d.stopping() {
 			d.giveBackWhole(m)

@@ -47,6 +47,14 @@ func (m *meters) received(e *entry) {
 	m.Received(e.series, e.event.Removed)
 }
 
+// withheld counts what a message held that is not passed on: credentials, and
+// members beside its events. They count for the dataset of its first event.
+func (m *meters) withheld(first *entry, secrets, members int) {
+	if secrets > 0 || members > 0 {
+		m.Withheld(m.datasets.Of(first.lane.dataset), secrets, members)
+	}
+}
+
 func (m *meters) settled(e *entry, o outcome) {
 	m.Settled(e.series, o.String(), string(e.reason))
 	if o == accepted {

@@ -44,7 +44,7 @@ func (s *shipment) logPost(span trace.Span, entries []*entry, answer *graph.Answ
 	}
 	if answer.Verdict == graph.Accepted {
 		if len(answer.Messages) > 0 {
-			fields = append(fields, zap.Strings("messages", answer.Messages))
+			fields = append(fields, zap.Int("messages", len(answer.Messages))) // they may quote events
 		}
 		s.log.Info("events sent", fields...)
 		return

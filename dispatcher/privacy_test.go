@@ -1,12 +1,16 @@
 package dispatcher_test
 
 import (
+	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
@@ -114,4 +118,49 @@ func TestRestrictedRegions(t *testing.T) {
 		require.Equal(t, i < 2, letter.Graph == nil, "the first two were not sent")
 	}
 	require.Equal(t, "the account is registered in DE, where Meta takes no messaging events (ePrivacy)", letters[0].Faults[0].Message)
+}
+
+// Meta's words may quote an event. They are found in the dead letter alone, and
+// masked there where personal data is hashed.
+func TestMetasWordsStayInTheDeadLetter(t *testing.T) {
+	t.Parallel()
+	const person = "jane@example.com"
+	quoting := func(code, subcode int) graphtest.Fault {
+		return graphtest.Fault{Error: &graphtest.Error{Code: code, Subcode: subcode, Message: person, UserTitle: "No " + person, UserMessage: "No such " + person}}
+	}
+	for name, hash := range map[string]bool{"hashing off": false, "hashing on": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var lines bytes.Buffer
+			b := setup(t, func(o *options) {
+				o.cfg.Rules.HashPersonalData = hash
+				o.log = zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()),
+					zapcore.Lock(zapcore.AddSync(&lines)), zap.DebugLevel))
+			})
+			b.Script(dataset,
+				quoting(190, 463), // parked
+				quoting(4, 0),     // waited for
+				graphtest.Fault{Accept: true, Status: 200, Body: `{"events_received":1,"messages":["` + person + `"],"fbtrace_id":"` + person + `"}`},
+				quoting(100, 2804087), // dead-lettered
+			)
+			b.publish(dataset, event("a"))
+			b.awaitAccepted(1)
+			b.publish(dataset, event("b"))
+			letter := b.awaitLetters(1)[0]
+			b.awaitQuiet()
+			conditions := fmt.Sprint(b.running.Conditions())
+			b.stop(b.running)
+			require.Contains(t, lines.String(), `"reason":"graph error 100/2804087: ctwa_clid is not of a real click"`)
+			require.Contains(t, lines.String(), `"messages":1`)
+			require.NotContains(t, lines.String()+conditions, person)
+			for _, span := range b.spans.GetSpans() {
+				require.NotContains(t, fmt.Sprint(span.Attributes, span.Status, span.Events), person)
+			}
+			if hash {
+				require.Equal(t, "graph error 100/2804087: ctwa_clid is not of a real click; Meta's own words, masked: xx xxxx@xxxxxxx.xxx: xx xxxx xxxx@xxxxxxx.xxx", letter.Graph.Message)
+			} else {
+				require.Equal(t, "graph error 100/2804087: No "+person+": No such "+person, letter.Graph.Message)
+			}
+		})
+	}
 }

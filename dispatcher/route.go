@@ -74,7 +74,7 @@ func (d *Dispatcher) envelope(m *message, asked event.Envelope, dataset string) 
 	if m.source.parked && !m.replayed() && d.subjectWord(m) != auto {
 		return asked // it was completed when the event first came
 	}
-	asked.TestEventCode = cmp.Or(asked.TestEventCode, m.Headers().Get(header.TestEventCode))
+	asked.TestEventCode = cmp.Or(asked.TestEventCode, withoutSecrets(m.Headers().Get(header.TestEventCode)))
 	if dataset == "" {
 		return asked
 	}

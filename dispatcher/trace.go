@@ -12,6 +12,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
 // One trace leads from the producer to Meta: an event's span continues the
@@ -26,8 +27,17 @@ func traceContext() propagation.TextMapPropagator { return propagation.TraceCont
 // carrier lets trace context travel in a message's headers.
 type carrier nats.Header
 
-// Get returns a header, however its producer has spelled it.
+// Get returns a header, however its producer has spelled it, unless it holds
+// what looks like a secret: it would go into spans, parked events and letters.
 func (c carrier) Get(key string) string {
+	value := c.get(key)
+	if event.HoldsToken(value) {
+		return ""
+	}
+	return value
+}
+
+func (c carrier) get(key string) string {
 	if values := c[key]; len(values) > 0 {
 		return values[0]
 	}

@@ -2,12 +2,15 @@ package graph
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
 // Answer is what became of one request.
@@ -17,14 +20,15 @@ type Answer struct {
 	Status int
 	// Received is Meta's events_received.
 	Received int
-	// Messages are Meta's remarks on an accepted request.
+	// Messages are Meta's remarks on an accepted request. They may quote what
+	// was sent.
 	Messages []string
 	// TraceID is fbtrace_id, Meta's own name for the request.
 	TraceID string
 	// Error is what Graph says was wrong, nil if it said nothing usable.
 	Error *Error
-	// Cause is why there is no usable answer: a transport fault, or a
-	// sentence about what came instead. It never holds a token.
+	// Cause is why there is no usable answer: an [ExchangeError], or a
+	// sentence about what came instead. It quotes nothing that came.
 	Cause error
 	// RetryAfter is how long Meta, or a proxy before it, wants us to wait.
 	RetryAfter time.Duration
@@ -44,7 +48,9 @@ type Answer struct {
 	Took time.Duration
 }
 
-// Reason is the answer in a short sentence, for logs, traces and dead letters.
+// Reason is the answer in a short sentence, for logs, traces and conditions:
+// codes, and words of ours. It quotes nothing that came back, which may repeat
+// what was sent, personal data and all.
 func (a *Answer) Reason() string {
 	switch {
 	case a.Error != nil:
@@ -54,6 +60,15 @@ func (a *Answer) Reason() string {
 	default:
 		return a.Verdict.String()
 	}
+}
+
+// Detail is the answer in a sentence, with what Meta said. It may quote what was
+// sent, so it is only for dead letters, and for whoever tries an event.
+func (a *Answer) Detail() string {
+	if a.Error != nil {
+		return a.Error.name() + ": " + a.Error.Words()
+	}
+	return a.Reason()
 }
 
 // Error is the error object of a Graph answer.
@@ -70,15 +85,24 @@ type Error struct {
 	Event int
 }
 
+// Error names the codes, and what is known of them. It quotes nothing of what
+// Meta said: see [Error.Words].
 func (e *Error) Error() string {
-	text := e.Message
-	if e.UserTitle != "" {
-		text = e.UserTitle
+	if meaning, known := Explain(e.Code, e.Subcode); known {
+		return e.name() + ": " + meaning.Title
 	}
-	if e.Subcode != 0 {
-		return fmt.Sprintf("graph error %d/%d: %s", e.Code, e.Subcode, text)
+	return e.name()
+}
+
+func (e *Error) name() string { return "graph error " + ErrorCode{e.Code, e.Subcode}.String() }
+
+// Words are what Meta said to a person. They may quote what was sent.
+func (e *Error) Words() string {
+	words := cmp.Or(e.UserTitle, e.Message)
+	if e.UserMessage != "" {
+		words += ": " + e.UserMessage
 	}
-	return fmt.Sprintf("graph error %d: %s", e.Code, text)
+	return words
 }
 
 // wireAnswer is either kind of answer as Graph writes it.
@@ -108,7 +132,7 @@ func Judge(status int, header http.Header, body []byte, events int) Answer {
 		Status:     status,
 		RetryAfter: retryAfter(header, time.Now()),
 		Usage:      readUsage(header),
-		Version:    header.Get("Facebook-Api-Version"),
+		Version:    plainWord(header.Get("Facebook-Api-Version")),
 	}
 	var wire wireAnswer
 	isJSON := json.Unmarshal(body, &wire) == nil
@@ -126,7 +150,7 @@ func Judge(status int, header http.Header, body []byte, events int) Answer {
 // judgeSuccess holds what Meta says it received against what was sent: 200
 // alone is not a receipt.
 func (a *Answer) judgeSuccess(wire wireAnswer, isJSON bool, body []byte, events int) {
-	a.TraceID, a.Messages = wire.TraceID, wire.Messages
+	a.TraceID, a.Messages = plainWord(wire.TraceID), wire.Messages
 	switch {
 	case !isJSON || wire.EventsReceived == nil:
 		a.Cause = fmt.Errorf("HTTP %d without events_received: %s", a.Status, describe(body))
@@ -141,10 +165,10 @@ func (a *Answer) judgeSuccess(wire wireAnswer, isJSON bool, body []byte, events 
 // judgeError judges by code, then subcode, then what the error says of
 // itself, and by the HTTP status last: Graph sends dead tokens as 400 and 401.
 func (a *Answer) judgeError(wire *wireError) {
-	a.TraceID = wire.TraceID
+	a.TraceID = plainWord(wire.TraceID)
 	a.Error = &Error{
 		Code: wire.Code, Subcode: wire.Subcode, Type: wire.Type, Transient: wire.Transient,
-		Message: wire.Message, UserTitle: wire.UserTitle, UserMessage: wire.UserMessage,
+		Message: withoutTokens(wire.Message), UserTitle: withoutTokens(wire.UserTitle), UserMessage: withoutTokens(wire.UserMessage),
 		Event: eventIndex(wire.Data),
 	}
 	meaning, known := Explain(wire.Code, wire.Subcode)
@@ -222,6 +246,23 @@ func describe(body []byte) string {
 	default:
 		return fmt.Sprintf("the body is %d bytes of something else", len(body))
 	}
+}
+
+// withoutTokens is a text of Meta's without what looks like an access token: it
+// repeats one that it does not like.
+func withoutTokens(text string) string {
+	clean, _ := event.Redact([]byte(text), nil)
+	return string(clean)
+}
+
+// plainWord is a name that Meta gives to something, or "" if it is none: names go
+// into logs, where nothing that was sent may be repeated.
+func plainWord(text string) string {
+	const most, plain = 64, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.+/="
+	if len(text) > most || strings.Trim(text, plain) != "" {
+		return ""
+	}
+	return text
 }
 
 // eventIndex looks for an event's index in error_data, which is an object, or

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -314,4 +315,27 @@ func TestErrorCodesAreInOrderAndExplained(t *testing.T) {
 	}
 	require.Equal(t, "100/33", graph.ErrorCode{Code: 100, Subcode: 33}.String())
 	require.Equal(t, "190", graph.ErrorCode{Code: 190}.String())
+}
+
+func TestTokensInUseAreKnownAsSecrets(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	const first, second, short = "1234567890|an-app-token-of-ours", "1234567890|the-next-app-token", "too-short-to-know"
+	shaped := "EAA" + strings.Repeat("Bx7", 60)
+	writeFile(t, dir, "1", first+"\n")
+	writeFile(t, dir, "2", short)
+	writeFile(t, dir, "3", shaped)
+	writeFile(t, dir, "notes.txt", "no token of anybody's, not at all")
+	tokens := graph.NewTokens(dir)
+	secrets := tokens.Used()
+	require.True(t, secrets.Any())
+	require.True(t, secrets.Holds([]byte(first)), "before anybody has needed it")
+	for _, other := range []string{short, shaped, second, first + "x", "no token of anybody's, not at all"} {
+		require.False(t, secrets.Holds([]byte(other)), other)
+	}
+	writeFile(t, dir, "4", second)
+	_, err := tokens.For("4")
+	require.NoError(t, err)
+	require.True(t, secrets.Holds([]byte(second)))
+	require.False(t, graph.NewTokens(filepath.Join(dir, "nowhere")).Used().Any())
 }

@@ -1,7 +1,6 @@
 package graph
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -109,7 +108,7 @@ func (c *Client) post(ctx context.Context, request Request, token Secret) Answer
 	body, err := readAnswer(response, token)
 	answer := Judge(response.StatusCode, response.Header, body, len(request.Events))
 	if err != nil && answer.Cause != nil {
-		answer.Cause = fmt.Errorf("%w (%w)", answer.Cause, err)
+		answer.Cause = fmt.Errorf("%w (%w)", answer.Cause, newExchangeError(err))
 	}
 	return answer
 }
@@ -118,7 +117,7 @@ func (c *Client) post(ctx context.Context, request Request, token Secret) Answer
 // "Malformed access token …".
 func readAnswer(response *http.Response, token Secret) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
-	return bytes.ReplaceAll(body, []byte(token), []byte(token.String())), err
+	return token.Redact(body), err
 }
 
 func (c *Client) newRequest(ctx context.Context, request Request, token Secret) (*http.Request, error) {
@@ -161,19 +160,10 @@ func (p *progress) trace(ctx context.Context) context.Context {
 // judge judges a request without an answer: once its first byte is written,
 // Meta may have it.
 func (p *progress) judge(err error) Answer {
-	answer := Answer{Verdict: Unknown, Cause: withoutURL(err)}
+	answer := Answer{Verdict: Unknown, Cause: newExchangeError(err)}
 	if !p.written.Load() {
 		answer.Verdict = Retry
 		answer.Unreachable = !p.connected.Load() && !errors.Is(err, context.Canceled)
 	}
 	return answer
-}
-
-// withoutURL takes the request line off an error: it says no more than the
-// dataset, which is known.
-func withoutURL(err error) error {
-	if wrapped, ok := errors.AsType[*url.Error](err); ok {
-		return wrapped.Err
-	}
-	return err
 }

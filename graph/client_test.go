@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -182,7 +184,8 @@ func TestBadEventIsRefusedWithMetasWords(t *testing.T) {
 	require.Equal(t, 100, answer.Error.Code)
 	require.Equal(t, 2804019, answer.Error.Subcode)
 	require.Equal(t, "event_time is required", answer.Error.UserMessage)
-	require.Equal(t, "graph error 100/2804019: Missing Required Field", answer.Reason())
+	require.Equal(t, "graph error 100/2804019: a required field is missing", answer.Reason())
+	require.Contains(t, answer.Detail(), "graph error 100/2804019: Missing Required Field")
 	require.Equal(t, http.StatusBadRequest, answer.Status)
 }
 
@@ -278,13 +281,96 @@ func TestATokenInAnAnswerIsNotRepeated(t *testing.T) {
 			r := setup(t, nil)
 			r.Always(dataset, fault)
 			answer := r.send(t, sampleEvents(1)...)
-			require.Contains(t, answer.Reason(), "[redacted]")
+			require.Contains(t, answer.Detail(), "[redacted]")
 			require.NotContains(t, fmt.Sprintf("%+v %+v", answer, answer.Error), token)
 			_, err := r.Dataset(t.Context(), graph.Asset{Kind: graph.Page, ID: dataset})
 			require.Error(t, err)
 			require.NotContains(t, err.Error(), token)
 		})
 	}
+}
+
+// What comes back may repeat what was sent. What is made of it for logs, traces
+// and conditions does not.
+func TestAReasonQuotesNothingThatCame(t *testing.T) {
+	t.Parallel()
+	const person = "jane@example.com"
+	for name, fault := range map[string]graphtest.Fault{
+		"an error":                   {Error: &graphtest.Error{Code: 100, Subcode: 2804019, Message: person, UserTitle: person, UserMessage: person, Type: person}},
+		"an error that nobody knows": {Error: &graphtest.Error{Code: 99_999, Message: person}},
+		"an error that pauses":       {Error: &graphtest.Error{Code: 190, Message: person}},
+		"names that are none":        {Status: 400, Body: `{"error":{"code":100,"fbtrace_id":"` + person + `"}}`},
+		"remarks":                    {Status: 200, Body: `{"events_received":0,"messages":["` + person + `"],"fbtrace_id":"` + person + `"}`},
+		"another body":               {Status: 500, Body: person},
+		"another version":            {Status: 200, Body: `{}`, Header: map[string]string{"Facebook-Api-Version": person}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := setup(t, nil)
+			r.Always(dataset, fault)
+			answer := r.send(t, sampleEvents(1)...)
+			require.NotEqual(t, graph.Accepted, answer.Verdict)
+			require.NotContains(t, answer.Reason()+answer.TraceID+answer.Version, person)
+			if answer.Error != nil {
+				require.NotContains(t, answer.Error.Error(), person)
+			}
+			_, err := r.Dataset(t.Context(), graph.Asset{Kind: graph.Page, ID: dataset})
+			require.NotContains(t, fmt.Sprint(err), person)
+		})
+	}
+	r := setup(t, nil)
+	r.Always(dataset, graphtest.Fault{Error: &graphtest.Error{Code: 100, UserTitle: "Title", UserMessage: "no such " + person}})
+	answer := r.send(t, sampleEvents(1)...)
+	require.Equal(t, "graph error 100: Title: no such "+person, answer.Detail())
+}
+
+// A server that speaks no HTTP may say anything, and the words of a library's
+// error quote it.
+func TestABrokenExchangeIsPutInOurOwnWords(t *testing.T) {
+	t.Parallel()
+	const person = "jane@example.com"
+	for _, spoken := range []string{
+		person + "\r\n\r\n", "HTTP/1.1 " + person + " x\r\n\r\n", "HTTP/1.1 200 OK\r\n" + person + "\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: " + person + "\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + person + "\r\n",
+	} {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Read(make([]byte, 64<<10))
+			_, _ = io.WriteString(conn, spoken)
+			_ = conn.Close()
+		}()
+		r := setup(t, func(cfg *graph.Config) { cfg.URL = "http://" + listener.Addr().String() })
+		answer := r.send(t, sampleEvents(1)...)
+		require.Equal(t, graph.Unknown, answer.Verdict)
+		require.NotContains(t, answer.Reason()+answer.Detail(), person)
+		require.NotEmpty(t, answer.Reason())
+		require.NoError(t, listener.Close())
+		<-done
+	}
+}
+
+func TestAProxysPasswordIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	transport := graph.NewTransport(1)
+	transport.Proxy = func(*http.Request) (*url.URL, error) {
+		const address = "http://user:hush%zz@proxy:1"
+		return nil, fmt.Errorf("invalid proxy address %q: %w", address, url.EscapeError("%zz")) // as net/http puts it
+	}
+	cfg := graph.DefaultConfig()
+	cfg.TokenDir = t.TempDir()
+	writeFile(t, cfg.TokenDir, "default", token)
+	client, err := graph.New(cfg, transport)
+	require.NoError(t, err)
+	answer := client.Send(t.Context(), graph.Request{Dataset: dataset, Events: [][]byte{[]byte("{}")}})
+	require.Equal(t, "the proxy's address in the environment is not a URL", answer.Reason())
 }
 
 func TestNoTokenPauses(t *testing.T) {

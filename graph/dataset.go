@@ -159,12 +159,12 @@ func (c *Client) exchange(ctx context.Context, asset Asset, method, name string)
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
-		return "", Answer{Verdict: Retry, Cause: withoutURL(err)}
+		return "", Answer{Verdict: Retry, Cause: newExchangeError(err)}
 	}
 	defer func() { _ = response.Body.Close() }()
 	body, err := readAnswer(response, token)
 	if err != nil {
-		return "", Answer{Verdict: Retry, Status: response.StatusCode, Cause: err}
+		return "", Answer{Verdict: Retry, Status: response.StatusCode, Cause: newExchangeError(err)}
 	}
 	return readDataset(response.StatusCode, response.Header, body)
 }

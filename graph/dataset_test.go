@@ -56,7 +56,7 @@ func TestWhyADatasetIsNotFound(t *testing.T) {
 			graph.WhatsAppAccount,
 			graphtest.Fault{Error: &graphtest.Error{Code: 200, Message: "(#200) No"}},
 			false,
-			"the dataset of WhatsApp Business Account 1: graph error 200: (#200) No; " +
+			"the dataset of WhatsApp Business Account 1: graph error 200: permission missing; " +
 				"give the token's app and system user whatsapp_business_management and whatsapp_business_manage_events, ",
 		},
 		"instagram permission": {graph.InstagramUser, graphtest.Fault{Error: &graphtest.Error{Code: 3}}, false, "instagram_manage_events, "},

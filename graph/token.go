@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
 // ErrNoToken says that there is no token file for a dataset and no default.
@@ -29,6 +32,14 @@ func (Secret) GoString() string { return "[redacted]" }
 // MarshalText hides the secret from encoders.
 func (Secret) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
 
+// Redact returns a text with the secret taken out.
+func (s Secret) Redact(text []byte) []byte {
+	if s == "" {
+		return text
+	}
+	return bytes.ReplaceAll(text, []byte(s), []byte(s.String()))
+}
+
 // defaultToken is the file for datasets without one of their own.
 const defaultToken = "default"
 
@@ -45,6 +56,8 @@ type Tokens struct {
 
 	mu    sync.Mutex
 	known map[string]*tokenFile
+
+	used usedTokens
 }
 
 // tokenFile is what is known of one file.
@@ -63,7 +76,7 @@ type stamp struct {
 
 // NewTokens returns the tokens in a directory.
 func NewTokens(dir string) *Tokens {
-	return &Tokens{dir: dir, known: make(map[string]*tokenFile)}
+	return &Tokens{dir: dir, known: make(map[string]*tokenFile), used: usedTokens{texts: make(map[string]struct{})}}
 }
 
 // For returns the access token of a dataset. The error wraps [ErrNoToken] and
@@ -110,6 +123,7 @@ func (t *Tokens) file(name string) *tokenFile {
 	if now := time.Now(); now.Sub(f.checked) >= recheck {
 		f.checked = now
 		f.refresh(filepath.Join(t.dir, name))
+		t.used.add(f.token)
 	}
 	if f.err != nil && errors.Is(f.err, fs.ErrNotExist) {
 		delete(t.known, name)
@@ -130,6 +144,59 @@ func (f *tokenFile) refresh(path string) {
 	}
 	f.stamp = now
 	f.token, f.err = readSecret(path)
+}
+
+// Used returns the tokens in use, replaced ones included, as secrets to be taken
+// out of what others have written. Files that are there are read now, later ones
+// when their token is needed.
+func (t *Tokens) Used() event.Secrets {
+	files, _ := os.ReadDir(t.dir) // whoever needs a token says what is wrong
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, file := range files {
+		if name := file.Name(); name == defaultToken || IsID(name) {
+			t.file(name)
+		}
+	}
+	return &t.used
+}
+
+// usedTokens are texts that nobody is to see. What has the form of a token is
+// known by that, so it need not be remembered.
+type usedTokens struct {
+	mu    sync.RWMutex
+	texts map[string]struct{}
+}
+
+// shortestUsed is how long a token has to be for the same text to be no
+// coincidence.
+const shortestUsed = 20
+
+func (u *usedTokens) add(token Secret) {
+	if len(token) < shortestUsed || event.HoldsToken(string(token)) {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.texts[string(token)] = struct{}{}
+}
+
+// Any reports whether any token has to be compared with.
+func (u *usedTokens) Any() bool {
+	u.mu.RLock()
+	defer u.mu.RUnlock()
+	return len(u.texts) > 0
+}
+
+// Holds reports whether a text is one of the tokens.
+func (u *usedTokens) Holds(text []byte) bool {
+	if len(text) < shortestUsed {
+		return false
+	}
+	u.mu.RLock()
+	defer u.mu.RUnlock()
+	_, ok := u.texts[string(text)]
+	return ok
 }
 
 // readSecret reads a file with one secret in it.

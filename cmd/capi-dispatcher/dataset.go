@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
 
@@ -85,13 +86,22 @@ func (p *program) askDataset(
 	case errors.Is(err, graph.ErrAssetID):
 		return usageError{err}
 	case err != nil:
-		return err
+		return withMetasWords(err)
 	case flags.asJSON:
 		return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]string{"kind": string(asset.Kind), "id": asset.ID, "dataset": id})
 	default:
 		_, err = fmt.Fprintln(cmd.OutOrStdout(), id)
 		return err
 	}
+}
+
+// withMetasWords adds to an error what Meta said to a person.
+func withMetasWords(err error) error {
+	failed, ok := errors.AsType[*graph.Error](err)
+	if !ok || failed.Words() == "" {
+		return err
+	}
+	return fmt.Errorf("%w\nMeta said: %s", err, terminal.Line(failed.Words()))
 }
 
 // assetFlags name one account.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
@@ -53,7 +54,7 @@ func listLetters(cmd *cobra.Command, box *deadletter.Box, filter deadletter.Filt
 		}
 		shown++
 		return writeRow(table, strconv.FormatUint(l.Sequence, 10), age(now, l.DeadLetteredAt), orDash(l.Dataset),
-			string(l.Reason), strconv.Itoa(l.Attempts), orDash(eventName(l.Event)), shorten(why(&l), 70))
+			string(l.Reason), strconv.Itoa(l.Attempts), orDash(shorten(eventName(l.Event), 40)), shorten(why(&l), 70))
 	})
 	if err != nil {
 		return err
@@ -70,7 +71,11 @@ func listLetters(cmd *cobra.Command, box *deadletter.Box, filter deadletter.Filt
 	return nil
 }
 
+// writeRow writes a row of a table. No cell can be more than one.
 func writeRow(table io.Writer, cells ...string) error {
+	for i, cell := range cells {
+		cells[i] = terminal.Line(cell)
+	}
 	_, err := fmt.Fprintln(table, strings.Join(cells, "\t"))
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/time/rate"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 )
 
@@ -104,7 +105,8 @@ func (f *replayFlags) replay(cmd *cobra.Command, box *deadletter.Box, letters []
 	if f.dryRun {
 		for i := range letters {
 			l := &letters[i]
-			fmt.Fprintf(out, "%d  %s  %s  %s\n", l.Sequence, orDash(l.Dataset), l.Reason, orDash(eventName(l.Event)))
+			fmt.Fprintf(out, "%d  %s  %s  %s\n", l.Sequence, terminal.Line(orDash(l.Dataset)), terminal.Line(string(l.Reason)),
+				terminal.Line(orDash(shorten(eventName(l.Event), 40))))
 		}
 		fmt.Fprintf(out, "%s would be replayed\n", count(len(letters), "letter"))
 		return nil

@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
@@ -90,7 +91,7 @@ func showLetter(out io.Writer, l *deadletter.Letter) error {
 	if len(l.Faults) > 0 {
 		fmt.Fprintln(out, "\nfaults")
 		for _, fault := range l.Faults {
-			fmt.Fprintf(out, "  %-36s %s (%s)\n", orDash(fault.Pointer), fault.Message, codeOf(fault))
+			fmt.Fprintf(out, "  %-36s %s (%s)\n", terminal.Line(orDash(fault.Pointer)), terminal.Line(fault.Message), terminal.Line(codeOf(fault)))
 		}
 	}
 	fmt.Fprintf(out, "\nevent\n%s\n\nnext\n  %s\n\n", pretty(l.Event), advice(l))

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/doctor"
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 )
 
 // errFaults says that the doctor has found faults, and has shown them.
@@ -61,15 +63,19 @@ is wrong in itself.`,
 // do about it.
 func showFindings(out io.Writer, findings []doctor.Finding) error {
 	for _, f := range findings {
-		fmt.Fprintf(out, "%-8s %s: %s\n", f.Level, f.Check, f.Found)
+		fmt.Fprintf(out, "%-8s %s: %s\n", f.Level, terminal.Line(f.Check), oneLine(f.Found))
 		if f.Advice != "" {
-			fmt.Fprintf(out, "%-8s → %s\n", "", f.Advice)
+			fmt.Fprintf(out, "%-8s → %s\n", "", oneLine(f.Advice))
 		}
 	}
 	faults, warnings := doctor.Faults(findings)
 	_, err := fmt.Fprintf(out, "\n%s, %s, %d ok\n", count(faults, "fault"), count(warnings, "warning"), len(findings)-faults-warnings)
 	return err
 }
+
+// oneLine puts several errors, of which a server may have written some, on one
+// line.
+func oneLine(text string) string { return terminal.Line(strings.ReplaceAll(text, "\n", "; ")) }
 
 func encodeFindings(out io.Writer, findings []doctor.Finding) error {
 	faults, warnings := doctor.Faults(findings)

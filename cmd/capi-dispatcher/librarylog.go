@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"go.uber.org/zap"
+
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 )
 
 // redisLog is go-redis' logger.
@@ -12,5 +14,5 @@ type redisLog struct{ *zap.Logger }
 
 // Printf logs a line of the library's at debug level.
 func (l redisLog) Printf(_ context.Context, format string, values ...any) {
-	l.Debug(fmt.Sprintf(format, values...))
+	l.Debug(terminal.Line(fmt.Sprintf(format, values...)))
 }

@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 )
 
 // Exit codes.
@@ -44,10 +46,10 @@ func exitCode(err error) int {
 	case errors.Is(err, errPartial):
 		return exitPartial
 	case errors.As(err, &usage):
-		fmt.Fprintln(os.Stderr, err)
+		fmt.Fprintln(terminal.Writer(os.Stderr), err)
 		return exitUsage
 	default:
-		fmt.Fprintln(os.Stderr, err)
+		fmt.Fprintln(terminal.Writer(os.Stderr), err)
 		return exitFailed
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
@@ -52,7 +53,7 @@ line, the rest goes on, and the exit code is 3.`,
 				return err
 			}
 			defer func() { _ = in.Close() }()
-			bar := newBar(cmd.ErrOrStderr(), size)
+			bar := newBar(os.Stderr, size)
 			out := publisher{
 				js: nats, flags: flags, rules: cfg.Graph.Rules, subject: cfg.NATS.Subject + "." + flags.dataset,
 				complain: func(text string) { _ = bar.Clear(); cmd.PrintErrln(text) },
@@ -79,7 +80,7 @@ func openInput(name string) (in io.ReadCloser, size int64, err error) {
 	}
 	file, err := os.Open(name)
 	if err != nil {
-		return nil, 0, usageError{err}
+		return nil, 0, usageError{errors.New(terminal.Line(err.Error()))} // the name may be somebody else's
 	}
 	info, err := file.Stat()
 	if err != nil {
@@ -89,9 +90,8 @@ func openInput(name string) (in io.ReadCloser, size int64, err error) {
 }
 
 // newBar shows how much of the input is read, on a terminal only.
-func newBar(out io.Writer, size int64) *progressbar.ProgressBar {
-	file, ok := out.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) {
+func newBar(out *os.File, size int64) *progressbar.ProgressBar {
+	if !term.IsTerminal(int(out.Fd())) {
 		return progressbar.DefaultBytesSilent(size)
 	}
 	return progressbar.NewOptions64(size,

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 	"github.com/capi-dispatcher/capi-dispatcher/config"
 )
 
@@ -30,6 +31,9 @@ input was refused.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	// Whatever a verb prints may have been written by somebody else.
+	root.SetOut(terminal.Writer(os.Stdout))
+	root.SetErr(terminal.Writer(os.Stderr))
 	root.PersistentFlags().StringVar(&p.configFile, "config", "", "configuration file (YAML); CAPI_… variables override it")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(p.run(), p.publish(), p.validate(), p.testEvent(), p.explain(), p.dlq(), p.dataset(),

@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
@@ -115,11 +117,11 @@ func (t *trial) show(place string, answer *graph.Answer) error {
 	if t.flags.asJSON {
 		return json.NewEncoder(t.out).Encode(map[string]any{
 			"place": place, "url": t.exchange.url, "request": asJSON(t.exchange.sent), "status": answer.Status,
-			"answer": asJSON(t.exchange.got.Bytes()), "verdict": answer.Verdict.String(), "reason": answer.Reason(), "meaning": inWords(answer),
+			"answer": asJSON(t.exchange.answer()), "verdict": answer.Verdict.String(), "reason": answer.Detail(), "meaning": inWords(answer),
 		})
 	}
-	_, err := fmt.Fprintf(t.out, "%s\n\nrequest\n  POST %s\n%s\n\nanswer (HTTP %d, after %s)\n%s\n\nmeaning\n  %s\n\n", place,
-		t.exchange.url, pretty(t.exchange.sent), answer.Status, answer.Took.Round(time.Millisecond), pretty(t.exchange.got.Bytes()), inWords(answer))
+	_, err := fmt.Fprintf(t.out, "%s\n\nrequest\n  POST %s\n%s\n\nanswer (HTTP %d, after %s)\n%s\n\nmeaning\n  %s\n\n", terminal.Line(place),
+		terminal.Line(t.exchange.url), pretty(t.exchange.sent), answer.Status, answer.Took.Round(time.Millisecond), pretty(t.exchange.answer()), inWords(answer))
 	return err
 }
 
@@ -136,11 +138,8 @@ func inWords(answer *graph.Answer) string {
 	if answer.Verdict == graph.Accepted {
 		return "accepted: " + count(answer.Received, "event") + " received. Look at Events Manager, Test events"
 	}
-	text := answer.Verdict.String() + ": " + answer.Reason()
+	text := answer.Verdict.String() + ": " + terminal.Line(answer.Detail())
 	if e := answer.Error; e != nil {
-		if e.UserMessage != "" {
-			text += ": " + e.UserMessage
-		}
 		if meaning, ok := graph.Explain(e.Code, e.Subcode); ok {
 			text += "\n  what it means: " + meaning.Title + "\n  what to do: " + meaning.Advice + "\n  the dispatcher " + reaction(meaning)
 		}
@@ -151,9 +150,17 @@ func inWords(answer *graph.Answer) string {
 // exchange is the last request and its answer, as they went over the wire, but
 // for what is secret.
 type exchange struct {
-	url  string
-	sent []byte
-	got  bytes.Buffer
+	url   string
+	token graph.Secret
+	sent  []byte
+	got   bytes.Buffer
+}
+
+// answer is what came back, but for secrets: Graph repeats a token that it does
+// not like.
+func (x *exchange) answer() []byte {
+	clean, _ := event.Redact(x.token.Redact(x.got.Bytes()), nil)
+	return clean
 }
 
 // roundTripper is a function as [http.RoundTripper].
@@ -173,6 +180,7 @@ func (x *exchange) over(transport http.RoundTripper) http.RoundTripper {
 			return nil, err
 		}
 		x.url, x.sent = r.URL.String(), withoutProof(sent)
+		x.token = graph.Secret(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
 		response, err := transport.RoundTrip(r)
 		if err != nil {
 			return nil, err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
@@ -58,6 +59,7 @@ type validation struct {
 	report func(foundFault) error
 
 	events, faulty, faults, removed int
+	secrets, dropped                int
 }
 
 // foundFault is a fault and the event it was found in.
@@ -82,6 +84,8 @@ func (v *validation) record(r record) error {
 		v.events++
 		return v.reportAll(foundFault{Place: r.place}, unreadable(r.err))
 	}
+	v.secrets += r.request.Secrets
+	v.dropped += r.request.Dropped
 	for i := range r.request.Events {
 		e := &r.request.Events[i]
 		at := foundFault{Place: r.place, Name: e.Name}
@@ -143,7 +147,7 @@ func printFault(out io.Writer, f foundFault) error {
 	if f.Pointer != "" {
 		place += ": " + f.Pointer
 	}
-	_, err := fmt.Fprintf(out, "%s: %s (%s)\n", place, f.Message, codeOf(f.Fault))
+	_, err := fmt.Fprintf(out, "%s: %s (%s)\n", terminal.Line(place), terminal.Line(f.Message), terminal.Line(codeOf(f.Fault)))
 	return err
 }
 
@@ -151,6 +155,12 @@ func (v *validation) summary() string {
 	text := fmt.Sprintf("%s, %s in %d of them", count(v.events, "event"), count(v.faults, "fault"), v.faulty)
 	if v.removed > 0 {
 		text += fmt.Sprintf("; %s would be removed (graph.messaging_extras)", count(v.removed, "member"))
+	}
+	if v.secrets > 0 {
+		text += fmt.Sprintf("; %s would be taken out: a message is no place for tokens", count(v.secrets, "secret"))
+	}
+	if v.dropped > 0 {
+		text += fmt.Sprintf("; %s beside the events would be left out, for Meta documents no such", count(v.dropped, "member"))
 	}
 	return text
 }

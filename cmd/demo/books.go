@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 )
 
@@ -85,7 +86,7 @@ func (s *show) deadLetters(ctx context.Context) (reasons, sample string, err err
 	_, err = box.Each(ctx, deadletter.Filter{}, func(l deadletter.Letter) error {
 		counts[l.Reason]++
 		if l.Graph != nil {
-			sample = fmt.Sprintf("number %d, %s: %s", l.Sequence, l.Reason, l.Graph.Message)
+			sample = fmt.Sprintf("number %d, %s: %s", l.Sequence, l.Reason, terminal.Line(l.Graph.Message))
 		}
 		return nil
 	})

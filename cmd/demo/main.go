@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 )
 
 // flags is what the demo can be told.
@@ -41,7 +43,7 @@ func main() {
 		stop() // a second signal ends the process at once
 	}()
 	if err := newRoot().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		fmt.Fprintln(terminal.Writer(os.Stderr), err)
 		os.Exit(1)
 	}
 }

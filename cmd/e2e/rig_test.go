@@ -43,7 +43,7 @@ type rig struct {
 	config config.Config
 	dir    string
 	files  atomic.Int64 // of configurations and logs
-	env    []string     // of workers, beside ours
+	env    []string     // of the program, beside ours
 	// lead writes where the servers are.
 	lead func(cfg *config.Config)
 }
@@ -260,7 +260,7 @@ func (r *rig) runWith(stdin io.Reader, args ...string) (stdout, stderr string, c
 	require.NoError(r.t, err)
 	cmd := exec.CommandContext(r.t.Context(), binary, append([]string{"--config", r.configFile()}, args...)...)
 	var out, errs bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &out, &errs
+	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.Env = stdin, &out, &errs, append(os.Environ(), r.env...)
 	err = cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {

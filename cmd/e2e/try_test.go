@@ -42,6 +42,11 @@ line 5: /event_time: event_time is older than the 7 days that Meta accepts for t
 	require.Equal(t, "line 3 /event_name unknown_value", found.Place+" "+found.Pointer+" "+found.Code)
 	require.Equal(t, []int{2, 2804066}, []int{found.Event, found.Subcode})
 
+	_, stderr, code = r.run("validate", r.file("leaky.json", `{"access_token":"x","method":"delete","data":[`+good+`]}`))
+	require.Zero(t, code)
+	require.Equal(t, "1 event, 0 faults in 0 of them; 1 secret would be taken out: a message is no place for tokens; "+
+		"1 member beside the events would be left out, for Meta documents no such\n", stderr)
+
 	_, stderr, code = r.run("validate", r.file("good.json", good))
 	require.Zero(t, code)
 	require.Equal(t, "1 event, 0 faults in 0 of them\n", stderr)

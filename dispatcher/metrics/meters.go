@@ -29,6 +29,7 @@ type Meters struct {
 	inHand   metric.Int64UpDownCounter
 	maybe    metric.Int64Counter
 	removed  metric.Int64Counter
+	secrets  metric.Int64Counter
 	recalled metric.Int64Counter
 	latency  metric.Float64Histogram
 
@@ -47,7 +48,7 @@ func NewMeters(meter metric.Meter) (*Meters, error) {
 }
 
 func (m *Meters) forEvents(meter metric.Meter) error {
-	var errs [8]error
+	var errs [9]error
 	m.received, errs[0] = meter.Int64Counter("capi.events.received",
 		metric.WithDescription("Events taken in hand, repeated deliveries included"), metric.WithUnit("{event}"))
 	m.settled, errs[1] = meter.Int64Counter("capi.events.settled",
@@ -65,6 +66,8 @@ func (m *Meters) forEvents(meter metric.Meter) error {
 	m.latency, errs[7] = meter.Float64Histogram("capi.event.latency",
 		metric.WithDescription("Time from an event's storage in NATS to its acceptance by Meta"), metric.WithUnit("s"),
 		metric.WithExplicitBucketBoundaries(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400, 604800))
+	m.secrets, errs[8] = meter.Int64Counter("capi.secrets.removed",
+		metric.WithDescription("Access tokens and other credentials taken out of messages"), metric.WithUnit("{secret}"))
 	return errors.Join(errs[:]...)
 }
 
@@ -91,6 +94,22 @@ func (m *Meters) Received(of *Dataset, removed []string) {
 	m.inHand.Add(ctx, 1, of.alone...)
 	for _, pointer := range removed {
 		m.removed.Add(ctx, 1, of.with(attribute.String("member", pointer)))
+	}
+}
+
+// undocumented stands for the names of members that Meta does not document: they
+// are whatever producers make up.
+const undocumented = "/undocumented"
+
+// Withheld counts what a message held that is not passed on: credentials, and
+// undocumented members beside its events.
+func (m *Meters) Withheld(of *Dataset, secrets, members int) {
+	ctx := context.Background()
+	if secrets > 0 {
+		m.secrets.Add(ctx, int64(secrets), of.alone...)
+	}
+	if members > 0 {
+		m.removed.Add(ctx, int64(members), of.with(attribute.String("member", undocumented)))
 	}
 }
 

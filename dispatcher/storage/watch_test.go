@@ -367,10 +367,10 @@ func TestWithoutTheRights(t *testing.T) {
 	require.NotContains(t, b.series("capi.store.used"), "account")
 }
 
-// The rights that docs/deploy.md names are enough.
+// The rights that docs/security.md names are enough.
 func TestWithNoMoreThanTheRights(t *testing.T) {
 	t.Parallel()
-	guide, err := os.ReadFile("../../docs/deploy.md")
+	guide, err := os.ReadFile("../../docs/security.md")
 	require.NoError(t, err)
 	rights := []string{"$JS.API.INFO", "$JS.API.CONSUMER.NAMES.CAPI", "$JS.API.CONSUMER.LIST.CAPI", "$JS.API.STREAM.PURGE.CAPI"}
 	for _, right := range rights {

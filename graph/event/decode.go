@@ -32,6 +32,7 @@ type Decoder struct {
 	json                      jsontext.Decoder
 	parser                    parser
 
+	secrets Secrets // to be taken out, beside what looks like a token; may be nil
 	body    []byte
 	members []member // top-level members of the message being read
 	events  []Event  // of the request body being read
@@ -49,13 +50,31 @@ func NewDecoder(rules Rules) *Decoder {
 	}
 }
 
+// Withhold has the decoder take these secrets out of messages, beside what looks
+// like an access token. It returns the decoder.
+func (d *Decoder) Withhold(secrets Secrets) *Decoder {
+	d.secrets = secrets
+	return d
+}
+
 // Decode reads a message: a request body if its object has a "data" array,
-// else one event. What it returns aliases body, which is left as it is.
+// else one event. Secrets are taken out first (see docs/events.md). What it
+// returns aliases body, which is left as it is.
 //
 // The error wraps [ErrMalformed], or is a [*FaultError] when the JSON is sound
 // but holds no events that could be told apart. Faults of a single event are
 // no error; they are in [Event.Faults].
 func (d *Decoder) Decode(body []byte) (Request, error) {
+	clean, secrets, err := withoutSecrets(body, d.secrets)
+	if err != nil {
+		return Request{}, malformed(err)
+	}
+	request, err := d.decode(clean)
+	request.Secrets = secrets
+	return request, err
+}
+
+func (d *Decoder) decode(body []byte) (Request, error) {
 	d.reset(body)
 	if kind := d.json.PeekKind(); kind != '{' {
 		if kind == 0 {

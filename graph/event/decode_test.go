@@ -41,7 +41,7 @@ func TestDecodeSingleEvent(t *testing.T) {
 func TestDecodeRequestBody(t *testing.T) {
 	t.Parallel()
 	body := `{"partner_agent":"acme", "data" : [ ` + messenger + ` ,` + whatsApp + "\n," + instagram + `],` +
-		`"test_event_code":"TEST1","upload_tag":"spring \u2713","trace": 12345678901234567890,"access_token":"SECRET","namespace_id":null}`
+		`"test_event_code":"TEST1","upload_tag":"spring \u2713","trace": 12345678901234567890,"access_token":"SECRET","namespace_id":null,"method":"x"}`
 	d := event.NewDecoder(event.DefaultRules())
 	got, err := d.Decode([]byte(body))
 	require.NoError(t, err)

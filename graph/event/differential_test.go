@@ -139,8 +139,8 @@ func TestEveryFaultAloneIsRefusedByTheSimulatedAPI(t *testing.T) {
 	api := graphtest.New(graphtest.Config{AnyDataset: true, Now: func() time.Time { return time.Unix(at+60, 0) }})
 	d := event.NewDecoder(event.DefaultRules())
 	for name, cases := range rules() {
-		if name == "event-time-unit" {
-			continue // its good ones are in the far future
+		if name == "event-time-unit" || name == "test-event-code" {
+			continue // the good ones of the first are in the far future; Meta would not look at the second
 		}
 		for i, tc := range cases {
 			got, err := d.Decode([]byte(tc.event.String()))

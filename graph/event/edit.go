@@ -23,30 +23,30 @@ func (p *parser) remove(at slot) {
 	p.edits = append(p.edits, edit{from: p.kept[at].name, to: p.kept[at].end, remove: true})
 }
 
-// edited returns a stretch of the message with the edits made. Without any, it
-// is the message's own bytes.
-func (p *parser) edited(from, to int64) []byte {
-	if len(p.edits) == 0 {
-		return p.body[from:to]
+// edited returns a stretch of a message with edits made. Without any, it is the
+// message's own bytes.
+func edited(body []byte, from, to int64, edits []edit) []byte {
+	if len(edits) == 0 {
+		return body[from:to]
 	}
-	slices.SortFunc(p.edits, func(a, b edit) int { return cmp.Compare(a.from, b.from) })
-	out := make([]byte, 0, to-from+int64(len(p.edits))*sha256Quoted)
+	slices.SortFunc(edits, func(a, b edit) int { return cmp.Compare(a.from, b.from) })
+	out := make([]byte, 0, to-from+int64(len(edits))*sha256Quoted)
 	at := from
-	for _, e := range p.edits {
-		out = append(out, p.body[at:e.from]...)
+	for _, e := range edits {
+		out = append(out, body[at:e.from]...)
 		at = e.to
 		if !e.remove {
 			out = append(out, e.instead...)
 			continue
 		}
-		rest := bytes.TrimLeft(p.body[at:to], space)
+		rest := bytes.TrimLeft(body[at:to], space)
 		if rest[0] == ',' {
 			at = to - int64(len(rest)) + 1
 		} else { // it was the last member
 			out = bytes.TrimSuffix(bytes.TrimRight(out, space), []byte(","))
 		}
 	}
-	return append(out, p.body[at:to]...)
+	return append(out, body[at:to]...)
 }
 
 // space is JSON's white space.

@@ -11,38 +11,38 @@ func (d *Decoder) requestBody() (Request, error) {
 	if len(d.events) == 0 {
 		return Request{}, oneFault("/data", Empty, "a request body holds at least one event")
 	}
-	envelope, err := readEnvelope(d.members)
+	envelope, dropped, err := readEnvelope(d.members)
 	if err != nil {
 		return Request{}, err
 	}
-	return Request{Envelope: envelope, Events: d.events}, nil
+	return Request{Envelope: envelope, Events: d.events, Dropped: dropped}, nil
 }
 
-// readEnvelope sorts the members beside "data". Credentials are left out:
-// the dispatcher authenticates itself, and a token must not travel on into a
-// dead letter.
-func readEnvelope(members []member) (Envelope, error) {
-	var envelope Envelope
+// readEnvelope sorts the members beside "data". Only those that Meta documents
+// for the request are passed on: others, such as method, batch or callback, are
+// Graph's to interpret, and would change what the request is. Sources: Meta's
+// business SDKs, event requests and the events edge of a dataset (2026).
+func readEnvelope(members []member) (envelope Envelope, dropped int, err error) {
 	var extra []byte
 	for _, m := range members {
-		var err error
 		switch string(m.name) {
-		case "access_token", "appsecret_proof":
 		case "test_event_code":
 			envelope.TestEventCode, err = envelopeText(m)
 		case "partner_agent":
 			envelope.PartnerAgent, err = envelopeText(m)
-		default:
+		case "namespace_id", "upload_id", "upload_tag", "upload_source", "platforms", "progress", "trace":
 			extra = appendMember(extra, m)
+		default:
+			dropped++
 		}
 		if err != nil {
-			return Envelope{}, err
+			return Envelope{}, 0, err
 		}
 	}
 	if len(extra) > 0 {
 		envelope.Extra = string(append(extra, '}'))
 	}
-	return envelope, nil
+	return envelope, dropped, nil
 }
 
 func envelopeText(m member) (string, error) {
@@ -111,12 +111,16 @@ func ParseEnvelope(line string) (Envelope, error) {
 	if line == "" {
 		return Envelope{}, nil
 	}
+	clean, _, err := withoutSecrets([]byte(line), nil)
+	if err != nil {
+		return Envelope{}, malformed(err)
+	}
 	var d Decoder
-	d.reset([]byte(line))
+	d.reset(clean)
 	if d.json.PeekKind() != '{' {
 		return Envelope{}, oneFault("", WrongType, "an envelope is a JSON object")
 	}
-	err := d.object(func(name []byte, _ int64) error {
+	err = d.object(func(name []byte, _ int64) error {
 		from := d.nextValue()
 		if err := d.skip(); err != nil {
 			return err
@@ -127,5 +131,6 @@ func ParseEnvelope(line string) (Envelope, error) {
 	if err != nil {
 		return Envelope{}, err
 	}
-	return readEnvelope(d.members)
+	envelope, _, err := readEnvelope(d.members)
+	return envelope, err
 }

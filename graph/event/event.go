@@ -27,6 +27,9 @@ type Event struct {
 	ActionSource ActionSource
 	// Channel is messaging_channel, set on business messaging events only.
 	Channel Channel
+	// TestEventCode is a test_event_code that stood in the event, where Meta
+	// would not look for it. It goes before that of the envelope.
+	TestEventCode string
 	// Assets are the accounts the event names.
 	Assets Assets
 	// Removed are JSON pointers to members that were taken out, because Meta
@@ -88,8 +91,8 @@ type Envelope struct {
 	TestEventCode string
 	// PartnerAgent names the partner that sends.
 	PartnerAgent string
-	// Extra holds every other top-level member, as one compact JSON object
-	// ("" when there is none), to be sent along untouched.
+	// Extra holds the other members that Meta documents, as one compact JSON
+	// object ("" when there is none), to be sent along untouched.
 	Extra string
 }
 
@@ -97,6 +100,11 @@ type Envelope struct {
 type Request struct {
 	Envelope Envelope
 	Events   []Event
+	// Secrets is how many credentials have been taken out of the message.
+	Secrets int
+	// Dropped is how many members beside the events have been left out,
+	// because Meta documents none of that name.
+	Dropped int
 }
 
 // ContentKey returns bytes that are equal for two events with the same

@@ -76,6 +76,7 @@ func eventSchema() schema {
 		{name: "event_name", slot: slotName, kind: k.text},
 		{name: "event_id", slot: slotID, kind: k.id},
 		{name: "event_time", slot: slotTime, read: (*parser).eventTime},
+		{name: "test_event_code", slot: slotTestCode, kind: k.id},
 		{name: "action_source", slot: slotSource, kind: oneOf(ActionSources()...)},
 		{name: "messaging_channel", slot: slotChannel, read: (*parser).anything},
 		{name: "event_source_url", slot: slotURL, kind: k.text},

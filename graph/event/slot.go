@@ -9,6 +9,7 @@ const (
 	slotName
 	slotID
 	slotTime
+	slotTestCode
 	slotSource
 	slotChannel
 	slotURL

@@ -70,11 +70,12 @@ func (p *parser) finish(from, to int64) {
 	p.validateLimitedDataUse()
 	p.validatePurchase()
 	p.validateInformation()
+	p.liftTestCode()
 	if p.rules.HashPersonalData {
 		p.protect()
 	}
 	p.countTheRest()
-	p.event.Raw = p.edited(from, to)
+	p.event.Raw = edited(p.body, from, to, p.edits)
 }
 
 // refuse completes an event that is no object.
@@ -83,6 +84,17 @@ func (p *parser) refuse(from, to int64) {
 	p.event.Raw = p.body[from:to]
 	if p.rules.HashPersonalData {
 		p.event.Raw = Mask(p.event.Raw)
+	}
+}
+
+// liftTestCode takes a test_event_code out of the event, where Meta would not
+// look for it: the event would count as a real one. It belongs beside the events.
+// One that is none stays, so that the event is as faulty when it is published
+// again.
+func (p *parser) liftTestCode() {
+	if code := p.kept[slotTestCode]; code.sound || code.null {
+		p.event.TestEventCode = p.text(slotTestCode)
+		p.remove(slotTestCode)
 	}
 }
 

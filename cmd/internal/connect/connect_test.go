@@ -195,6 +195,12 @@ func TestUnusableFiles(t *testing.T) {
 		cfg.URL = "nats://127.0.0.1:1"
 		require.ErrorContains(t, natsConnects(t, cfg), want)
 	}
+	for _, url := range []secret.URLs{"nats://u:hush%zz@127.0.0.1:1", "hush@127.0.0.1:1", "nats://u:1,hush@127.0.0.1:1", "nats://u:hush/1@127.0.0.1"} {
+		err := natsConnects(t, config.NATS{URL: url})
+		require.ErrorContains(t, err, "nats.url: ")
+		require.NotContains(t, err.Error(), "hush")
+		require.NotContains(t, err.Error(), "zz")
+	}
 	for want, cfg := range map[string]config.Redis{
 		"redis.password_file: ":          {PasswordFile: "/nowhere"},
 		"redis.sentinel_password_file: ": {SentinelPasswordFile: empty},

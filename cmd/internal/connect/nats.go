@@ -70,6 +70,9 @@ func connectNATS(cfg *config.NATS, role Role, log *zap.Logger, first nats.Option
 	if tlsConfig != nil {
 		options = append(options, nats.Secure(tlsConfig))
 	}
+	if err := cfg.URL.Validate(); err != nil { // the client's own error would quote it
+		return nil, fmt.Errorf("nats.url: %w", err)
+	}
 	conn, err := nats.Connect(strings.Join(cfg.URL.List(), ","), options...)
 	if err != nil {
 		return nil, fmt.Errorf("nats.url %s: %w", cfg.URL, err)

@@ -7,17 +7,18 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 	"github.com/capi-dispatcher/capi-dispatcher/config"
 )
 
 // New returns a logger that writes lines to out: JSON for machines, console
-// for people.
+// for people. Either is safe to read on a terminal, whosever words are in it.
 func New(cfg config.Log, out io.Writer) (*zap.Logger, error) {
 	level, err := zapcore.ParseLevel(cfg.Level)
 	if err != nil {
 		return nil, err
 	}
-	return zap.New(zapcore.NewCore(encoder(cfg.Format), zapcore.Lock(zapcore.AddSync(out)), level)), nil
+	return zap.New(zapcore.NewCore(encoder(cfg.Format), zapcore.Lock(zapcore.AddSync(terminal.Writer(out))), level)), nil
 }
 
 func encoder(format config.LogFormat) zapcore.Encoder {

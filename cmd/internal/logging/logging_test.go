@@ -3,8 +3,11 @@ package logging_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
@@ -43,4 +46,22 @@ func TestUnknownLevel(t *testing.T) {
 	t.Parallel()
 	_, err := logging.New(config.Log{Level: "loud"}, nil)
 	require.Error(t, err)
+}
+
+// Words of others in a log line move no cursor and forge no line, in either
+// format.
+func TestWordsOfOthersAreHarmless(t *testing.T) {
+	t.Parallel()
+	const hostile = "a\x1b[2J\u009b2J\u202eb\x7f\x9b\u2028\n2026 INFO forged"
+	for _, format := range []config.LogFormat{config.JSON, config.Console} {
+		var out bytes.Buffer
+		log, err := logging.New(config.Log{Level: "info", Format: format}, &out)
+		require.NoError(t, err)
+		log.Info("hello", zap.String("name", hostile), zap.Error(errors.New(hostile)), zap.Strings(hostile, []string{hostile}))
+		text := out.String()
+		require.Equal(t, 1, strings.Count(text, "\n"), text)
+		for _, r := range text {
+			require.True(t, unicode.IsGraphic(r) || r == '\n' || r == '\t', "%q in %q", r, text)
+		}
+	}
 }

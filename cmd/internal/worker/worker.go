@@ -53,7 +53,7 @@ func Run(ctx context.Context, cfg *config.Config, version string, log *zap.Logge
 
 	deps := dispatcher.Deps{
 		JetStream: nats.JetStream, Rights: nats.Rights, Claims: dedupe.New(cfg.Dedupe.Config, cfg.NATS.ClaimLease(), redis),
-		Graph: client, Tokens: client.Tokens(),
+		Graph: client, Tokens: client.Tokens(), Secrets: client.Tokens().Used(),
 		Log: log, Tracer: observed.Tracer, Meter: observed.Meter,
 	}
 	if cfg.Graph.ResolveDatasets {
