@@ -128,9 +128,15 @@ func TestEventsOfANamedMessageAreToldApart(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			named := nats.Header{name: {"order-1"}}
-			b.publishMsg(&nats.Msg{Subject: "capi.events." + dataset, Header: named, Data: []byte(body(nameless("a"), nameless("b"), nameless("c")))})
+			msg := &nats.Msg{Subject: "capi.events." + dataset, Header: named, Data: []byte(body(nameless("a"), nameless("b"), nameless("c")))}
+			b.publishMsg(msg)
 			b.await("all three are accepted", func() bool { return b.Ledger().Totals(dataset).Events == 3 })
+			b.await("NATS has forgotten the id", func() bool {
+				ack, err := b.js.PublishMsg(t.Context(), msg)
+				return err == nil && !ack.Duplicate
+			})
 			b.awaitQuiet()
+			require.Equal(t, 3, b.Ledger().Totals(dataset).Events, "copies are known")
 		})
 	}
 }

@@ -116,19 +116,6 @@ func TestTwoDatasetsMayUseOneMessageID(t *testing.T) {
 	}
 }
 
-// A request body has one header for all its events.
-func TestADedupeIDIsNotOneEventForAWholeBody(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	for range 2 {
-		b.publishMsg(&nats.Msg{
-			Subject: "capi.events." + dataset, Data: []byte(body(withoutID("1"), withoutID("2"))), Header: nats.Header{header.DedupeID: {"order-1001"}},
-		})
-	}
-	b.awaitQuiet()
-	require.Equal(t, 2, b.Ledger().Sum().Events)
-}
-
 // elsewhere is another worker's Store.
 func (b *bench) elsewhere() *dedupe.Store {
 	return dedupe.New(b.options.dedupe, b.options.cfg.Streams.ClaimLease(), b.options.redis)
@@ -361,18 +348,4 @@ func TestAPartOfRedisIsAskedEverMoreSlowly(t *testing.T) {
 	b.awaitAccepted(1)
 	require.GreaterOrEqual(t, time.Since(began), 1500*time.Millisecond, "0.1, 0.2, 0.4 and 0.8 s")
 	b.requireOnce("a")
-}
-
-// One Capi-Dedupe-Id for a whole message does not make its events copies of
-// each other.
-func TestEventsOfAMessageWithADedupeIDAreToldApart(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	marked := func(mark string) string { return withUser(anonymous(), `"external_id":"`+mark+`"`) }
-	msg := &nats.Msg{Subject: "capi.events." + dataset, Data: []byte(body(marked("1"), marked("2"))), Header: nats.Header{"Capi-Dedupe-Id": {"m"}}}
-	b.publishMsg(msg)
-	b.publishMsg(msg)
-	b.awaitQuiet()
-	require.Equal(t, 2, b.Ledger().Sum().Events)
-	require.EqualValues(t, 2, b.settledAs("duplicate"))
 }

@@ -54,7 +54,7 @@ func listLetters(cmd *cobra.Command, box *deadletter.Box, filter deadletter.Filt
 		}
 		shown++
 		return writeRow(table, strconv.FormatUint(l.Sequence, 10), age(now, l.DeadLetteredAt), orDash(l.Dataset),
-			string(l.Reason), strconv.Itoa(l.Attempts), orDash(shorten(eventName(l.Event), 40)), shorten(why(&l), 70))
+			string(l.Reason), strconv.Itoa(l.Attempts), orDash(shorten(eventName(&l), 40)), shorten(why(&l), 70))
 	})
 	if err != nil {
 		return err
@@ -94,13 +94,18 @@ func why(l *deadletter.Letter) string {
 	}
 }
 
-func eventName(raw []byte) string {
-	decoder := event.NewDecoder(event.DefaultRules())
-	request, err := decoder.Decode(raw)
+// eventName is the name of a letter's event; of several, that of the first and
+// how many there are.
+func eventName(l *deadletter.Letter) string {
+	request, err := event.NewDecoder(event.DefaultRules()).Decode(l.Event)
 	if err != nil {
 		return ""
 	}
-	return request.Events[0].Name
+	name := request.Events[0].Name
+	if others := len(l.Places) - 1; others > 0 {
+		return fmt.Sprintf("%s and %d others", orDash(shorten(name, 25)), others)
+	}
+	return name
 }
 
 func age(now, then time.Time) string {

@@ -106,7 +106,7 @@ func (f *replayFlags) replay(cmd *cobra.Command, box *deadletter.Box, letters []
 		for i := range letters {
 			l := &letters[i]
 			fmt.Fprintf(out, "%d  %s  %s  %s\n", l.Sequence, terminal.Line(orDash(l.Dataset)), terminal.Line(string(l.Reason)),
-				terminal.Line(orDash(shorten(eventName(l.Event), 40))))
+				terminal.Line(orDash(shorten(eventName(l), 40))))
 		}
 		fmt.Fprintf(out, "%s would be replayed\n", count(len(letters), "letter"))
 		return nil
