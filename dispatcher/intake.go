@@ -105,6 +105,7 @@ func (d *Dispatcher) pull(s *source, messages, bytes int, pulled chan<- *message
 	if err != nil {
 		return err
 	}
+	got := false
 	for msg := range batch.Messages() {
 		m, err := newMessage(s, msg)
 		if err != nil {
@@ -113,10 +114,14 @@ func (d *Dispatcher) pull(s *source, messages, bytes int, pulled chan<- *message
 		messages--
 		bytes -= m.bytes
 		d.leases.begin(m, asked)
+		got = true
 		pulled <- m
 	}
 	if err := batch.Error(); err != nil {
 		return err
+	}
+	if !got {
+		s.pending.Store(0) // others may have pulled what was pending
 	}
 	// Nothing is all that comes of a pull that is denied, and of an
 	// acknowledgement nothing is heard at all.
