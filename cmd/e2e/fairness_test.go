@@ -87,3 +87,37 @@ func (r *rig) latencies() (all []time.Duration) {
 	slices.Sort(all)
 	return all
 }
+
+// Thousands of datasets with a few events each: what has to make room for others
+// comes back while senders are idle, so that all are done about as soon as the
+// senders allow, and the log says little of it.
+func TestThousandsOfSmallDatasets(t *testing.T) {
+	t.Parallel()
+	const each, request = 3, 200 * time.Millisecond
+	datasets := 1000
+	if longForms() {
+		datasets = 10_000
+	}
+	r := setup(t, asShipped)
+	r.addDatasets(datasets)
+	var messages []jetstreamMessage
+	for i := range datasets {
+		r.Always(datasetID(i), graphtest.Fault{Accept: true, AnswerDelay: request})
+		messages = append(messages, orders("e", datasetID(i), each)...)
+	}
+	_, stderr, code := r.run("stream", "ensure")
+	require.Zero(t, code, stderr)
+	r.publishAll(messages)
+	r.launch(shipped)
+	began := time.Now()
+	r.awaitFor(5*time.Minute, "all are accepted", func() bool { return r.Ledger().Sum().Events == len(messages) })
+	least := time.Duration(datasets) * request / time.Duration(r.config.Delivery.Senders)
+	took, requests := time.Since(began), r.Ledger().Sum().Requests
+	t.Logf("%d datasets took %s in %d requests; with one request each, %d senders would take %s; %d lines of warning",
+		datasets, took.Round(time.Second), requests, r.config.Delivery.Senders, least.Round(time.Second), strings.Count(r.logs(), `"level":"warn"`))
+	require.Less(t, took, 2*least+30*time.Second)
+	require.Less(t, strings.Count(r.logs(), `"level":"warn"`), 100)
+	r.awaitQuiet()
+	_, twice := r.Ledger().Distinct()
+	require.Zero(t, twice)
+}
