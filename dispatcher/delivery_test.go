@@ -283,7 +283,7 @@ func TestACongestedDatasetMakesRoom(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(o *options) {
 		o.cfg.Delivery.MaxInHand = 100
-		o.cfg.Delivery.SendersPerDataset = 1
+		o.cfg.Delivery.SendersPerDataset, o.cfg.Delivery.SendersPerDatasetMax = 1, 1
 		o.cfg.Delivery.MaxWait = time.Second
 		o.batch.MaxEvents = 10
 	})

@@ -53,7 +53,7 @@ func (s *servers) startNATS() {
 	s.t.Helper()
 	options := &server.Options{
 		Host: nodeIP, Port: server.RANDOM_PORT, HTTPHost: nodeIP, HTTPPort: server.RANDOM_PORT,
-		JetStream: true, StoreDir: s.t.TempDir(), NoSigs: true,
+		JetStream: true, JetStreamMaxStore: 1 << 40, StoreDir: s.t.TempDir(), NoSigs: true,
 	}
 	s.account = natstest.NewAccount(s.t, options)
 	running, err := server.NewServer(options)

@@ -83,7 +83,7 @@ func (s *stage) startNATS(given string) error {
 	}
 	running, err := server.NewServer(&server.Options{
 		Host: "127.0.0.1", Port: server.RANDOM_PORT,
-		JetStream: true, StoreDir: filepath.Join(s.dir, "nats"), NoSigs: true, NoLog: true,
+		JetStream: true, JetStreamMaxStore: 1 << 40, StoreDir: filepath.Join(s.dir, "nats"), NoSigs: true, NoLog: true,
 	})
 	if err != nil {
 		return fmt.Errorf("embedded NATS: %w", err)

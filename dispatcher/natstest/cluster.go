@@ -32,7 +32,7 @@ func StartCluster(tb testing.TB, nodes int) *Cluster {
 	for i := range nodes {
 		options := &server.Options{
 			ServerName: fmt.Sprintf("node-%d", i+1), Host: "127.0.0.1", Port: Port(tb),
-			JetStream: true, StoreDir: tb.TempDir(), NoSigs: true, NoLog: true, Routes: routes,
+			JetStream: true, JetStreamMaxStore: roomy, StoreDir: tb.TempDir(), NoSigs: true, NoLog: true, Routes: routes,
 			Cluster: server.ClusterOpts{
 				Name: "test", Host: "127.0.0.1", Port: ports[i], NoAdvertise: true,
 			},

@@ -2,6 +2,7 @@
 package natstest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"testing"
@@ -12,6 +13,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 )
+
+// roomy is a store in which the limits of streams have room, however small the
+// disk of the machine is: NATS sets them aside when it creates a stream.
+const roomy = 1 << 40
 
 // Server is a NATS server in this process, with its streams on disk. It ends
 // with the test.
@@ -34,6 +39,7 @@ func StartWith(tb testing.TB, options *server.Options) *Server {
 	tb.Helper()
 	options.Host, options.Port = "127.0.0.1", Port(tb)
 	options.JetStream, options.StoreDir = true, tb.TempDir()
+	options.JetStreamMaxStore = cmp.Or(options.JetStreamMaxStore, roomy)
 	options.NoSigs, options.NoLog = true, true
 	s := &Server{t: tb, options: options}
 	s.Restart()
