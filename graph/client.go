@@ -1,7 +1,6 @@
 package graph
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -106,19 +105,17 @@ func (c *Client) post(ctx context.Context, request Request, token Secret) Answer
 		return progress.judge(err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	body, err := readAnswer(response, token)
+	body, err := readAnswer(response)
 	answer := Judge(response.StatusCode, response.Header, body, len(request.Events))
+	answer.redact(token)
 	if err != nil && answer.Cause != nil {
 		answer.Cause = fmt.Errorf("%w (%w)", answer.Cause, err)
 	}
 	return answer
 }
 
-// readAnswer reads an answer's body, but for the token, which Graph repeats in
-// "Malformed access token …".
-func readAnswer(response *http.Response, token Secret) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
-	return bytes.ReplaceAll(body, []byte(token), []byte(token.String())), err
+func readAnswer(response *http.Response) ([]byte, error) {
+	return io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 }
 
 func (c *Client) newRequest(ctx context.Context, request Request, token Secret) (*http.Request, error) {

@@ -287,6 +287,36 @@ func TestATokenInAnAnswerIsNotRepeated(t *testing.T) {
 	}
 }
 
+// A token may be a letter, a member's name or a figure: answers are read all the
+// same, and where Graph repeats it as a word it is taken out.
+func TestShortTokensLeaveAnswersReadable(t *testing.T) {
+	t.Parallel()
+	for _, short := range []string{"t", "data", "1", "id", "events_received", "e"} {
+		t.Run(short, func(t *testing.T) {
+			t.Parallel()
+			const page, itsDataset = "11", "1010101"
+			r := setup(t, func(cfg *graph.Config) {
+				writeFile(t, cfg.TokenDir, dataset, short)
+				writeFile(t, cfg.TokenDir, page, short)
+			})
+			r.AddDataset(dataset, short)
+			r.AddAsset(graphtest.Asset{ID: page, Kind: graphtest.Page, Dataset: itsDataset, Tokens: []string{short}, Listed: true})
+
+			answer := r.send(t, sampleEvents(1)...)
+			require.Equal(t, graph.Accepted, answer.Verdict, answer.Reason())
+			require.Equal(t, 1, answer.Received)
+			id, err := r.Dataset(t.Context(), graph.Asset{Kind: graph.Page, ID: page})
+			require.NoError(t, err)
+			require.Equal(t, itsDataset, id)
+
+			r.Always(dataset, graphtest.Fault{Error: &graphtest.Error{Code: 190, Message: "Malformed token «" + short + "», tested"}})
+			answer = r.send(t, sampleEvents(1)...)
+			require.Equal(t, graph.Paused, answer.Verdict, answer.Reason())
+			require.Equal(t, "Malformed token «[redacted]», tested", answer.Error.Message)
+		})
+	}
+}
+
 func TestNoTokenPauses(t *testing.T) {
 	t.Parallel()
 	r := setup(t, nil)
