@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,14 +34,22 @@ type rig struct {
 	*graphtest.API
 	*graph.Client
 
-	cfg graph.Config
+	cfg    graph.Config
+	opened atomic.Int64 // connections
 }
 
 func setup(t *testing.T, change func(*graph.Config)) *rig {
 	t.Helper()
 	api := graphtest.New(graphtest.Config{KeepEvents: true})
 	api.AddDataset(dataset, token)
-	server := httptest.NewServer(api)
+	r := &rig{API: api}
+	server := httptest.NewUnstartedServer(api)
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			r.opened.Add(1)
+		}
+	}
+	server.Start()
 	t.Cleanup(server.Close)
 	cfg := graph.DefaultConfig()
 	cfg.URL, cfg.TokenDir, cfg.Timeout = server.URL, t.TempDir(), time.Minute
@@ -47,7 +57,8 @@ func setup(t *testing.T, change func(*graph.Config)) *rig {
 	if change != nil {
 		change(&cfg)
 	}
-	return &rig{API: api, Client: newClient(t, cfg), cfg: cfg}
+	r.Client, r.cfg = newClient(t, cfg), cfg
+	return r
 }
 
 func newClient(t *testing.T, cfg graph.Config) *graph.Client {
