@@ -51,7 +51,9 @@ func hangingUp(t *testing.T, api http.Handler) *pipes {
 	network := &pipes{accepted: make(chan net.Conn), ended: make(chan struct{})}
 	server := &http.Server{
 		ReadHeaderTimeout: time.Minute,
-		ConnContext:       func(ctx context.Context, _ net.Conn) context.Context { return context.WithValue(ctx, used{}, new(atomic.Int64)) },
+		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
+			return context.WithValue(ctx, used{}, new(atomic.Int64))
+		},
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Context().Value(used{}).(*atomic.Int64).Add(1) > 1 {
 				panic(http.ErrAbortHandler) // closes the connection without a word
