@@ -73,6 +73,7 @@ type Dispatcher struct {
 	budget     *inflight.Budget
 	load       *inflight.Load
 	backlog    backlog
+	others     struct{ events, parked others }
 	leases     *leases
 	identities *identities
 	breaker    *breaker
