@@ -26,10 +26,10 @@ func (b *bench) consumerConfig(stream string) jetstream.ConsumerConfig {
 	return consumer.CachedInfo().Config
 }
 
-// conditionOf returns one condition of a dispatcher.
-func conditionOf(w *worker, name string) (found dispatcher.Condition) {
+// settingsOf returns the condition of a dispatcher that tells of other settings.
+func settingsOf(w *worker) (found dispatcher.Condition) {
 	for _, c := range w.Conditions() {
-		if c.Name == name {
+		if c.Name == "settings" {
 			found = c
 		}
 	}
@@ -53,10 +53,10 @@ func TestWorkersWithOtherSettingsWaitForTheOthersToGo(t *testing.T) {
 	publish("before", 50, 2)
 	otherSettings(b)
 	next := b.start()
-	require.Equal(t, dispatcher.Condition{Name: "settings", Warning: true}, withoutReason(conditionOf(next, "settings")))
-	require.Contains(t, conditionOf(next, "settings").Reason, "they have nats.ack_wait=20s nats.max_ack_pending=20000 dedupe.key=event, "+
+	require.Equal(t, dispatcher.Condition{Name: "settings", Warning: true}, withoutReason(settingsOf(next)))
+	require.Contains(t, settingsOf(next).Reason, "they have nats.ack_wait=20s nats.max_ack_pending=20000 dedupe.key=event, "+
 		"and ours are nats.ack_wait=40s nats.max_ack_pending=5000 dedupe.key=event_id")
-	require.True(t, conditionOf(old, "settings").OK)
+	require.True(t, settingsOf(old).OK)
 	publish("beside", 50, 2) // only workers that agree know copies for such
 	b.awaitAccepted(100)
 	b.awaitQuiet()
@@ -66,7 +66,7 @@ func TestWorkersWithOtherSettingsWaitForTheOthersToGo(t *testing.T) {
 	publish("handed over", 200, 1)
 	b.stop(old)
 	b.awaitAccepted(300)
-	b.await("it has both", func() bool { return conditionOf(next, "settings").OK })
+	b.await("it has both", func() bool { return settingsOf(next).OK })
 	b.awaitQuiet()
 	_, again := b.Ledger().Distinct()
 	require.Zero(t, again)
@@ -98,7 +98,7 @@ func TestAConsumerThatSaysNothingIsAdopted(t *testing.T) {
 	}
 	otherSettings(b)
 	w := b.start()
-	require.True(t, conditionOf(w, "settings").OK)
+	require.True(t, settingsOf(w).OK)
 	have := b.consumerConfig("CAPI")
 	require.Equal(t, 40*time.Second, have.AckWait)
 	require.Equal(t, "shop", have.Metadata["team"])

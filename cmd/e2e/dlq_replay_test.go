@@ -2,7 +2,7 @@ package e2e_test
 
 import (
 	"fmt"
-	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +21,7 @@ func TestReplayingTwiceAtOnce(t *testing.T) {
 	r.storeLetters(letters, 0)
 	numbers := make([]string, letters)
 	for i := range numbers {
-		numbers[i] = fmt.Sprint(i + 1)
+		numbers[i] = strconv.Itoa(i + 1)
 	}
 	type result struct {
 		out, errs string
@@ -62,5 +62,5 @@ func TestFailuresOfAReplayAreSummedUp(t *testing.T) {
 	stdout, stderr, code := r.run("dlq", "replay", "--all")
 	require.Equal(t, 1, code)
 	require.Equal(t, "1 of 101 letters replayed\n", stdout)
-	require.Regexp(t, regexp.MustCompile(`(?s)^not replayed: 100 letters:\n  dead letter 2 holds only a part of the event.* \(and 99 more like this\)\n$`), stderr)
+	require.Regexp(t, `(?s)^not replayed: 100 letters:\n  dead letter 2 holds only a part of the event.* \(and 99 more like this\)\n$`, stderr)
 }
