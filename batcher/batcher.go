@@ -43,7 +43,8 @@ func (c Config) Validate() error {
 type Options[K comparable, T any] struct {
 	Config
 
-	// Senders bounds the batches in flight of all lanes together.
+	// Senders bounds the batches in flight of all lanes together, but for as many
+	// that are late.
 	Senders int
 	// SendersPerLane bounds the batches in flight of one lane, but for those that
 	// it borrows.
@@ -51,6 +52,9 @@ type Options[K comparable, T any] struct {
 	// SendersPerLaneMax bounds them with the senders that a lane borrows, for full
 	// batches, while a quarter of all senders is idle. 0 is SendersPerLane.
 	SendersPerLaneMax int
+	// LateAfter is for how long a batch is sent, or twice as long as its lane's
+	// batch before, until it is late; see doc.go. 0: none ever is.
+	LateAfter time.Duration
 	// MaxWaiting is how many items may wait, in all lanes, before batches go
 	// without lingering and congested lanes overflow.
 	MaxWaiting int
@@ -111,6 +115,7 @@ type Stats struct {
 	Waiting int // items waiting in all lanes
 	Lanes   int // lanes that have something to do
 	Busy    int // senders in use
+	Aside   int // late batches beside them
 }
 
 // Stats returns how things stood a moment ago.
@@ -130,6 +135,7 @@ type Batch[K comparable, T any] struct {
 	Items []T
 
 	owner   *Batcher[K, T]
+	flight  *flight[K, T]
 	resting bool
 }
 
@@ -138,7 +144,7 @@ type Batch[K comparable, T any] struct {
 // context's error, when ctx ends; nothing may be sent after that.
 func (b *Batch[K, T]) Rest(ctx context.Context, wait time.Duration) error {
 	b.resting = true
-	b.owner.signals <- signal[K, T]{kind: rested}
+	b.owner.signals <- signal[K, T]{kind: rested, flight: b.flight}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
@@ -146,7 +152,7 @@ func (b *Batch[K, T]) Rest(ctx context.Context, wait time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	turn := &turn[K, T]{granted: make(chan struct{})}
+	turn := &turn[K, T]{lane: b.flight.lane, flight: b.flight, granted: make(chan struct{})}
 	b.owner.signals <- signal[K, T]{kind: waits, turn: turn}
 	select {
 	case <-turn.granted:

@@ -19,6 +19,16 @@
 // batches go on growing until it is their turn. A sender that only waits, to
 // try again later, gives its place to others with [Batch.Rest].
 //
+// # Lanes that do not answer
+//
+// A batch that takes longer than LateAfter, and than twice what its lane's batches
+// usually take, is late: it stands aside, and its sender serves others. As many
+// may stand aside as there are senders; beyond that late batches keep theirs. Its
+// lane sends one batch at a time from then on, and what late lanes send gets half
+// of the senders at the most, until one has come back in time. So lanes that do
+// not answer, however many begin at the same moment, hold the others up for
+// LateAfter at the most, up to twice as many lanes as there are senders.
+//
 // # Lanes that don't keep up
 //
 // When many items wait and a lane's oldest has waited for MaxWait, the lane is

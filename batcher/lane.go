@@ -10,11 +10,13 @@ type lane[K comparable, T any] struct {
 	key      K
 	overhead int
 	items    []waiting[T]
-	bytes    int  // of items
-	inFlight int  // batches being sent, resting ones included
-	sending  int  // items in these
-	pace     pace // of one sender
-	queued   bool // stands in the queue for a sender
+	bytes    int           // of items
+	inFlight int           // batches being sent, resting ones included
+	sending  int           // items in these
+	pace     pace          // of one sender
+	queued   bool          // stands in the queue for a sender
+	late     bool          // a batch of it was late, and none has come back in time since
+	usual    time.Duration // that a batch takes, as far as is known
 }
 
 // waiting is an item that waits, since when, and what it weighs.

@@ -7,9 +7,9 @@ import (
 
 // signal tells the loop what has become of a batch.
 type signal[K comparable, T any] struct {
-	kind signalKind
-	lane *lane[K, T]
-	turn *turn[K, T]
+	kind   signalKind
+	flight *flight[K, T]
+	turn   *turn[K, T]
 	// Of a batch that is done: how many items it had, and how long it took.
 	items int
 	took  time.Duration
@@ -28,6 +28,7 @@ const (
 // turn is a place in the queue for a sender: a lane's, or a rested batch's.
 type turn[K comparable, T any] struct {
 	lane    *lane[K, T]
+	flight  *flight[K, T] // of a rested batch
 	granted chan struct{}
 	taken   atomic.Bool // granted or withdrawn, whichever came first
 }
@@ -36,12 +37,12 @@ type turn[K comparable, T any] struct {
 type loop[K comparable, T any] struct {
 	*Batcher[K, T]
 	opts Options[K, T]
+	lateness[K, T]
 
 	lanes       map[K]*lane[K, T]
 	queue       []*turn[K, T]
 	waiting     int // items in all lanes
 	held        int // waiting or being sent
-	busy        int // senders in use
 	inFlight    int // batches being sent, resting ones included
 	overflowing int
 	draining    bool
@@ -52,7 +53,7 @@ type loop[K comparable, T any] struct {
 func newLoop[K comparable, T any](b *Batcher[K, T], opts Options[K, T]) *loop[K, T] {
 	timer := time.NewTimer(time.Hour)
 	timer.Stop()
-	return &loop[K, T]{Batcher: b, opts: opts, lanes: make(map[K]*lane[K, T]), timer: timer}
+	return &loop[K, T]{Batcher: b, opts: opts, lateness: lateness[K, T]{after: opts.LateAfter, senders: opts.Senders}, lanes: make(map[K]*lane[K, T]), timer: timer}
 }
 
 func (l *loop[K, T]) run() {
@@ -72,9 +73,10 @@ func (l *loop[K, T]) run() {
 			l.draining, drain = true, nil
 			l.tick()
 		}
+		l.look(time.Now())
 		l.start()
 		l.arm()
-		l.stats.Store(&Stats{Waiting: l.waiting, Lanes: len(l.lanes), Busy: l.busy})
+		l.stats.Store(&Stats{Waiting: l.waiting, Lanes: len(l.lanes), Busy: l.busy, Aside: l.aside})
 	}
 }
 
@@ -110,18 +112,24 @@ func (l *loop[K, T]) arrive(items []Item[K, T]) {
 func (l *loop[K, T]) handle(s signal[K, T]) {
 	switch s.kind {
 	case finished, finishedAtRest:
+		at := s.flight.lane
 		if s.kind == finished {
-			l.busy--
+			l.land(s.flight)
+		}
+		at.late = !s.flight.answered()
+		if !s.flight.rested {
+			at.usual = s.took
 		}
 		l.inFlight--
 		l.held -= s.items
-		s.lane.inFlight--
-		s.lane.sending -= s.items
-		s.lane.pace.note(s.items, s.took, time.Now())
-		l.enqueue(s.lane)
-		l.forget(s.lane)
+		at.inFlight--
+		at.sending -= s.items
+		at.pace.note(s.items, s.took, time.Now())
+		l.enqueue(at)
+		l.forget(at)
 	case rested:
-		l.busy--
+		s.flight.rested = true
+		l.land(s.flight)
 	case waits:
 		l.queue = append(l.queue, s.turn)
 	case overflowFinished:
@@ -155,10 +163,11 @@ func (l *loop[K, T]) behind() int {
 
 // inTheWay reports whether a lane takes the room that others need: see doc.go.
 func (l *loop[K, T]) inTheWay(at *lane[K, T], behind int) bool {
-	if behind == 0 || len(at.items) <= l.opts.MaxEvents || at.inFlight < l.opts.SendersPerLane || 2*at.held() < l.held {
+	full := at.inFlight >= l.opts.SendersPerLane || at.late
+	if behind == 0 || len(at.items) <= l.opts.MaxEvents || !full || 2*at.held() < l.held {
 		return false
 	}
-	pace := at.pace.at(time.Now(), at.sending/at.inFlight) * float64(at.inFlight)
+	pace := at.pace.at(time.Now(), at.sending/max(1, at.inFlight)) * float64(at.inFlight)
 	return float64(behind) > pace*l.opts.MaxWait.Seconds()
 }
 
@@ -173,7 +182,7 @@ func (l *loop[K, T]) enqueue(at *lane[K, T]) {
 
 // ready tells whether a batch of the lane may go now.
 func (l *loop[K, T]) ready(at *lane[K, T]) bool {
-	if len(at.items) == 0 || at.inFlight >= l.opts.SendersPerLane && !l.mayBorrow(at) {
+	if len(at.items) == 0 || at.late && at.inFlight > 0 && !l.draining || at.inFlight >= l.opts.SendersPerLane && !l.mayBorrow(at) {
 		return false
 	}
 	return at.inFlight == 0 || at.full(l.opts.Config) || l.draining || l.crowded() ||
@@ -197,10 +206,12 @@ func (l *loop[K, T]) congested(at *lane[K, T]) bool {
 
 // start serves the queue while senders are free.
 func (l *loop[K, T]) start() {
-	for len(l.queue) > 0 && l.busy < l.opts.Senders {
-		next := l.queue[0]
-		l.queue = l.queue[1:]
-		if next.lane == nil {
+	for l.busy < l.opts.Senders {
+		next := l.next()
+		if next == nil {
+			return
+		}
+		if next.flight != nil {
 			l.grant(next)
 			continue
 		}
@@ -213,21 +224,34 @@ func (l *loop[K, T]) start() {
 	}
 }
 
+// next takes the first out of the queue that may have a sender; nil if none may.
+func (l *loop[K, T]) next() *turn[K, T] {
+	for i, next := range l.queue {
+		if !l.draining && !l.mayFly(next.lane) {
+			continue
+		}
+		copy(l.queue[1:], l.queue[:i]) // those passed over keep their order
+		l.queue = l.queue[1:]
+		return next
+	}
+	return nil
+}
+
 func (l *loop[K, T]) grant(next *turn[K, T]) {
 	if next.taken.CompareAndSwap(false, true) {
-		l.busy++
+		l.launch(next.flight, time.Now())
 		close(next.granted)
 	}
 }
 
 func (l *loop[K, T]) send(at *lane[K, T]) {
 	items, begun := at.cut(l.opts.Config), time.Now()
-	batch := &Batch[K, T]{Lane: at.key, Items: items, owner: l.Batcher}
+	batch := &Batch[K, T]{Lane: at.key, Items: items, owner: l.Batcher, flight: &flight[K, T]{lane: at}}
 	if at.inFlight == 0 {
 		at.pace.begin(begun)
 	}
+	l.launch(batch.flight, begun)
 	l.waiting -= len(items)
-	l.busy++
 	l.inFlight++
 	at.inFlight++
 	at.sending += len(items)
@@ -237,7 +261,7 @@ func (l *loop[K, T]) send(at *lane[K, T]) {
 		if batch.resting {
 			kind = finishedAtRest
 		}
-		l.signals <- signal[K, T]{kind: kind, lane: at, items: len(items), took: time.Since(begun)}
+		l.signals <- signal[K, T]{kind: kind, flight: batch.flight, items: len(items), took: time.Since(begun)}
 	}()
 }
 
@@ -261,9 +285,10 @@ func (l *loop[K, T]) forget(at *lane[K, T]) {
 	}
 }
 
-// arm sets the timer for the next look at lingering lanes, while there are any.
+// arm sets the timer for the next look at lingering lanes and late batches, while
+// anybody waits.
 func (l *loop[K, T]) arm() {
-	if l.armed || l.waiting == 0 {
+	if l.armed || l.waiting == 0 && len(l.queue) == 0 {
 		return
 	}
 	l.armed = true

@@ -37,6 +37,7 @@ func driveAtRandom(t *testing.T, random *rand.Rand) {
 		inFlight atomic.Int64
 		behind   atomic.Int64
 		opts     batcher.Options[int, item]
+		most     int // in flight
 	)
 	leave := func(batch []item) {
 		for _, i := range batch {
@@ -50,6 +51,7 @@ func driveAtRandom(t *testing.T, random *rand.Rand) {
 	opts = batcher.Options[int, item]{
 		Config:  batcher.Config{MaxEvents: 1 + random.IntN(20), MaxBytes: 50 + random.IntN(200), Linger: time.Duration(random.IntN(200)) * time.Millisecond},
 		Senders: 1 + random.IntN(5), SendersPerLane: 1 + random.IntN(3), SendersPerLaneMax: random.IntN(6),
+		LateAfter:  time.Duration(random.IntN(3)) * 100 * time.Millisecond,
 		MaxWaiting: 1 + random.IntN(items), MaxWait: time.Duration(random.IntN(2000)) * time.Millisecond,
 		Behind:   func() int { return int(behind.Load()) },
 		Overhead: func(int) int { return overhead },
@@ -66,7 +68,7 @@ func driveAtRandom(t *testing.T, random *rand.Rand) {
 			leave(b.Items)
 			mu.Unlock()
 			for _, pause := range pauses[:b.Items[0].id%4] {
-				require.LessOrEqual(t, inFlight.Add(1), int64(opts.Senders))
+				require.LessOrEqual(t, inFlight.Add(1), int64(most))
 				time.Sleep(pause)
 				inFlight.Add(-1)
 				require.NoError(t, b.Rest(t.Context(), pause))
@@ -80,6 +82,10 @@ func driveAtRandom(t *testing.T, random *rand.Rand) {
 			defer mu.Unlock()
 			leave(batch)
 		},
+	}
+	most = opts.Senders
+	if opts.LateAfter > 0 {
+		most *= 2 // half of them late
 	}
 	b := batcher.New(opts)
 	for id := range items {

@@ -10,10 +10,16 @@ import (
 )
 
 // consumer creates, updates or verifies one of the two consumers.
-func (s *StreamSet) consumer(ctx context.Context, stream jetstream.Stream, parked bool) (jetstream.Consumer, error) {
+// Where workers with other settings use it, the error is an [OtherSettingsError],
+// unless we take it over.
+func (s *StreamSet) consumer(ctx context.Context, stream jetstream.Stream, parked bool) (_ jetstream.Consumer, err error) {
 	want, name := s.consumerConfig(parked), stream.CachedInfo().Config.Name
 	if s.cfg.Manage {
 		if err := s.dropMisled(ctx, stream, want); err != nil {
+			return nil, err
+		}
+		want.Metadata, err = s.agree(ctx, stream, want.Durable)
+		if err != nil {
 			return nil, err
 		}
 		consumer, err := stream.CreateOrUpdateConsumer(ctx, want)
@@ -26,7 +32,28 @@ func (s *StreamSet) consumer(ctx context.Context, stream jetstream.Stream, parke
 	if err != nil {
 		return nil, fmt.Errorf("consumer %s on stream %s: %w", want.Durable, name, err)
 	}
-	return consumer, s.checkConsumer(consumer.CachedInfo(), want)
+	if err := s.checkConsumer(consumer.CachedInfo(), want); err != nil {
+		return nil, err
+	}
+	if !s.agrees(consumer.CachedInfo().Config) {
+		return nil, &OtherSettingsError{Ours: s.agreement(), consumer: consumer}
+	}
+	return consumer, nil
+}
+
+// agree returns the metadata that the consumer is to have, if all agree on it.
+func (s *StreamSet) agree(ctx context.Context, stream jetstream.Stream, durable string) (map[string]string, error) {
+	consumer, err := stream.Consumer(ctx, durable)
+	switch {
+	case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrNotPullConsumer):
+		return s.metadata(jetstream.ConsumerConfig{}), nil
+	case err != nil:
+		return nil, fmt.Errorf("consumer %s on stream %s: %w", durable, stream.CachedInfo().Config.Name, err)
+	case !s.takeOver && !s.agrees(consumer.CachedInfo().Config):
+		return nil, &OtherSettingsError{Ours: s.agreement(), consumer: consumer}
+	default:
+		return s.metadata(consumer.CachedInfo().Config), nil
+	}
 }
 
 // dropMisled deletes a consumer that looks at other subjects than it should. It
@@ -78,9 +105,9 @@ func (s *StreamSet) suits(info *jetstream.ConsumerInfo, parked bool) bool {
 	have, want := info.Config, s.consumerConfig(parked)
 	suits := have.AckPolicy == want.AckPolicy && have.AckWait == want.AckWait && have.DeliverSubject == "" && have.MaxDeliver <= 0
 	if !s.cfg.Manage {
-		return suits
+		return suits && s.agrees(have)
 	}
-	return suits && have.FilterSubject == want.FilterSubject && len(have.BackOff) == 0 && have.MaxAckPending == want.MaxAckPending
+	return suits && have.Metadata[agreementKey] == s.agreement() && have.FilterSubject == want.FilterSubject && len(have.BackOff) == 0 && have.MaxAckPending == want.MaxAckPending
 }
 
 // checkConsumer verifies a consumer that somebody else has made.

@@ -86,6 +86,7 @@ type Dispatcher struct {
 	load       *inflight.Load
 	clock      *serverclock.Clock
 	backlog    backlog
+	others     struct{ events, parked others }
 	leases     *leases
 	identities *identities
 	breaker    *breaker
@@ -153,11 +154,16 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 	return d, nil
 }
 
+// lateAfter is how long a request takes before its sender may serve others: Meta
+// answers most in a tenth of that.
+const lateAfter = 2 * time.Second
+
 func (d *Dispatcher) startBatchers(cfg batcher.Config) {
 	delivery := d.cfg.Delivery
 	d.batches = batcher.New(batcher.Options[lane, *entry]{
 		Config:  cfg,
 		Senders: delivery.Senders, SendersPerLane: delivery.SendersPerDataset, SendersPerLaneMax: delivery.SendersPerDatasetMax,
+		LateAfter: lateAfter,
 		// With half of what may be in hand waiting, half-filled batches would
 		// soon hold all of it and wait for each other.
 		MaxWaiting: max(1, min(delivery.MaxInHand, delivery.MaxInHandBytes/eventOverhead)/2),

@@ -99,6 +99,10 @@ func (s *StreamSet) inspectConsumer(ctx context.Context, found *Inspection, park
 	default:
 		found.Consumer = consumer.CachedInfo()
 		found.Err = s.noting(found).checkConsumer(found.Consumer, s.consumerConfig(parked))
+		if !s.agrees(found.Consumer.Config) {
+			found.Warnings = append(found.Warnings, (&OtherSettingsError{Ours: s.agreement(), consumer: consumer}).Error()+
+				": workers with ours wait for theirs to go")
+		}
 	}
 }
 

@@ -44,6 +44,10 @@ func (d *Dispatcher) take(s *source) {
 			pace.slowDown(d.taking)
 			continue
 		}
+		if s.waits {
+			_ = pause(d.taking, othersEvery)
+			continue
+		}
 		messages, bytes, err := d.budget.Reserve(d.taking, most, largestMessage(d.deps.JetStream.Conn()))
 		if err != nil {
 			return
@@ -213,6 +217,9 @@ func (d *Dispatcher) rightsToOpen(stream string) (subjects []string) {
 // are reckoned by: somebody may have changed it, and pulling would not show it.
 // Nothing is pulled from a consumer that is wrong.
 func (d *Dispatcher) recheck(s *source) *source {
+	if s.waits {
+		return d.openAgain(s)
+	}
 	fits := d.cfg.Delivery.CheckRoom(d.deps.JetStream.Conn()) == nil
 	if !s.wrong && fits && time.Since(s.checked) < d.cfg.Streams.AckWait {
 		return s
@@ -222,8 +229,7 @@ func (d *Dispatcher) recheck(s *source) *source {
 	defer cancel()
 	info, err := s.consumer.Info(ctx)
 	d.lookAtTheClock(info, time.Since(s.checked))
-	streams := StreamSet{cfg: d.cfg.Streams}
-	suits := err == nil && streams.suits(info, s.parked)
+	suits := err == nil && d.streamSet().suits(info, s.parked)
 	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) || !s.wrong && fits && suits {
 		return s
 	}
@@ -256,10 +262,17 @@ func (p *pace) reset() { p.wait = 0 }
 // slowDown waits, from a tenth of a second to five seconds, or until ctx ends.
 func (p *pace) slowDown(ctx context.Context) {
 	p.wait = min(max(2*p.wait, 100*time.Millisecond), 5*time.Second)
-	timer := time.NewTimer(p.wait)
+	_ = pause(ctx, p.wait)
+}
+
+// pause returns after a while, or with the context's error.
+func pause(ctx context.Context, wait time.Duration) error {
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return nil
 	case <-ctx.Done():
+		return ctx.Err()
 	}
 }

@@ -23,6 +23,7 @@ type source struct {
 	// Only whoever pulls from the source looks at these.
 	checked time.Time // when the consumer was last looked at
 	wrong   bool      // the consumer is not as it has to be
+	waits   bool      // for workers with other settings to go
 }
 
 // message is one delivery of a JetStream message, in hand until all its events

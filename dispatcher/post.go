@@ -18,6 +18,8 @@ func (s *shipment) post(entries []*entry) graph.Answer {
 	request := graph.Request{Dataset: s.lane.dataset, Envelope: s.lane.envelope, Events: make([][]byte, len(entries))}
 	for i, e := range entries {
 		request.Events[i] = e.event.Raw
+		// Had it been lost on its way, it would be lost there again.
+		request.Fresh = request.Fresh || e.history.maybeSent > 0
 		e.history.attempts++
 	}
 	s.token, s.posted = s.deps.Tokens.Fingerprint(s.lane.dataset), time.Now()

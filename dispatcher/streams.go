@@ -38,7 +38,7 @@ func (d *Dispatcher) tryOpenStreams(ctx context.Context) (sources []*source, err
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	err = d.deps.Rights.Do(ctx, func(ctx context.Context) error {
-		streams := StreamSet{cfg: d.cfg.Streams, js: d.deps.JetStream, warn: func(text string) { d.log.Warn(text) }}
+		streams := d.streamSet()
 		if err := streams.Ensure(ctx); err != nil {
 			return err
 		}
@@ -66,10 +66,10 @@ func (d *Dispatcher) openSource(ctx context.Context, parked bool) (*source, erro
 	if err := d.cfg.Delivery.CheckRoom(d.deps.JetStream.Conn()); err != nil {
 		return nil, err
 	}
-	streams := StreamSet{cfg: d.cfg.Streams, js: d.deps.JetStream, warn: func(text string) { d.log.Warn(text) }}
-	name, gate, pending := d.cfg.Streams.Stream, d.health.events, &d.backlog.events
+	streams := d.streamSet()
+	name, gate, pending, others := d.cfg.Streams.Stream, d.health.events, &d.backlog.events, &d.others.events
 	if parked {
-		name, gate, pending = d.cfg.Streams.ParkedStream, d.health.parked, &d.backlog.parked
+		name, gate, pending, others = d.cfg.Streams.ParkedStream, d.health.parked, &d.backlog.parked, &d.others.parked
 	}
 	asked := time.Now()
 	stream, err := d.deps.JetStream.Stream(ctx, name)
@@ -78,13 +78,28 @@ func (d *Dispatcher) openSource(ctx context.Context, parked bool) (*source, erro
 	}
 	d.clock.Observe(stream.CachedInfo().TimeStamp, time.Since(asked))
 	consumer, err := streams.consumer(ctx, stream, parked)
-	if err != nil {
+	differ, waits := errors.AsType[*OtherSettingsError](err)
+	if waits && d.cfg.Streams.Manage && others.gone(differ.consumer.CachedInfo(), time.Now()) {
+		waits = false
+		consumer, err = streams.takingOver().consumer(ctx, stream, parked)
+	}
+	switch {
+	case waits:
+		others.found(differ, d.log)
+		gate.open() // ready: in a rolling update the others stay until we are
+	case err != nil:
 		return nil, err
+	case others.left():
+		d.log.Info("the workers with other settings are gone", zap.String("stream", name))
 	}
 	return &source{
-		stream: name, consumer: consumer, parked: parked, pending: pending, gate: gate, checked: time.Now(),
+		waits: waits, stream: name, consumer: consumer, parked: parked, pending: pending, gate: gate, checked: time.Now(),
 		epoch: dedupe.NewEpoch(name, stream.CachedInfo().Created.UnixNano()),
 	}, nil
+}
+
+func (d *Dispatcher) streamSet() *StreamSet {
+	return NewStreamSet(d.cfg.Streams, d.deps.JetStream, func(text string) { d.log.Warn(text) }).KeyedBy(d.cfg.Identity)
 }
 
 // SetupError says what in NATS is not as it has to be, and what to do.
@@ -98,15 +113,31 @@ func setupError(format string, args ...any) error {
 
 // StreamSet is the streams and consumers that a dispatcher works with.
 type StreamSet struct {
-	cfg  Streams
-	js   jetstream.JetStream
-	warn func(text string)
+	cfg      Streams
+	identity IdentityKind // "": not known
+	takeOver bool         // consumers of workers with other settings
+	js       jetstream.JetStream
+	warn     func(text string)
 }
 
 // NewStreamSet returns the streams and consumers of a configuration. warn is
 // told what works but may lose events.
 func NewStreamSet(cfg Streams, js jetstream.JetStream, warn func(text string)) *StreamSet {
 	return &StreamSet{cfg: cfg, js: js, warn: warn}
+}
+
+// KeyedBy returns the same set for workers with that dedupe.key, which the
+// consumers are to say.
+func (s *StreamSet) KeyedBy(identity IdentityKind) *StreamSet {
+	keyed := *s
+	keyed.identity = identity
+	return &keyed
+}
+
+func (s *StreamSet) takingOver() *StreamSet {
+	taking := *s
+	taking.takeOver = true
+	return &taking
 }
 
 // Ensure creates what is missing, or only verifies that all is there, as
@@ -130,11 +161,35 @@ func (s *StreamSet) EnsureConsumers(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("stream %s: %w", name, err)
 		}
-		if _, err := s.consumer(ctx, stream, parked); err != nil {
+		if err := s.ensureConsumer(ctx, stream, parked); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// ensureConsumer waits for workers with other settings that are about to go.
+func (s *StreamSet) ensureConsumer(ctx context.Context, stream jetstream.Stream, parked bool) error {
+	var others others
+	begun := time.Now()
+	for {
+		_, err := s.consumer(ctx, stream, parked)
+		differ, ok := errors.AsType[*OtherSettingsError](err)
+		if !ok || !s.cfg.Manage {
+			return err
+		}
+		info := differ.consumer.CachedInfo()
+		if others.gone(info, time.Now()) {
+			_, err := s.takingOver().consumer(ctx, stream, parked)
+			return err
+		}
+		if time.Since(begun) > info.Config.AckWait+2*leastQuiet {
+			return fmt.Errorf("%w; stop those workers first", err)
+		}
+		if pause(ctx, othersEvery) != nil {
+			return err
+		}
+	}
 }
 
 // oldestServer schedules messages, which came with 2.12.0, and does not lock up

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
@@ -283,6 +284,54 @@ func followMountedSecret(t *testing.T) {
 	got, err = tokens.For("1")
 	require.NoError(t, err)
 	require.Equal(t, graph.Secret("second"), got)
+}
+
+// Whatever copies files may keep their times, and all tokens of a kind are equally
+// long.
+func TestATokenOfTheSameSizeAndTimeIsSeen(t *testing.T) {
+	t.Parallel()
+	for name, replace := range map[string]func(t *testing.T, path string, at time.Time){
+		"replaced": func(t *testing.T, path string, at time.Time) {
+			t.Helper()
+			next := writeFile(t, t.TempDir(), "next", "second")
+			require.NoError(t, os.Chtimes(next, at, at))
+			require.NoError(t, os.Rename(next, path))
+		},
+		"overwritten": func(t *testing.T, path string, at time.Time) {
+			t.Helper()
+			// The kernel's clock for files may be a few milliseconds behind.
+			for before := changed(t, path); changed(t, path) == before; {
+				require.NoError(t, os.WriteFile(path, []byte("second"), 0o600))
+				require.NoError(t, os.Chtimes(path, at, at))
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				dir, at := t.TempDir(), time.Now()
+				path := writeFile(t, dir, "1", "first!")
+				require.NoError(t, os.Chtimes(path, at, at))
+				tokens := graph.NewTokens(dir)
+				got, err := tokens.For("1")
+				require.NoError(t, err)
+				require.Equal(t, graph.Secret("first!"), got)
+				replace(t, path, at)
+				time.Sleep(time.Second)
+				got, err = tokens.For("1")
+				require.NoError(t, err)
+				require.Equal(t, graph.Secret("second"), got)
+			})
+		})
+	}
+}
+
+// changed returns when anything of a file was changed last, be it its time.
+func changed(t *testing.T, path string) unix.Timespec {
+	t.Helper()
+	var stat unix.Stat_t
+	require.NoError(t, unix.Stat(path, &stat))
+	return stat.Ctim
 }
 
 func TestSecretsAreNotPrinted(t *testing.T) {

@@ -24,6 +24,9 @@ type Request struct {
 	Envelope event.Envelope
 	// Events are JSON objects, sent as they are.
 	Events [][]byte
+	// Fresh asks for a connection that nothing has been sent on before: for
+	// events whose last request got no answer.
+	Fresh bool
 }
 
 // Client sends requests to one Graph API. It is safe for concurrent use.
@@ -32,16 +35,14 @@ type Client struct {
 	tokens    *Tokens
 	appSecret Secret
 	http      *http.Client
+	fresh     *http.Client // uses each connection once
+	stale     stale
 }
 
 // New returns a client. The app secret's file is read now, token files when
 // they are needed.
 func New(cfg Config, transport http.RoundTripper) (*Client, error) {
-	c := &Client{cfg: cfg, tokens: NewTokens(cfg.TokenDir), http: &http.Client{
-		Transport: transport,
-		// A redirected POST would be sent twice; Graph does not redirect.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	c := &Client{cfg: cfg, tokens: NewTokens(cfg.TokenDir), http: newHTTP(transport), fresh: newHTTP(usedOnce(transport))}
 	if cfg.AppSecretFile != "" {
 		secret, err := readSecret(cfg.AppSecretFile)
 		if err != nil {
@@ -50,6 +51,14 @@ func New(cfg Config, transport http.RoundTripper) (*Client, error) {
 		c.appSecret = secret
 	}
 	return c, nil
+}
+
+func newHTTP(transport http.RoundTripper) *http.Client {
+	return &http.Client{
+		Transport: transport,
+		// A redirected POST would be sent twice; Graph does not redirect.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 // NewTransport returns a transport for connections to Graph.
@@ -66,8 +75,9 @@ func NewTransport(connections int) *http.Transport {
 		TLSHandshakeTimeout: 5 * time.Second,
 		MaxIdleConns:        connections,
 		MaxIdleConnsPerHost: connections,
-		// Shorter than any server keeps them, so that a request is not
-		// written to a connection that is about to close.
+		// Shorter than servers usually keep them, so that a request is not
+		// written to a connection that is about to close; see [stale] for
+		// those that do not keep them for as long.
 		IdleConnTimeout:        30 * time.Second,
 		MaxResponseHeaderBytes: 256 << 10,
 		DisableCompression:     true,
@@ -100,24 +110,23 @@ func (c *Client) post(ctx context.Context, request Request, token Secret) Answer
 	if err != nil {
 		return Answer{Verdict: Paused, Cause: err}
 	}
-	response, err := c.http.Do(httpRequest)
+	response, err := c.over(request.Fresh).Do(httpRequest)
 	if err != nil {
+		c.stale.note(&progress, err)
 		return progress.judge(err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	body, err := readAnswer(response, token)
+	body, err := readAnswer(response)
 	answer := Judge(response.StatusCode, response.Header, body, len(request.Events))
+	answer.redact(token)
 	if err != nil && answer.Cause != nil {
 		answer.Cause = fmt.Errorf("%w (%w)", answer.Cause, newExchangeError(err))
 	}
 	return answer
 }
 
-// readAnswer reads an answer's body, but for the token, which Graph repeats in
-// "Malformed access token …".
-func readAnswer(response *http.Response, token Secret) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
-	return token.Redact(body), err
+func readAnswer(response *http.Response) ([]byte, error) {
+	return io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 }
 
 func (c *Client) newRequest(ctx context.Context, request Request, token Secret) (*http.Request, error) {
@@ -147,12 +156,16 @@ func (c *Client) newRequest(ctx context.Context, request Request, token Secret) 
 // progress tells how far a request came.
 type progress struct {
 	connected atomic.Bool
+	reused    atomic.Bool // the connection had been used before
 	written   atomic.Bool
 }
 
 func (p *progress) trace(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn:      func(httptrace.GotConnInfo) { p.connected.Store(true) },
+		GotConn: func(info httptrace.GotConnInfo) {
+			p.connected.Store(true)
+			p.reused.Store(info.Reused)
+		},
 		WroteHeaders: func() { p.written.Store(true) },
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,14 +35,22 @@ type rig struct {
 	*graphtest.API
 	*graph.Client
 
-	cfg graph.Config
+	cfg    graph.Config
+	opened atomic.Int64 // connections
 }
 
 func setup(t *testing.T, change func(*graph.Config)) *rig {
 	t.Helper()
 	api := graphtest.New(graphtest.Config{KeepEvents: true})
 	api.AddDataset(dataset, token)
-	server := httptest.NewServer(api)
+	r := &rig{API: api}
+	server := httptest.NewUnstartedServer(api)
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			r.opened.Add(1)
+		}
+	}
+	server.Start()
 	t.Cleanup(server.Close)
 	cfg := graph.DefaultConfig()
 	cfg.URL, cfg.TokenDir, cfg.Timeout = server.URL, t.TempDir(), time.Minute
@@ -49,7 +58,8 @@ func setup(t *testing.T, change func(*graph.Config)) *rig {
 	if change != nil {
 		change(&cfg)
 	}
-	return &rig{API: api, Client: newClient(t, cfg), cfg: cfg}
+	r.Client, r.cfg = newClient(t, cfg), cfg
+	return r
 }
 
 func newClient(t *testing.T, cfg graph.Config) *graph.Client {
@@ -371,6 +381,36 @@ func TestAProxysPasswordIsNotRepeated(t *testing.T) {
 	require.NoError(t, err)
 	answer := client.Send(t.Context(), graph.Request{Dataset: dataset, Events: [][]byte{[]byte("{}")}})
 	require.Equal(t, "the proxy's address in the environment is not a URL", answer.Reason())
+}
+
+// A token may be a letter, a member's name or a figure: answers are read all the
+// same, and where Graph repeats it as a word it is taken out.
+func TestShortTokensLeaveAnswersReadable(t *testing.T) {
+	t.Parallel()
+	for _, short := range []string{"t", "data", "1", "id", "events_received", "e"} {
+		t.Run(short, func(t *testing.T) {
+			t.Parallel()
+			const page, itsDataset = "11", "1010101"
+			r := setup(t, func(cfg *graph.Config) {
+				writeFile(t, cfg.TokenDir, dataset, short)
+				writeFile(t, cfg.TokenDir, page, short)
+			})
+			r.AddDataset(dataset, short)
+			r.AddAsset(graphtest.Asset{ID: page, Kind: graphtest.Page, Dataset: itsDataset, Tokens: []string{short}, Listed: true})
+
+			answer := r.send(t, sampleEvents(1)...)
+			require.Equal(t, graph.Accepted, answer.Verdict, answer.Reason())
+			require.Equal(t, 1, answer.Received)
+			id, err := r.Dataset(t.Context(), graph.Asset{Kind: graph.Page, ID: page})
+			require.NoError(t, err)
+			require.Equal(t, itsDataset, id)
+
+			r.Always(dataset, graphtest.Fault{Error: &graphtest.Error{Code: 190, Message: "Malformed token «" + short + "», tested"}})
+			answer = r.send(t, sampleEvents(1)...)
+			require.Equal(t, graph.Paused, answer.Verdict, answer.Reason())
+			require.Equal(t, "Malformed token «[redacted]», tested", answer.Error.Message)
+		})
+	}
 }
 
 func TestNoTokenPauses(t *testing.T) {

@@ -162,11 +162,13 @@ func (c *Client) exchange(ctx context.Context, asset Asset, method, name string)
 		return "", Answer{Verdict: Retry, Cause: newExchangeError(err)}
 	}
 	defer func() { _ = response.Body.Close() }()
-	body, err := readAnswer(response, token)
+	body, err := readAnswer(response)
 	if err != nil {
 		return "", Answer{Verdict: Retry, Status: response.StatusCode, Cause: newExchangeError(err)}
 	}
-	return readDataset(response.StatusCode, response.Header, body)
+	id, answer = readDataset(response.StatusCode, response.Header, body)
+	answer.redact(token)
+	return id, answer
 }
 
 // newDatasetRequest writes the request. The token is in a header only; what

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+	"golang.org/x/sys/unix"
 )
 
 // ErrNoToken says that there is no token file for a dataset and no default.
@@ -68,10 +69,25 @@ type tokenFile struct {
 	checked time.Time
 }
 
-// stamp tells one version of a file from another.
+// stamp tells one version of a file from another. Whoever replaces a file may
+// give it the old one's size and time, but not its inode, and whoever overwrites
+// it cannot choose when it was changed last.
 type stamp struct {
-	modified time.Time
-	size     int64
+	modified, changed unix.Timespec
+	inode             uint64
+	size              int64
+}
+
+func stampOf(path string) (stamp, error) {
+	var stat unix.Stat_t
+	err := unix.Stat(path, &stat)
+	for errors.Is(err, unix.EINTR) {
+		err = unix.Stat(path, &stat)
+	}
+	if err != nil {
+		return stamp{}, &fs.PathError{Op: "stat", Path: path, Err: err}
+	}
+	return stamp{modified: stat.Mtim, changed: stat.Ctim, inode: stat.Ino, size: stat.Size}, nil
 }
 
 // NewTokens returns the tokens in a directory.
@@ -133,12 +149,11 @@ func (t *Tokens) file(name string) *tokenFile {
 
 // refresh reads the file again if it has changed.
 func (f *tokenFile) refresh(path string) {
-	info, err := os.Stat(path)
+	now, err := stampOf(path)
 	if err != nil {
 		*f = tokenFile{err: err, checked: f.checked}
 		return
 	}
-	now := stamp{modified: info.ModTime(), size: info.Size()}
 	if now == f.stamp && f.err == nil {
 		return
 	}

@@ -37,8 +37,9 @@ counted twice, whoever replays it and how often. A letter without a dataset has
 it found by its account, wherever it was published. A letter is deleted once its
 event is stored; --keep leaves it.
 
-A letter that has only a part of its event is not replayed: publish the whole
-event anew.
+A letter that is not there any more has been replayed or removed by somebody
+else: that is no failure. One that has only a part of its event is not replayed:
+publish the whole event anew.
 
 Letters of unknown outcome may have been accepted: they are left out unless they
 are named by number or by --reason unknown_outcome.`,
@@ -57,11 +58,11 @@ are named by number or by --reason unknown_outcome.`,
 				return usageError{errors.New("numbers and flags choose in different ways; use one of them")}
 			}
 			return p.withBox(cmd, func(box *deadletter.Box) error {
-				letters, err := flags.choose(cmd.Context(), box, numbers)
+				letters, gone, err := flags.choose(cmd.Context(), box, numbers)
 				if err != nil {
 					return err
 				}
-				return flags.replay(cmd, box, letters)
+				return flags.replay(cmd, box, letters, gone)
 			})
 		},
 	}
@@ -74,21 +75,26 @@ are named by number or by --reason unknown_outcome.`,
 }
 
 // choose collects the letters first: what is replayed may come back as a new
-// letter, and is not to be met again.
-func (f *replayFlags) choose(ctx context.Context, box *deadletter.Box, numbers []uint64) (letters []deadletter.Letter, err error) {
+// letter, and is not to be met again. It counts those that were named and are not
+// there any more.
+func (f *replayFlags) choose(ctx context.Context, box *deadletter.Box, numbers []uint64) (letters []deadletter.Letter, gone int, err error) {
 	for _, number := range numbers {
 		letter, err := box.Get(ctx, number)
-		if err != nil {
-			return nil, err
+		switch {
+		case errors.Is(err, deadletter.ErrNotFound) && box.Reached(number):
+			gone++
+		case err != nil:
+			return nil, 0, err
+		default:
+			letters = append(letters, letter)
 		}
-		letters = append(letters, letter)
 	}
 	if len(numbers) > 0 {
-		return letters, nil
+		return letters, gone, nil
 	}
 	filter, err := f.filter(time.Now())
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	withUnknown := slices.Contains(filter.Reasons, deadletter.UnknownOutcome)
 	_, err = box.Each(ctx, filter, func(l deadletter.Letter) error {
@@ -97,10 +103,10 @@ func (f *replayFlags) choose(ctx context.Context, box *deadletter.Box, numbers [
 		}
 		return nil
 	})
-	return letters, err
+	return letters, 0, err
 }
 
-func (f *replayFlags) replay(cmd *cobra.Command, box *deadletter.Box, letters []deadletter.Letter) error {
+func (f *replayFlags) replay(cmd *cobra.Command, box *deadletter.Box, letters []deadletter.Letter, gone int) error {
 	out := cmd.OutOrStdout()
 	if f.dryRun {
 		for i := range letters {
@@ -113,21 +119,25 @@ func (f *replayFlags) replay(cmd *cobra.Command, box *deadletter.Box, letters []
 	}
 	limiter := rate.NewLimiter(rate.Limit(f.rate), 1)
 	replayed := 0
-	var errs []error
+	var failed failures
 	for _, letter := range letters {
 		if err := limiter.Wait(cmd.Context()); err != nil {
-			errs = append(errs, err)
+			failed.add(err)
 			break
 		}
 		if err := box.Replay(cmd.Context(), letter, f.keep); err != nil {
-			errs = append(errs, err)
+			failed.add(err)
 			continue
 		}
 		replayed++
 	}
-	fmt.Fprintf(out, "%d of %s replayed\n", replayed, count(len(letters), "letter"))
-	if len(errs) > 0 {
-		return fmt.Errorf("not replayed: %s: %w", count(len(letters)-replayed, "letter"), errors.Join(errs...))
+	fmt.Fprintf(out, "%d of %s replayed", replayed, count(len(letters)+gone, "letter"))
+	if gone > 0 {
+		fmt.Fprintf(out, ", %d not there any more", gone)
+	}
+	fmt.Fprintln(out)
+	if failed.total > 0 {
+		return fmt.Errorf("not replayed: %s:%w", count(len(letters)-replayed, "letter"), &failed)
 	}
 	return nil
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
@@ -20,10 +22,13 @@ func (p *program) run() *cobra.Command {
 		Short: "Dispatch events until told to stop",
 		Long: `Dispatch events until SIGTERM or SIGINT: then take no more, send what is in
 hand within delivery.drain_timeout, give the rest back, and exit 0. A second
-signal ends the process at once, which loses nothing either.`,
+signal ends the process at once, which loses nothing either. SIGHUP is ignored:
+replaced token files are seen without it, and another configuration takes a
+restart.`,
 		Example: "  capi-dispatcher run --config /etc/capi-dispatcher/config.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			signal.Ignore(syscall.SIGHUP) // it would end the process without a drain
 			cfg, err := p.load()
 			if err != nil {
 				return err

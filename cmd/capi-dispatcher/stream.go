@@ -21,7 +21,8 @@ func (p *program) streams() *cobra.Command {
 		Long: `Create the streams for events, parked events and dead letters where they are
 missing, and create or update the consumers. Existing streams are not changed.
 With nats.manage: false everything is only verified. Running it again does no
-harm.`,
+harm. Consumers that workers use with another nats.ack_wait,
+nats.max_ack_pending or dedupe.key are left to them: stop those first.`,
 		Example: "  capi-dispatcher stream ensure --config config.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -32,7 +33,7 @@ harm.`,
 			defer nats.Conn().Close()
 			set := dispatcher.NewStreamSet(cfg.NATS.Streams, nats, func(warning string) {
 				cmd.PrintErrln("warning:", warning)
-			})
+			}).KeyedBy(cfg.Dedupe.Key)
 			err = nats.Rights.Do(cmd.Context(), func(ctx context.Context) error {
 				if err := set.Ensure(ctx); err != nil {
 					return err

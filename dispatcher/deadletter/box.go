@@ -147,6 +147,12 @@ func (b *Box) Get(ctx context.Context, sequence uint64) (Letter, error) {
 	return Parse(sequence, msg.Data, msg.Header)
 }
 
+// Reached reports whether there has been a letter of that number when the box was
+// opened: if there is none, it has been replayed, removed, or has grown too old.
+func (b *Box) Reached(sequence uint64) bool {
+	return sequence <= b.stream.CachedInfo().State.LastSeq
+}
+
 // consumer lets the server do the part of the choosing that it can.
 func (f *Filter) consumer(root string) jetstream.OrderedConsumerConfig {
 	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: f.subjects(root)}

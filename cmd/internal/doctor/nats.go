@@ -15,7 +15,7 @@ import (
 )
 
 func (r *report) examineNATS(ctx context.Context, cfg *config.Config, nats *connect.Connection) {
-	set := dispatcher.NewStreamSet(cfg.NATS.Streams, nats, nil)
+	set := dispatcher.NewStreamSet(cfg.NATS.Streams, nats, nil).KeyedBy(cfg.Dedupe.Key)
 	version := nats.Conn().ConnectedServerVersion()
 	if err := set.CheckServer(); err != nil {
 		r.fault("nats server", err.Error(), "upgrade every server of the cluster")
