@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
@@ -55,7 +56,7 @@ func (a *Admission) Decide(to string, body event.Envelope, e *event.Event, now t
 		return decision
 	}
 	decision.Reason = cmp.Or(decision.Reason, deadletter.Expired)
-	decision.Faults = append(decision.Faults[:len(decision.Faults):len(decision.Faults)], *late)
+	decision.Faults = append(slices.Clip(decision.Faults), *late)
 	return decision
 }
 
@@ -86,7 +87,7 @@ func (a *Admission) Complete(asked event.Envelope, dataset string) event.Envelop
 func (a *Admission) check(e *event.Event, envelope event.Envelope, fault *event.Fault, firstSeen, now time.Time) Decision {
 	switch {
 	case fault != nil:
-		return dead(deadletter.NoDataset, append(e.Faults[:len(e.Faults):len(e.Faults)], *fault)...)
+		return dead(deadletter.NoDataset, append(slices.Clip(e.Faults), *fault)...)
 	case len(e.Faults) > 0:
 		return dead(deadletter.Invalid, e.Faults...)
 	}
