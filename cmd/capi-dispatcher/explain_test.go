@@ -139,3 +139,19 @@ func writeCode(page *strings.Builder, code string, e explanation) {
 	}
 	fmt.Fprintf(page, "| %s | %s | %s | %s |\n", code, e.Title, verdict, e.Advice)
 }
+
+// FuzzReadPasted reads whatever may be pasted: no panic, and what is called an
+// error can be explained.
+func FuzzReadPasted(f *testing.F) {
+	for _, seed := range []string{body2804003, "(#100) x", "100/2804066", "2446079", `{"error":{"code":-1,"message":"x"}}`, "code: 1 subcode: 2", "(#000)"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		found, err := readPasted(text)
+		require.Equal(t, err == nil, len(found) > 0)
+		for _, p := range found {
+			require.NotEmpty(t, p.explain().Title)
+			require.NotEmpty(t, p.explain().Advice)
+		}
+	})
+}
