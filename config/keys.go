@@ -9,23 +9,37 @@ import (
 
 // Keys lists every key of the configuration, in the order of the file. Where
 // the user chooses a name, as for a dataset, it holds *.
-func Keys() []string { return keysOf(reflect.TypeFor[Config](), "") }
+func Keys() (keys []string) {
+	for _, field := range Fields() {
+		keys = append(keys, field.Key)
+	}
+	return keys
+}
 
-func keysOf(t reflect.Type, prefix string) (keys []string) {
+// Field is a key of the configuration and the type of its value.
+type Field struct {
+	Key  string
+	Type reflect.Type
+}
+
+// Fields lists every key with its type, like [Keys].
+func Fields() []Field { return fieldsOf(reflect.TypeFor[Config](), "") }
+
+func fieldsOf(t reflect.Type, prefix string) (all []Field) {
 	for field := range fields(t) {
 		name, option, _ := strings.Cut(field.Tag.Get("yaml"), ",")
 		switch {
 		case option == "inline":
-			keys = append(keys, keysOf(field.Type, prefix)...)
+			all = append(all, fieldsOf(field.Type, prefix)...)
 		case field.Type.Kind() == reflect.Struct:
-			keys = append(keys, keysOf(field.Type, prefix+name+".")...)
+			all = append(all, fieldsOf(field.Type, prefix+name+".")...)
 		case field.Type.Kind() == reflect.Map:
-			keys = append(keys, keysOf(field.Type.Elem(), prefix+name+".*.")...)
+			all = append(all, fieldsOf(field.Type.Elem(), prefix+name+".*.")...)
 		default:
-			keys = append(keys, prefix+name)
+			all = append(all, Field{Key: prefix + name, Type: field.Type})
 		}
 	}
-	return keys
+	return all
 }
 
 // fields ranges over the fields of a struct type.

@@ -13,10 +13,6 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
-// maxSkew is how far ahead a producer's clock may be. An event from so near a
-// future waits until its time has come; one from further ahead is a mistake.
-const maxSkew = 10 * time.Minute
-
 // admit decodes a message and sends each of its events on its way: into a
 // batch, after another event with the same identity, or out.
 func (d *Dispatcher) admit(m *message, decoder *event.Decoder) {
@@ -135,21 +131,23 @@ func besideEvent(body event.Envelope, e *event.Event) event.Envelope {
 	return body
 }
 
-// check decides about an event whose way is known, or known not to exist.
+// check decides about an event whose way is known, or known not to exist. One
+// whose time has not come waits on the server's clock, by which it comes back,
+// and not on ours.
 func (d *Dispatcher) check(e *entry, fault *event.Fault) {
+	decision := d.admission.check(&e.event, e.lane.envelope, fault, e.history.firstSeen, d.clock.Now())
 	switch {
-	case fault != nil:
-		e.dead(deadletter.NoDataset, append(e.event.Faults, *fault)...)
-	case len(e.event.Faults) > 0:
-		e.dead(deadletter.Invalid, e.event.Faults...)
-	default:
-		d.checkRegion(e)
-		d.checkSize(e)
-		d.checkFuture(e, d.clock.Now())
+	case decision.Reason != "":
+		e.dead(decision.Reason, decision.Faults...)
+		return
+	case !d.canBeParked(e):
+		e.dead(deadletter.TooLarge, event.Fault{Code: tooLarge, Message: "the event could not be parked: with the headers that it needs there, " +
+			"it is larger than the NATS server's max_payload"})
+		return
+	case decision.Wait > 0:
+		e.until = time.Now().Add(decision.Wait)
 	}
-	if e.reason == "" {
-		e.key = d.identify(e.lane.dataset, &e.event, &e.history)
-	}
+	e.key = d.identify(e.lane.dataset, &e.event, &e.history)
 }
 
 // admitUnreadable takes a message in hand whose events can't be told apart. It
@@ -181,37 +179,4 @@ func (d *Dispatcher) readable(m *message) (shown []byte, secrets int) {
 		shown = event.Mask(m.Data())
 	}
 	return shown, secrets
-}
-
-// checkSize turns an event away that does not fit a request even alone, or that
-// could not be parked: with our headers, it would be more than NATS takes.
-func (d *Dispatcher) checkSize(e *entry) {
-	size := graph.Overhead(e.lane.envelope) + len(e.event.Raw)
-	switch {
-	case e.reason != "":
-	case size > d.maxBody:
-		e.dead(deadletter.TooLarge, event.Fault{Code: "too_large", Message: "the event alone is larger than batch.max_bytes"})
-	case !d.canBeParked(e, size):
-		e.dead(deadletter.TooLarge, event.Fault{Code: "too_large", Message: "the event could not be parked: with the headers that it needs there, " +
-			"it is larger than the NATS server's max_payload"})
-	}
-}
-
-// checkFuture keeps events back whose time has not come: on the server's clock,
-// by which they come back, and not on ours. What had happened when the server
-// stored the event is not in the future, whatever any clock says since. Those
-// that are too old are found later, right before sending: they may be copies of
-// events that were sent in time.
-func (d *Dispatcher) checkFuture(e *entry, now time.Time) {
-	if !e.event.Time.After(e.history.firstSeen) {
-		return
-	}
-	fault := e.event.CheckTime(now)
-	switch {
-	case e.reason != "" || fault == nil || fault.Code != event.InFuture:
-	case e.event.Time.Sub(now) <= maxSkew:
-		e.until = time.Now().Add(e.event.Time.Sub(now) + time.Second)
-	default:
-		e.dead(deadletter.Invalid, *fault)
-	}
 }

@@ -82,6 +82,7 @@ type Dispatcher struct {
 	deps Deps
 	log  *zap.Logger
 
+	admission  *Admission
 	budget     *inflight.Budget
 	load       *inflight.Load
 	clock      *serverclock.Clock
@@ -97,7 +98,6 @@ type Dispatcher struct {
 	meters     *meters
 	confirms   *confirms
 	storage    *storage.Watch
-	maxBody    int          // bytes of a request
 	unreached  atomic.Int64 // connections in a row that did not come about
 	deadline   atomic.Int64 // of the drain, in Unix nanoseconds
 	// exitFailedAt is when an event could last not be parked or
@@ -129,6 +129,7 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 	}
 	d := &Dispatcher{
 		cfg: cfg, deps: deps, log: deps.Log.With(zap.String("component", "dispatcher")),
+		admission:  NewAdmission(&cfg, batch, deps.Directory != nil),
 		budget:     inflight.NewBudget(cfg.Delivery.MaxInHand, cfg.Delivery.MaxInHandBytes),
 		load:       inflight.NewLoad(),
 		clock:      clock,
@@ -142,7 +143,6 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 		meters:     meters,
 		confirms:   newConfirms(),
 		storage:    storage.New(deps.JetStream, deps.Log.With(zap.String("component", "storage")), cfg.Streams.watched()...),
-		maxBody:    batch.MaxBytes,
 
 		lookupTrouble: rate.Sometimes{First: 1, Interval: 10 * time.Second},
 		clockTrouble:  rate.Sometimes{First: 1, Interval: 10 * time.Minute},

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"time"
 
+	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
@@ -52,12 +53,12 @@ func (d *Dispatcher) maxPayload() int { return int(d.deps.JetStream.Conn().MaxPa
 // has to be cut off for the sake of others.
 func (d *Dispatcher) mostInALetter() int { return min(256<<10, d.maxPayload()/2) }
 
-// canBeParked reports whether an event of so many bytes, envelope and all, may
-// become a message of the parked stream.
-func (d *Dispatcher) canBeParked(e *entry, size int) bool {
+// canBeParked reports whether an event may become a message of the parked
+// stream: with our headers, it might be more than NATS takes.
+func (d *Dispatcher) canBeParked(e *entry) bool {
 	const mostHeaders, messageID = 64 << 10, 512
 	most := d.maxPayload()
-	if size <= most-mostHeaders {
+	if graph.Overhead(e.lane.envelope)+len(e.event.Raw) <= most-mostHeaders {
 		return true // whatever its headers are
 	}
 	return d.parkedMessage(e, parkedCongested, time.Now()).msg.Size()+messageID <= most

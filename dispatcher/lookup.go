@@ -55,12 +55,7 @@ func (e *entry) lookup() batcher.Item[graph.Asset, *entry] {
 }
 
 // recall routes an event whose account is not configured by what is in memory.
-// fault says that the account is not configured.
-func (d *Dispatcher) recall(e *event.Event, fault *event.Fault) (dataset string, ask graph.Asset, _ *event.Fault) {
-	asset := accountOf(e)
-	if !graph.IsID(asset.ID) { // ids of accounts are made like those of datasets
-		return "", graph.Asset{}, fault
-	}
+func (d *Dispatcher) recall(asset graph.Asset) (dataset string, ask graph.Asset, fault *event.Fault) {
 	finding, known := d.deps.Directory.Recall(asset)
 	switch {
 	case !known || finding.Err != nil:
@@ -112,7 +107,7 @@ func (d *Dispatcher) lookUp(asset graph.Asset, entries []*entry) {
 func (d *Dispatcher) resolve(e *entry, dataset string, fault *event.Fault) {
 	e.asset = graph.Asset{}
 	if fault == nil {
-		e.lane = lane{dataset: dataset, envelope: d.complete(e.lane.envelope, dataset)}
+		e.lane = lane{dataset: dataset, envelope: d.admission.Complete(e.lane.envelope, dataset)}
 		e.span.SetAttributes(attribute.String("capi.dataset", dataset))
 	}
 	d.meters.received(e) // not before: the books are kept by dataset

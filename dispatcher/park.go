@@ -44,7 +44,7 @@ func (d *Dispatcher) dueSubject(dataset string) string {
 // to be found out.
 func (e *entry) destination() string {
 	if e.lane.dataset == "" {
-		return auto
+		return Auto
 	}
 	return e.lane.dataset
 }

@@ -3,7 +3,6 @@ package dispatcher
 import (
 	"slices"
 
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
@@ -12,18 +11,19 @@ import (
 // the others, Meta tells itself. What Meta says of one event is not held
 // against the next: it also depends on the customer's region and the kind of
 // event.
-func (d *Dispatcher) checkRegion(e *entry) {
+func (a *Admission) checkRegion(e *event.Event) *event.Fault {
 	var country, pointer string
-	switch assets := &e.event.Assets; e.event.Channel {
+	switch assets := &e.Assets; e.Channel {
 	case event.Messenger:
-		country, pointer = d.cfg.Assets.Pages[assets.Page].Country, "/user_data/page_id"
+		country, pointer = a.cfg.Assets.Pages[assets.Page].Country, "/user_data/page_id"
 	case event.Instagram:
-		country, pointer = d.cfg.Assets.Instagram[assets.Instagram].Country, "/user_data/ig_account_id"
+		country, pointer = a.cfg.Assets.Instagram[assets.Instagram].Country, "/user_data/ig_account_id"
 	}
-	if country != "" && slices.Contains(d.cfg.RestrictedCountries, country) {
-		e.dead(deadletter.RestrictedRegion, event.Fault{
-			Pointer: pointer, Code: "restricted_region",
-			Message: "the account is registered in " + country + ", where Meta takes no messaging events (ePrivacy)",
-		})
+	if country == "" || !slices.Contains(a.cfg.RestrictedCountries, country) {
+		return nil
+	}
+	return &event.Fault{
+		Pointer: pointer, Code: "restricted_region",
+		Message: "the account is registered in " + country + ", where Meta takes no messaging events (ePrivacy)",
 	}
 }

@@ -9,29 +9,44 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
-// auto is the subject's last word where the dataset is to be found out.
-const auto = "auto"
+// Auto is the subject's last word where the dataset is to be found out.
+const Auto = "auto"
 
-// route finds the dataset of an event: named by the subject, else by a header,
-// else by the account that the event belongs to. If there is none, the fault
-// says what was looked for; or ask says of which account Meta has to tell it.
+// IsDestination reports whether a word may end the subject of events: a dataset
+// id, or [Auto].
+func IsDestination(word string) bool { return graph.IsID(word) || word == Auto }
+
+// route finds the dataset of an event of a message, as far as what is
+// configured or in memory tells. If it is not known yet, ask says of which
+// account Meta has to tell it.
 func (d *Dispatcher) route(m *message, e *event.Event) (dataset string, ask graph.Asset, fault *event.Fault) {
-	word := d.subjectWord(m)
+	dataset, ask, fault = d.admission.route(d.subjectWord(m), m.Headers().Get(header.Dataset), e)
+	if ask.ID == "" {
+		return dataset, ask, fault
+	}
+	return d.recall(ask)
+}
+
+// route finds the dataset of an event: named by the subject's last word, else by
+// a header, else by the account that the event belongs to. If there is none, the
+// fault says what was looked for; or ask says of which account Meta has to tell
+// it.
+func (a *Admission) route(word, named string, e *event.Event) (dataset string, ask graph.Asset, fault *event.Fault) {
 	if graph.IsID(word) {
 		return word, ask, nil
 	}
-	if word != auto {
-		return "", ask, noDataset("", "the subject does not end in a dataset id or in "+auto)
+	if word != Auto {
+		return "", ask, noDataset("", "the subject does not end in a dataset id or in "+Auto)
 	}
-	if named := m.Headers().Get(header.Dataset); named != "" {
+	if named != "" {
 		if !graph.IsID(named) {
 			return "", ask, noDataset("", "the header "+header.Dataset+" does not hold a dataset id")
 		}
 		return named, ask, nil
 	}
-	dataset, fault = d.routeByAsset(e)
-	if fault != nil && d.deps.Directory != nil {
-		return d.recall(e, fault)
+	dataset, fault = a.routeByAsset(e)
+	if asset := accountOf(e); fault != nil && a.asks && graph.IsID(asset.ID) { // ids of accounts are made like those of datasets
+		return "", asset, nil
 	}
 	return dataset, ask, fault
 }
@@ -45,8 +60,8 @@ func (d *Dispatcher) subjectWord(m *message) string {
 	return strings.TrimPrefix(m.Subject(), root)
 }
 
-func (d *Dispatcher) routeByAsset(e *event.Event) (string, *event.Fault) {
-	assets, known := &e.Assets, &d.cfg.Assets
+func (a *Admission) routeByAsset(e *event.Event) (string, *event.Fault) {
+	assets, known := &e.Assets, &a.cfg.Assets
 	for _, at := range []struct{ id, dataset, pointer string }{
 		{assets.WhatsApp, known.WhatsAppAccounts[assets.WhatsApp].Dataset, "/user_data/whatsapp_business_account_id"},
 		{assets.Instagram, known.Instagram[assets.Instagram].Dataset, "/user_data/ig_account_id"},
@@ -71,19 +86,9 @@ func noDataset(pointer, message string) *event.Fault {
 // completed like a new event: its letter may be of a message that nobody could
 // read at the time.
 func (d *Dispatcher) envelope(m *message, asked event.Envelope, dataset string) event.Envelope {
-	if m.source.parked && !m.replayed() && d.subjectWord(m) != auto {
+	if m.source.parked && !m.replayed() && d.subjectWord(m) != Auto {
 		return asked // it was completed when the event first came
 	}
 	asked.TestEventCode = cmp.Or(asked.TestEventCode, withoutSecrets(m.Headers().Get(header.TestEventCode)))
-	if dataset == "" {
-		return asked
-	}
-	return d.complete(asked, dataset)
-}
-
-func (d *Dispatcher) complete(asked event.Envelope, dataset string) event.Envelope {
-	configured := d.cfg.Datasets[dataset]
-	asked.TestEventCode = cmp.Or(asked.TestEventCode, configured.TestEventCode)
-	asked.PartnerAgent = cmp.Or(asked.PartnerAgent, configured.PartnerAgent, d.cfg.PartnerAgent)
-	return asked
+	return d.admission.Complete(asked, dataset)
 }

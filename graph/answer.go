@@ -40,6 +40,8 @@ type Answer struct {
 	// Restricted says that Meta takes no such events from where the page or
 	// Instagram account is registered.
 	Restricted bool
+	// ProofError says that appsecret_proof is missing or wrong.
+	ProofError bool
 	// Usage is how near Meta's rate limits we are.
 	Usage Usage
 	// Version is the API version that served the request, "" if not told.
@@ -172,9 +174,9 @@ func (a *Answer) judgeError(wire *wireError) {
 		Event: eventIndex(wire.Data),
 	}
 	meaning, known := Explain(wire.Code, wire.Subcode)
-	a.Restricted = isRestricted(wire)
+	a.Restricted, a.ProofError = isRestricted(wire), isProofError(wire)
 	switch {
-	case isProofError(wire):
+	case a.ProofError:
 		a.Verdict = Paused
 	case a.Restricted:
 		a.Verdict = Refused

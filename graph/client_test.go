@@ -193,9 +193,9 @@ func TestBadEventIsRefusedWithMetasWords(t *testing.T) {
 	require.Equal(t, graph.Refused, answer.Verdict)
 	require.Equal(t, 100, answer.Error.Code)
 	require.Equal(t, 2804019, answer.Error.Subcode)
-	require.Equal(t, "event_time is required", answer.Error.UserMessage)
+	require.Equal(t, "$['data'][1]['event_time'] is required", answer.Error.UserMessage)
 	require.Equal(t, "graph error 100/2804019: a required field is missing", answer.Reason())
-	require.Contains(t, answer.Detail(), "graph error 100/2804019: Missing Required Field")
+	require.Contains(t, answer.Detail(), "graph error 100/2804019: Server Side Api Parameter Error")
 	require.Equal(t, http.StatusBadRequest, answer.Status)
 }
 

@@ -5,55 +5,75 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
-	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
 
 func (p *program) explain() *cobra.Command {
 	var asJSON bool
 	command := &cobra.Command{
-		Use:   "explain [CODE[/SUBCODE]]",
-		Short: "Explain an error code of Meta's",
-		Long: `Explain an error code of Meta's: what it means, what the dispatcher does with
-it, and what a person should do. Without a code, list all that are known.`,
+		Use:   "explain [ERROR|-]",
+		Short: "Explain an error of Meta's",
+		Long: `Explain an error of Meta's: what it means, what the dispatcher does with it, and
+what a person should do. The error is a code (190), code and subcode (100/2804066),
+a subcode (2804066), a message (#100 …), or an answer of Meta's with whatever is
+around it in a log; with -, it is read from the standard input. Without an error,
+list all codes that are known.`,
 		Example: `  capi-dispatcher explain 100/2804066
+  capi-dispatcher explain '(#100) Missing Permission'
+  curl … | capi-dispatcher explain -
   capi-dispatcher explain`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return listCodes(cmd.OutOrStdout(), asJSON)
 			}
-			code, err := parseCode(args[0])
+			text, err := textOf(args[0], cmd.InOrStdin())
+			if err != nil {
+				return err
+			}
+			found, err := readPasted(text)
 			if err != nil {
 				return usageError{err}
 			}
-			if asJSON {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(explain(code))
-			}
-			_, err = fmt.Fprint(cmd.OutOrStdout(), explain(code).String())
-			return err
+			return show(cmd.OutOrStdout(), found, asJSON)
 		},
 	}
 	command.Flags().BoolVar(&asJSON, "json", false, "print JSON, a line a code")
 	return command
 }
 
-func parseCode(text string) (graph.ErrorCode, error) {
-	first, second, both := strings.Cut(text, "/")
-	code, err := strconv.ParseUint(first, 10, 31)
-	var subcode uint64
-	if err == nil && both {
-		subcode, err = strconv.ParseUint(second, 10, 31)
+// textOf is an argument, or the standard input if that is -.
+func textOf(argument string, in io.Reader) (string, error) {
+	if argument != "-" {
+		return argument, nil
 	}
-	if err != nil {
-		return graph.ErrorCode{}, fmt.Errorf("%q is not of the form 100 or 100/2804066", text)
+	const most = 64 << 10 // an answer of Meta's has some KB
+	text, err := io.ReadAll(io.LimitReader(in, most))
+	return string(text), err
+}
+
+func show(out io.Writer, found []pasted, asJSON bool) error {
+	for i, p := range found {
+		explained := p.explain()
+		if asJSON {
+			if err := json.NewEncoder(out).Encode(explained); err != nil {
+				return err
+			}
+			continue
+		}
+		if i > 0 {
+			fmt.Fprintln(out)
+		}
+		if _, err := fmt.Fprint(out, explained.String()); err != nil {
+			return err
+		}
 	}
-	return graph.ErrorCode{Code: int(code), Subcode: int(subcode)}, nil
+	return nil
 }
 
 // explanation is what there is to say of a code.
@@ -67,8 +87,10 @@ type explanation struct {
 	Verdict      string `json:"verdict,omitempty"`
 	PerAsset     bool   `json:"per_asset,omitempty"`
 	Title        string `json:"title"`
-	Dispatcher   string `json:"dispatcher"`
-	Advice       string `json:"advice"`
+	// Said is what Meta said, where that is at hand.
+	Said       string `json:"said,omitempty"`
+	Dispatcher string `json:"dispatcher"`
+	Advice     string `json:"advice"`
 }
 
 func explain(code graph.ErrorCode) explanation {
@@ -84,13 +106,42 @@ func explain(code graph.ErrorCode) explanation {
 	return e
 }
 
+// explain explains an error. What its words or its is_transient tell goes before
+// what its code says.
+func (p *pasted) explain() explanation {
+	e := explain(p.code)
+	if p.answer == nil {
+		return e
+	}
+	e.Said = p.answer.Error.Words()
+	switch {
+	case p.answer.Restricted:
+		e.Title, e.Verdict = "messaging event within a restrictive region", p.answer.Verdict.String()
+		e.Dispatcher = "dead-letters the event as restricted_region, and sends the others"
+		e.Advice = "name the account's country under assets, and no request is lost on its events; Meta takes none of them"
+	case p.answer.ProofError:
+		e.Title, e.Verdict = "appsecret_proof missing or wrong", p.answer.Verdict.String()
+		e.Dispatcher = reaction(graph.Meaning{Verdict: p.answer.Verdict})
+		e.Advice = "let graph.app_secret_file hold the secret of the app that the token belongs to"
+	case p.answer.Error.Transient && p.answer.Verdict == graph.Retry:
+		e.Verdict, e.PerAsset = p.answer.Verdict.String(), false
+		e.Dispatcher = reaction(graph.Meaning{Verdict: p.answer.Verdict}) + ", because it says is_transient"
+		e.Advice = "nothing, unless it lasts; then: " + e.Advice
+	}
+	return e
+}
+
 func (e explanation) String() string {
 	var note string
 	if e.Known && !e.KnownSubcode {
 		note = fmt.Sprintf(" (subcode %d is not known; this is code %d)", e.Subcode, e.Code)
 	}
-	return fmt.Sprintf("%s: %s%s\n\nThe dispatcher %s.\nYou: %s.\n",
+	text := fmt.Sprintf("%s: %s%s\n\nThe dispatcher %s.\nYou: %s.\n",
 		graph.ErrorCode{Code: e.Code, Subcode: e.Subcode}, e.Title, note, e.Dispatcher, e.Advice)
+	if e.Said != "" {
+		text += "Meta said: " + terminal.Line(e.Said) + "\n"
+	}
+	return text
 }
 
 // reaction is what the dispatcher does, in words.

@@ -22,21 +22,6 @@ type record struct {
 	err     error // why it cannot be read
 }
 
-// faults is everything that keeps a record from being sent: one error, of a
-// line each.
-func (r *record) faults() error {
-	if r.err != nil {
-		return r.err
-	}
-	var faults []error
-	for i := range r.request.Events {
-		for _, fault := range r.request.Events[i].Faults {
-			faults = append(faults, fmt.Errorf("%s: %s", fault.Pointer, fault.Message))
-		}
-	}
-	return errors.Join(faults...)
-}
-
 // maxDocument bounds an input that is one JSON document over several lines:
 // unlike lines, it has to be in memory as a whole.
 const maxDocument = 256 << 20
@@ -44,10 +29,10 @@ const maxDocument = 256 << 20
 // readRecords reads events, or request bodies with events, from NDJSON, from a
 // JSON array, or from one JSON document over several lines. A record that
 // cannot be read has its error set, and does not stop the others.
-func readRecords(in io.Reader, rules event.Rules) iter.Seq[record] {
+func readRecords(in io.Reader, decoder *event.Decoder) iter.Seq[record] {
 	return func(yield func(record) bool) {
 		lines := bufio.NewReaderSize(in, 1<<20)
-		r := recordReader{decoder: event.NewDecoder(rules), yield: yield}
+		r := recordReader{decoder: decoder, yield: yield}
 		if isDocument(lines) {
 			r.readDocument(lines)
 		} else {

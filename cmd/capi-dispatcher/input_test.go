@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+	"github.com/capi-dispatcher/capi-dispatcher/config"
 )
 
 func good(id string) string {
@@ -20,8 +20,9 @@ func good(id string) string {
 // read lists the records of an input as "place ok" or "place error".
 func read(t *testing.T, input string) (got []string) {
 	t.Helper()
-	for r := range readRecords(strings.NewReader(input), event.DefaultRules()) {
-		if err := r.faults(); err != nil {
+	checker := newChecker(new(config.Default()), "")
+	for r := range readRecords(strings.NewReader(input), checker.decoder) {
+		if err := checker.faults(&r); err != nil {
 			got = append(got, r.place+": "+strings.Split(err.Error(), "\n")[0])
 		} else {
 			got = append(got, r.place+" ok")
@@ -69,7 +70,8 @@ func TestALargeBodyIsSplit(t *testing.T) {
 	}
 	input := `{"partner_agent":"<acme>","data":[` + strings.Join(events, ",") + `]}`
 	var sizes []int
-	for r := range readRecords(strings.NewReader(input), event.DefaultRules()) {
+	checker := newChecker(new(config.Default()), "")
+	for r := range readRecords(strings.NewReader(input), checker.decoder) {
 		require.NoError(t, r.err)
 		require.Contains(t, string(r.data), `"partner_agent":"<acme>"`, "bytes are kept")
 		sizes = append(sizes, strings.Count(string(r.data), "event_id"))
@@ -80,7 +82,7 @@ func TestALargeBodyIsSplit(t *testing.T) {
 func TestALineLongerThanTheBuffer(t *testing.T) {
 	t.Parallel()
 	long := strings.Replace(good("long"), `"user_data"`, `"x":"`+strings.Repeat("x", 3<<20)+`","user_data"`, 1)
-	require.Equal(t, []string{"line 1 ok", "line 2 ok"}, read(t, long+"\n"+good("b")))
+	require.Equal(t, []string{"line 1: the event alone is larger than batch.max_bytes", "line 2 ok"}, read(t, long+"\n"+good("b")), "it is read whole")
 }
 
 // FuzzReadRecords reads arbitrary input: no panic, and whatever is called good
@@ -90,7 +92,8 @@ func FuzzReadRecords(f *testing.F) {
 	f.Add("[" + good("a") + "]")
 	f.Add("{\n\"data\":[]}")
 	f.Fuzz(func(t *testing.T, input string) {
-		for r := range readRecords(strings.NewReader(input), event.DefaultRules()) {
+		checker := newChecker(new(config.Default()), "")
+		for r := range readRecords(strings.NewReader(input), checker.decoder) {
 			require.NotEmpty(t, r.place)
 			if r.err == nil {
 				require.NotEmpty(t, r.data)

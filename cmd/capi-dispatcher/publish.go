@@ -17,8 +17,8 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
-	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
 // publishFlags is what publish can be told.
@@ -55,9 +55,10 @@ line, the rest goes on, and the exit code is 3.`,
 			defer func() { _ = in.Close() }()
 			bar := newBar(os.Stderr, size)
 			out := publisher{
-				js: nats, flags: flags, rules: cfg.Graph.Rules, subject: cfg.NATS.Subject + "." + flags.dataset,
+				js: nats, flags: flags, checker: newChecker(cfg, flags.dataset), subject: cfg.NATS.Subject + "." + flags.dataset,
 				complain: func(text string) { _ = bar.Clear(); cmd.PrintErrln(text) },
 			}
+			out.checker.testCode = flags.testCode
 			began := time.Now()
 			// What is under way is waited for, but not when it is denied.
 			err = nats.Rights.Do(context.WithoutCancel(cmd.Context()), func(allowed context.Context) error {
@@ -68,7 +69,7 @@ line, the rest goes on, and the exit code is 3.`,
 			return errors.Join(err, out.report(cmd.OutOrStdout(), time.Since(began)))
 		},
 	}
-	command.Flags().StringVar(&flags.dataset, "dataset", "auto", "dataset id, or auto to find it by the account in the event")
+	addDestination(command, &flags.dataset, dispatcher.Auto, "dataset id, or auto to find it by the account in the event")
 	command.Flags().StringVar(&flags.testCode, "test-event-code", "", "code from Meta's Test Events tool (test events count, too)")
 	command.Flags().BoolVar(&flags.asJSON, "json", false, "print the summary as JSON")
 	return command
@@ -104,7 +105,7 @@ func newBar(out *os.File, size int64) *progressbar.ProgressBar {
 type publisher struct {
 	js       jetstream.JetStream
 	flags    publishFlags
-	rules    event.Rules
+	checker  *checker
 	subject  string
 	complain func(text string)
 	denied   <-chan struct{} // closed when NATS takes nothing
@@ -125,7 +126,7 @@ type publishing struct {
 const atOnce = 2048
 
 func (p *publisher) publishAll(ctx context.Context, in io.Reader) error {
-	for r := range readRecords(in, p.rules) {
+	for r := range readRecords(in, p.checker.decoder) {
 		if ctx.Err() != nil || p.isDenied() {
 			break
 		}
@@ -138,7 +139,7 @@ func (p *publisher) publishAll(ctx context.Context, in io.Reader) error {
 }
 
 func (p *publisher) publish(r record) {
-	refusal := r.faults()
+	refusal := p.checker.faults(&r)
 	if refusal == nil && len(r.data) > int(p.js.Conn().MaxPayload()) {
 		refusal = fmt.Errorf("%d bytes are more than NATS takes in a message (%d)", len(r.data), p.js.Conn().MaxPayload())
 	}

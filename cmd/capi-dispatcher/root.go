@@ -37,7 +37,7 @@ input was refused.`,
 	root.PersistentFlags().StringVar(&p.configFile, "config", "", "configuration file (YAML); CAPI_… variables override it")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(p.run(), p.publish(), p.validate(), p.testEvent(), p.explain(), p.dlq(), p.dataset(),
-		p.streams(), p.config(), p.doctor())
+		p.streams(), p.config(), p.schema(), p.doctor())
 	for _, command := range root.Commands() {
 		refuseWrongArguments(command)
 	}

@@ -33,7 +33,9 @@ func (p *program) testEvent() *cobra.Command {
 Manager → dataset → Test events), and show the request, Meta's answer, and what it
 means. Nothing goes through NATS or Redis. Take care: test events count, too.
 
-Events with faults are not sent, unless --anyway asks what Meta says of them.
+What is sent is what the dispatcher would send, but for the code: checked, hashed
+and completed as configured. Events that it would dead-letter, or keep until their
+time comes, are not sent, unless --anyway asks what Meta says of them.
 The exit code is 3 if not all events were accepted.`,
 		Example: `  capi-dispatcher test-event --dataset 1234567890 --code TEST123 event.json`,
 		Args:    cobra.ExactArgs(1),
@@ -55,13 +57,13 @@ The exit code is 3 if not all events were accepted.`,
 			if err != nil {
 				return usageError{err}
 			}
-			trial := trial{flags: flags, rules: cfg.Graph.Rules, client: client, exchange: &exchange, out: cmd.OutOrStdout()}
+			trial := trial{flags: flags, checker: newChecker(cfg, flags.dataset), client: client, exchange: &exchange, out: cmd.OutOrStdout()}
 			return trial.run(cmd.Context(), in)
 		},
 	}
 	command.Flags().StringVar(&flags.dataset, "dataset", "", "dataset id")
 	command.Flags().StringVar(&flags.code, "code", "", "code from Meta's Test Events tool")
-	command.Flags().BoolVar(&flags.anyway, "anyway", false, "send events with faults, too")
+	command.Flags().BoolVar(&flags.anyway, "anyway", false, "send events that the dispatcher would not send, too")
 	command.Flags().BoolVar(&flags.asJSON, "json", false, "print each request and its answer as a line of JSON")
 	return command
 }
@@ -69,7 +71,7 @@ The exit code is 3 if not all events were accepted.`,
 // trial sends the records of an input, a request each.
 type trial struct {
 	flags    testEventFlags
-	rules    event.Rules
+	checker  *checker
 	client   *graph.Client
 	exchange *exchange
 	out      io.Writer
@@ -77,22 +79,38 @@ type trial struct {
 
 func (t *trial) run(ctx context.Context, in io.Reader) error {
 	var refused bool
-	for r := range readRecords(in, t.rules) {
-		v := validation{now: time.Now(), report: reporter(t.out, t.flags.asJSON)}
-		if err := v.record(r); err != nil {
+	for r := range readRecords(in, t.checker.decoder) {
+		events, err := t.choose(&r)
+		if err != nil {
 			return err
 		}
-		if r.err != nil || v.faults > 0 && !t.flags.anyway {
-			refused = true
+		refused = refused || len(events) < len(r.request.Events) || r.err != nil
+		if len(events) == 0 {
 			continue
 		}
-		answer := t.send(ctx, r.request)
+		answer := t.send(ctx, r.request.Envelope, events)
 		refused = refused || answer.Verdict != graph.Accepted
 		if err := t.show(r.place, &answer); err != nil {
 			return err
 		}
 	}
 	return errors.Join(ctx.Err(), partialIf(refused))
+}
+
+// choose returns the events of a record that are to be sent, and says of the
+// others why they are not.
+func (t *trial) choose(r *record) (events [][]byte, err error) {
+	v := validation{checker: t.checker, report: reporter(t.out, t.flags.asJSON), strict: true}
+	if err := v.record(*r); err != nil {
+		return nil, err
+	}
+	for i := range r.request.Events {
+		e := &r.request.Events[i]
+		if t.flags.anyway || len(v.check(r, e)) == 0 {
+			events = append(events, e.Raw)
+		}
+	}
+	return events, nil
 }
 
 func partialIf(refused bool) error {
@@ -102,14 +120,14 @@ func partialIf(refused bool) error {
 	return nil
 }
 
-func (t *trial) send(ctx context.Context, request event.Request) graph.Answer {
-	request.Envelope.TestEventCode = t.flags.code
-	events := make([][]byte, len(request.Events))
-	for i := range request.Events {
-		events[i] = request.Events[i].Raw
-	}
+// send sends events as a worker would. A code that somebody gives here goes
+// before any other.
+func (t *trial) send(ctx context.Context, envelope event.Envelope, events [][]byte) graph.Answer {
+	envelope.TestEventCode = t.flags.code
 	*t.exchange = exchange{}
-	return t.client.Send(ctx, graph.Request{Dataset: t.flags.dataset, Envelope: request.Envelope, Events: events})
+	return t.client.Send(ctx, graph.Request{
+		Dataset: t.flags.dataset, Envelope: t.checker.admission.Complete(envelope, t.flags.dataset), Events: events,
+	})
 }
 
 // show prints a request and what came of it.

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,16 +13,20 @@ import (
 )
 
 func (p *program) validate() *cobra.Command {
+	var to string
 	var asJSON bool
 	command := &cobra.Command{
 		Use:   "validate FILE|-",
-		Short: "Say what Meta would refuse, without sending anything",
-		Long: `Say what Meta would refuse, without sending anything and without any server:
-everything that the dispatcher checks of an event, a line each. The input is NDJSON
-(an event or a request body a line), a JSON array of them, or one request body.
+		Short: "Say what would be dead-lettered, without sending anything",
+		Long: `Say what the dispatcher would dead-letter, and why, a line each: everything that it
+checks before it asks any server, with this configuration and now. Nothing is sent.
+The input is NDJSON (an event or a request body a line), a JSON array of them, or
+one request body. With --dataset, as with publish, it is checked, too, whether
+each event's way to a dataset is known.
 
 If there are faults, the exit code is 3.`,
 		Example: `  capi-dispatcher validate events.ndjson
+  capi-dispatcher validate --dataset auto --config config.yaml events.ndjson
   capi-dispatcher validate --json - < body.json | jq -r .code | sort | uniq -c`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -37,7 +39,7 @@ If there are faults, the exit code is 3.`,
 				return err
 			}
 			defer func() { _ = in.Close() }()
-			v := validation{rules: cfg.Graph.Rules, now: time.Now(), report: reporter(cmd.OutOrStdout(), asJSON)}
+			v := validation{checker: newChecker(cfg, to), report: reporter(cmd.OutOrStdout(), asJSON)}
 			if err := v.run(in); err != nil {
 				return err
 			}
@@ -48,18 +50,19 @@ If there are faults, the exit code is 3.`,
 			return nil
 		},
 	}
+	addDestination(command, &to, "", "dataset id or auto: where the events are to be published to")
 	command.Flags().BoolVar(&asJSON, "json", false, "print each fault as a line of JSON")
 	return command
 }
 
 // validation goes through an input and counts.
 type validation struct {
-	rules  event.Rules
-	now    time.Time
-	report func(foundFault) error
+	checker *checker
+	report  func(foundFault) error
+	strict  bool // what would have to wait is reported, too
 
 	events, faulty, faults, removed int
-	secrets, dropped                int
+	waiting, secrets, dropped       int
 }
 
 // foundFault is a fault and the event it was found in.
@@ -71,7 +74,7 @@ type foundFault struct {
 }
 
 func (v *validation) run(in io.Reader) error {
-	for r := range readRecords(in, v.rules) {
+	for r := range readRecords(in, v.checker.decoder) {
 		if err := v.record(r); err != nil {
 			return err
 		}
@@ -94,20 +97,23 @@ func (v *validation) record(r record) error {
 		}
 		v.events++
 		v.removed += len(e.Removed)
-		if err := v.reportAll(at, v.check(e)); err != nil {
+		if err := v.reportAll(at, v.check(&r, e)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// check is everything that is wrong with an event if it is sent now.
-func (v *validation) check(e *event.Event) []event.Fault {
-	timed := slices.ContainsFunc(e.Faults, func(f event.Fault) bool { return f.Pointer == "/event_time" })
-	if late := e.CheckTime(v.now); late != nil && !timed {
-		return append(e.Faults, *late)
+// check is everything for which a worker would dead-letter an event now.
+func (v *validation) check(r *record, e *event.Event) []event.Fault {
+	decision := v.checker.decide(r, e)
+	if decision.Wait > 0 {
+		v.waiting++
 	}
-	return e.Faults
+	if decision.Reason == "" && !v.strict {
+		return nil
+	}
+	return decision.Faults
 }
 
 // unreadable is what is wrong with a record that holds no events.
@@ -153,6 +159,9 @@ func printFault(out io.Writer, f foundFault) error {
 
 func (v *validation) summary() string {
 	text := fmt.Sprintf("%s, %s in %d of them", count(v.events, "event"), count(v.faults, "fault"), v.faulty)
+	if v.waiting > 0 {
+		text += fmt.Sprintf("; %s would wait for their time, up to ten minutes ahead", count(v.waiting, "event"))
+	}
 	if v.removed > 0 {
 		text += fmt.Sprintf("; %s would be removed (graph.messaging_extras)", count(v.removed, "member"))
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe/dedupetest"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
 // The demo runs with its own servers, and with the user's; either way the
@@ -40,4 +41,11 @@ func TestTheRealThingNeedsATokenAndADataset(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte("EAAB-token"), 0o600))
 	err := runDemo(t.Context(), flags{graphURL: "http://graph.example", tokenFile: file, dataset: "1"}, &out)
 	require.ErrorContains(t, err, "--graph-url: url: http://graph.example would send access tokens over the network in the clear")
+}
+
+func TestTheHelpListsEveryRouteOfTheSimulatedAPI(t *testing.T) {
+	t.Parallel()
+	for _, route := range graphtest.ControlRoutes() {
+		require.Contains(t, graphCommand().Long, "  "+route.Pattern+"\n")
+	}
 }

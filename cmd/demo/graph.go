@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,30 +17,24 @@ import (
 // graphCommand serves the simulated Graph API alone, for tests of other
 // programs.
 func graphCommand() *cobra.Command {
-	var listen string
+	var listen, appSecret string
 	var tokens map[string]string
 	var latency time.Duration
 	command := &cobra.Command{
 		Use:   "graph",
 		Short: "Serve the simulated Graph API on a port",
-		Long: `Serve the simulated Graph API on a port: Meta's rules, answers in Meta's shapes,
-faults on command, and a ledger of what was accepted. Without --dataset, every
-dataset exists and takes any token.
+		Long: `Serve the simulated Graph API on a port: Meta's rules, requests as JSON or as forms,
+answers in Meta's shapes, faults on command, and a ledger of what was accepted.
+Without --dataset, every dataset exists and takes any token.
 
-  PUT    /_control/datasets/{id}          {"tokens":["…"]}
-  POST   /_control/datasets/{id}/faults   {"status":500} or an array: for the next requests
-  PUT    /_control/datasets/{id}/fault    {"status":429}: for every request from now on
-  DELETE /_control/datasets/{id}/fault    no more faults
-  GET    /_control/ledger                 what was accepted, how often
-  DELETE /_control/ledger                 forget it
-
+` + controlHelp() + `
 A fault may have: status, error {message, code, error_subcode}, body, header,
 delay and answer_delay ("250ms"), accept (process before misbehaving), drop, cut,
 short.`,
 		Example: "  go run ./cmd/demo graph --listen 127.0.0.1:8090 --dataset 1234567890=my-token",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			api := graphtest.New(graphtest.Config{AnyDataset: len(tokens) == 0, Latency: latency})
+			api := graphtest.New(graphtest.Config{AnyDataset: len(tokens) == 0, Latency: latency, AppSecret: appSecret})
 			for dataset, token := range tokens {
 				api.AddDataset(dataset, token)
 			}
@@ -53,8 +48,18 @@ short.`,
 	}
 	command.Flags().StringVar(&listen, "listen", "127.0.0.1:8090", "address to listen on")
 	command.Flags().StringToStringVar(&tokens, "dataset", nil, "ID=TOKEN: a dataset and the token that may write to it")
+	command.Flags().StringVar(&appSecret, "app-secret", "", "secret of the app: every request needs its appsecret_proof")
 	command.Flags().DurationVar(&latency, "latency", 0, "how long every answer takes")
 	return command
+}
+
+// controlHelp lists the routes that drive the API.
+func controlHelp() string {
+	var help strings.Builder
+	for _, route := range graphtest.ControlRoutes() {
+		fmt.Fprintf(&help, "  %s\n      %s\n", route.Pattern, route.Does)
+	}
+	return help.String()
 }
 
 // serve serves until ctx ends.

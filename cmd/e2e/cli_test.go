@@ -195,7 +195,7 @@ func TestWhatCannotWorkEndsAtOnce(t *testing.T) {
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
-	for _, verb := range []string{"", "run", "publish", "validate", "test-event", "dlq", "dlq ls", "dlq show", "dlq replay", "dlq rm", "config", "config check", "config print", "stream", "stream ensure"} {
+	for _, verb := range []string{"", "run", "publish", "validate", "test-event", "dlq", "dlq ls", "dlq show", "dlq replay", "dlq rm", "config", "config check", "config print", "schema", "explain", "stream", "stream ensure"} {
 		help := r.must(append(strings.Fields(verb), "--help")...)
 		require.Contains(t, help, "Usage:\n  capi-dispatcher")
 		if strings.Count(verb, " ") == 1 || verb == "run" || verb == "publish" {

@@ -169,7 +169,7 @@ func rules() map[string][]ruleCase { //nolint:maintidx // it is a table
 			faulty(purchase().with("custom_data.currency", "Mru"), "/custom_data/currency unknown_value 2804011")),
 		"content-ids": join(members(other(), "custom_data.", 2804016, list(list(), list("a", 1)), notList, "content_ids"),
 			faulty(other().with("custom_data.content_ids", list("a", 1.5)), "/custom_data/content_ids/1 wrong_type 2804016")),
-		"contents": join(members(other(), "custom_data.", 2804008, list(list(), list(object{"id": "a", "quantity": 2, "item_price": 1.5})), notList, "contents"),
+		"contents": join(members(other(), "custom_data.", 2804019, list(list(), list(object{"id": "a", "quantity": 2, "item_price": 1.5})), notList, "contents"),
 			faulty(other().with("custom_data.contents", list(object{}, "a")), "/custom_data/contents/1 wrong_type 2804008"),
 			faulty(other().with("custom_data.contents", list(object{"id": true, "quantity": 1.5, "item_price": "x", "title": 1, "description": 1, "brand": 1, "category": 1})),
 				"/custom_data/contents/0/brand wrong_type 2804016", "/custom_data/contents/0/category wrong_type 2804016",

@@ -1,13 +1,17 @@
 package event_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
@@ -96,4 +100,26 @@ func has(o object, path string) bool {
 	}
 	inner, _ := o[parent].(map[string]any)
 	return inner[name] != nil
+}
+
+// What Meta's SDKs send has no faults either.
+func TestEventsOfMetasSDKsAreSound(t *testing.T) {
+	t.Parallel()
+	api := graphtest.New(graphtest.Config{AnyDataset: true, KeepEvents: true})
+	var sent int
+	for _, r := range graphtest.Recordings("token", "proof", time.Now()) {
+		request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v26.0/1/events?"+r.Query, bytes.NewReader(r.Body))
+		request.Header.Set("Content-Type", r.ContentType)
+		api.ServeHTTP(httptest.NewRecorder(), request)
+		sent += r.Events
+	}
+	accepted := api.Ledger().Entries()
+	require.Len(t, accepted, sent)
+	d := event.NewDecoder(event.DefaultRules())
+	for _, entry := range accepted {
+		got, err := d.Decode(entry.Raw)
+		require.NoError(t, err)
+		require.Empty(t, got.Events[0].Faults, "%s", entry.Raw)
+		require.Equal(t, entry.Raw, json.RawMessage(got.Events[0].Raw), "unchanged")
+	}
 }

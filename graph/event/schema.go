@@ -151,7 +151,7 @@ func customSchema(k kinds) schema {
 		{name: "value", slot: slotValue, kind: k.amount, subcode: customFault},
 		{name: "currency", slot: slotCurrency, kind: currency, subcode: customFault},
 		{name: "content_ids", subcode: customFault, elements: &field{kind: k.id, subcode: customFault}},
-		{name: "contents", subcode: 2804008, elements: &field{members: contents, subcode: 2804008}},
+		{name: "contents", subcode: missingField, elements: &field{members: contents, subcode: 2804008}},
 	},
 		eachWith(customFault, k.amount, "net_revenue", "predicted_ltv"),
 		eachWith(customFault, k.wholeText, "num_items"),

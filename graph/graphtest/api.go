@@ -16,6 +16,9 @@ type Config struct {
 	AnyDataset bool
 	// Latency is how long every answer takes.
 	Latency time.Duration
+	// AppSecret, if there is one, makes every request prove that its token is
+	// used by the app: with an appsecret_proof.
+	AppSecret string
 	// KeepEvents makes the ledger keep the bytes of each accepted event.
 	KeepEvents bool
 	// Now is the API's clock, time.Now by default.
@@ -62,15 +65,7 @@ func New(cfg Config) *API {
 }
 
 // ServeHTTP answers like graph.facebook.com, and under /_control like nothing
-// of Meta's:
-//
-//	PUT    /_control/datasets/{id}          {"tokens":["…"]}: create or change a dataset
-//	PUT    /_control/assets/{id}            an [Asset]: create or change an account
-//	POST   /_control/datasets/{id}/faults   a [Fault] or an array of them: script the next requests
-//	PUT    /_control/datasets/{id}/fault    a [Fault]: for every request from now on
-//	DELETE /_control/datasets/{id}/fault    no more faults, scripted ones included
-//	GET    /_control/ledger                 totals, and each event with how often it was accepted
-//	DELETE /_control/ledger                 forget everything accepted
+// of Meta's: see [ControlRoutes].
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTTP(w, r) }
 
 // AddDataset makes a dataset exist, with the tokens that may write to it, or
@@ -131,7 +126,7 @@ func (a *API) nextFault(id string) (fault Fault) {
 
 // admit checks that the dataset exists and the token may write to it, and
 // returns its linked accounts.
-func (a *API) admit(id, token string) (assets []string, refusal *Error) {
+func (a *API) admit(id, token string, p *parameters) (assets []string, refusal *Error) {
 	if token == "" {
 		return nil, tokenMissing()
 	}
@@ -145,6 +140,9 @@ func (a *API) admit(id, token string) (assets []string, refusal *Error) {
 		}
 		assets = d.assets
 	})
+	if refusal == nil {
+		refusal = a.checkProof(p, token)
+	}
 	return assets, refusal
 }
 

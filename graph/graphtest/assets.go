@@ -91,14 +91,8 @@ func (a *API) dataset(w http.ResponseWriter, r *http.Request) {
 // asset finds an account for whoever may see it, and gives it a dataset if the
 // request wants that.
 func (a *API) asset(id string, r *http.Request, body []byte) (Asset, *Error) {
-	var asked struct {
-		AccessToken string `json:"access_token"`
-		Name        string `json:"dataset_name"`
-	}
-	if err := json.Unmarshal(body, &asked); err != nil && len(body) > 0 {
-		return Asset{}, invalidParameter("(#100) The request body must be JSON")
-	}
-	token := tokenOf(r, request{AccessToken: asked.AccessToken})
+	asked := readParameters(r, body)
+	token := asked.token(r)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	asset := a.assets[id]
@@ -112,8 +106,11 @@ func (a *API) asset(id string, r *http.Request, body []byte) (Asset, *Error) {
 	case !slices.Contains(asset.Tokens, token):
 		return Asset{}, badToken()
 	}
+	if refusal := a.checkProof(&asked, token); refusal != nil {
+		return Asset{}, refusal
+	}
 	if r.Method == http.MethodPost && asset.Dataset == "" {
-		a.createDataset(asset, asked.Name)
+		a.createDataset(asset, asked.text("dataset_name"))
 	}
 	return *asset, nil
 }

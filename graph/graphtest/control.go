@@ -10,43 +10,72 @@ import (
 	"time"
 )
 
+// Route is a route by which other programs drive the API.
+type Route struct {
+	// Pattern is method and path.
+	Pattern string
+	// Does is what it does, and what its body holds.
+	Does string
+
+	handle func(*API, http.ResponseWriter, *http.Request)
+}
+
+// ControlRoutes lists the routes by which other programs drive the API.
+func ControlRoutes() []Route {
+	return []Route{
+		{"PUT /_control/datasets/{id}", `{"tokens":["…"],"assets":["…"]}: create or change a dataset; it takes events of any account, or of these`, (*API).putDataset},
+		{"PUT /_control/assets/{id}", `{"kind":"page|whatsapp|instagram","dataset":"…","tokens":["…"],"barred":["…"]}: create or change an account`, (*API).putAsset},
+		{"POST /_control/datasets/{id}/faults", `{"status":500} or an array: script the next requests, one fault each`, (*API).postFaults},
+		{"PUT /_control/datasets/{id}/fault", `{"status":429}: for every request from now on`, (*API).putFault},
+		{"DELETE /_control/datasets/{id}/fault", "no more faults, scripted ones included", (*API).deleteFault},
+		{"GET /_control/ledger", "totals, and each event with how often it was accepted", (*API).getLedger},
+		{"DELETE /_control/ledger", "forget everything accepted", (*API).deleteLedger},
+	}
+}
+
 // control adds the routes by which other programs drive the API.
 func (a *API) control() {
-	a.mux.HandleFunc("PUT /_control/datasets/{id}", func(w http.ResponseWriter, r *http.Request) {
-		var body struct {
-			Tokens []string `json:"tokens"`
-			Assets []string `json:"assets"`
-		}
-		if readJSON(w, r, &body) {
-			a.AddDataset(r.PathValue("id"), body.Tokens...)
-			a.LinkAssets(r.PathValue("id"), body.Assets...)
-		}
-	})
-	a.mux.HandleFunc("PUT /_control/assets/{id}", func(w http.ResponseWriter, r *http.Request) {
-		var asset Asset
-		if readJSON(w, r, &asset) {
-			asset.ID = r.PathValue("id")
-			a.AddAsset(asset)
-		}
-	})
-	a.mux.HandleFunc("POST /_control/datasets/{id}/faults", func(w http.ResponseWriter, r *http.Request) {
-		var faults oneOrMany
-		if readJSON(w, r, &faults) {
-			a.Script(r.PathValue("id"), faults...)
-		}
-	})
-	a.mux.HandleFunc("PUT /_control/datasets/{id}/fault", func(w http.ResponseWriter, r *http.Request) {
-		var faults oneOrMany
-		if readJSON(w, r, &faults) && len(faults) > 0 {
-			a.Always(r.PathValue("id"), faults[0])
-		}
-	})
-	a.mux.HandleFunc("DELETE /_control/datasets/{id}/fault", func(_ http.ResponseWriter, r *http.Request) {
-		a.Clear(r.PathValue("id"))
-	})
-	a.mux.HandleFunc("GET /_control/ledger", a.getLedger)
-	a.mux.HandleFunc("DELETE /_control/ledger", func(http.ResponseWriter, *http.Request) { a.ledger.Reset() })
+	for _, route := range ControlRoutes() {
+		a.mux.HandleFunc(route.Pattern, func(w http.ResponseWriter, r *http.Request) { route.handle(a, w, r) })
+	}
 }
+
+func (a *API) putDataset(w http.ResponseWriter, r *http.Request) {
+	var body struct {
+		Tokens []string `json:"tokens"`
+		Assets []string `json:"assets"`
+	}
+	if readJSON(w, r, &body) {
+		a.AddDataset(r.PathValue("id"), body.Tokens...)
+		a.LinkAssets(r.PathValue("id"), body.Assets...)
+	}
+}
+
+func (a *API) putAsset(w http.ResponseWriter, r *http.Request) {
+	var asset Asset
+	if readJSON(w, r, &asset) {
+		asset.ID = r.PathValue("id")
+		a.AddAsset(asset)
+	}
+}
+
+func (a *API) postFaults(w http.ResponseWriter, r *http.Request) {
+	var faults oneOrMany
+	if readJSON(w, r, &faults) {
+		a.Script(r.PathValue("id"), faults...)
+	}
+}
+
+func (a *API) putFault(w http.ResponseWriter, r *http.Request) {
+	var faults oneOrMany
+	if readJSON(w, r, &faults) && len(faults) > 0 {
+		a.Always(r.PathValue("id"), faults[0])
+	}
+}
+
+func (a *API) deleteFault(_ http.ResponseWriter, r *http.Request) { a.Clear(r.PathValue("id")) }
+
+func (a *API) deleteLedger(http.ResponseWriter, *http.Request) { a.ledger.Reset() }
 
 func (a *API) getLedger(w http.ResponseWriter, _ *http.Request) {
 	type counted struct {

@@ -13,7 +13,9 @@
 // Its rules are read from Meta's documents and from published answers of the
 // live API, and written without a look at how this project's own client reads
 // them: one misreading should not confirm another. Requests are all or nothing,
-// events are not deduplicated, tokens are checked, and the 7-day rule holds. The
+// events are not deduplicated, tokens are checked (before the data, and with
+// [Config.AppSecret] together with their appsecret_proof), and the 7-day rule
+// holds. Requests may be JSON or forms, as Meta's documents and SDKs send them. The
 // rules are those of docs/events.md, and the API always behaves like the live
 // one, where that contradicts the documents.
 //
@@ -21,5 +23,5 @@
 // codes, delays, connections cut before or after the events were accepted,
 // answers cut in half, HTML, and wrong counts.
 //
-// Programs in other languages can drive it over HTTP: see [API.ServeHTTP].
+// Programs in other languages can drive it over HTTP: see [ControlRoutes].
 package graphtest

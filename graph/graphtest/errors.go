@@ -23,8 +23,29 @@ func badEvent(subcode int, title, message string) *Error {
 
 // required is the answer to what Meta cannot do without: not there, or not
 // readable.
-func required(field string) *Error {
-	return badEvent(2804019, "Missing Required Field", field+" is required")
+func required(path ...string) *Error { return badParameter("is required", path...) }
+
+// firstEvent is how the live API names the first event of a request.
+const firstEvent = "$['data'][0]"
+
+// badParameter is the answer that names the culprit: the live API has been seen
+// to say "$['data'][0]['custom_data']['contents'] must be an array". That it
+// counts the events so, too, beyond the first, nobody has published.
+func badParameter(words string, path ...string) *Error {
+	return badEvent(2804019, "Server Side Api Parameter Error", firstEvent+"['"+strings.Join(path, "']['")+"'] "+words)
+}
+
+// within is the error as the answer to a request in which so many events come
+// before the culprit.
+func (e *Error) within(before int) *Error {
+	if before > 0 {
+		e.UserMessage = strings.Replace(e.UserMessage, firstEvent, fmt.Sprintf("$['data'][%d]", before), 1)
+	}
+	return e
+}
+
+func proofError(message string) *Error {
+	return &Error{Message: message, Type: "GraphMethodException", Code: 100}
 }
 
 // misshapen is the answer to a member of a wrong type or value. No subcodes

@@ -1,11 +1,9 @@
 package graphtest
 
 import (
-	"bytes"
 	"encoding/json"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 )
 
@@ -26,6 +24,7 @@ func (a *API) postEvents(w http.ResponseWriter, r *http.Request) {
 	if !pause(r, a.cfg.Latency+fault.Delay) {
 		return
 	}
+	a.reportUsage(w, id)
 	if fault.refuses() {
 		a.misbehave(w, fault, nil)
 		return
@@ -43,13 +42,14 @@ func (a *API) postEvents(w http.ResponseWriter, r *http.Request) {
 }
 
 // accept checks a whole request and enters its events into the ledger, all of
-// them or none.
+// them or none. Whether its token may write to the dataset comes first.
 func (a *API) accept(id string, r *http.Request, body []byte) ([]json.RawMessage, *Error) {
-	request, refusal := readRequest(body)
+	parameters := readParameters(r, body)
+	assets, refusal := a.admit(id, parameters.token(r), &parameters)
 	if refusal != nil {
 		return nil, refusal
 	}
-	assets, refusal := a.admit(id, tokenOf(r, request))
+	request, refusal := parameters.events()
 	if refusal != nil {
 		return nil, refusal
 	}
@@ -58,50 +58,13 @@ func (a *API) accept(id string, r *http.Request, body []byte) ([]json.RawMessage
 	for i, raw := range request.Data {
 		entry, refusal := rules.check(raw)
 		if refusal != nil {
-			return nil, refusal
+			return nil, refusal.within(i)
 		}
 		entry.Dataset = id
 		entries[i] = entry
 	}
 	a.ledger.accept(id, request, entries)
 	return request.Data, nil
-}
-
-// request is what the API reads of a request body.
-type request struct {
-	Data          []json.RawMessage `json:"data"`
-	AccessToken   string            `json:"access_token"`
-	PartnerAgent  string            `json:"partner_agent"`
-	TestEventCode string            `json:"test_event_code"`
-}
-
-// maxEvents is what Meta takes in one request.
-const maxEvents = 1000
-
-func readRequest(body []byte) (request, *Error) {
-	var got request
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	if err := decoder.Decode(&got); err != nil || decoder.More() {
-		return request{}, invalidParameter("(#100) param data must be an array.")
-	}
-	if len(got.Data) == 0 {
-		return request{}, invalidParameter("(#100) The parameter data is required")
-	}
-	if len(got.Data) > maxEvents {
-		return request{}, invalidParameter("(#100) Too many events in one request")
-	}
-	return got, nil
-}
-
-// tokenOf finds the access token in all the places where Graph takes it.
-func tokenOf(r *http.Request, body request) string {
-	if bearer, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-		return bearer
-	}
-	if query := r.URL.Query().Get("access_token"); query != "" {
-		return query
-	}
-	return body.AccessToken
 }
 
 // pause waits, unless the client hangs up first.

@@ -10,7 +10,7 @@ func checkApp(event object) *Error {
 	}
 	app := event.object("app_data")
 	if isApp && !app.has("extinfo") {
-		return required("extinfo")
+		return required("app_data", "extinfo")
 	}
 	name, words, found := app.misfit(
 		members{aSwitch(), "application_tracking_enabled advertiser_tracking_enabled consider_views include_dwell_data include_video_data"},

@@ -29,6 +29,9 @@ func checkCustom(event object) *Error {
 }
 
 func checkContents(contents any) *Error {
+	if _, list := contents.([]any); !list {
+		return badParameter("must be an array", "custom_data", "contents")
+	}
 	if !aListOf(anObject()).fits(contents) {
 		return badEvent(2804008, "Invalid Contents", "The contents parameter must be a list of JSON objects.")
 	}

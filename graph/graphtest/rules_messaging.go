@@ -56,7 +56,7 @@ func checkMessenger(user object) *Error {
 	case !user.given("page_id"):
 		return badEvent(2804069, "Missing Page ID", "Your event must include a page_id parameter.")
 	case !user.given("page_scoped_user_id"):
-		return required("page_scoped_user_id")
+		return required("user_data", "page_scoped_user_id")
 	}
 	return nil
 }

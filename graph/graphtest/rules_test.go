@@ -144,7 +144,7 @@ var ruleTries = map[string]tried{
 		`web {"custom_data":{"content_ids":["a",5,null]}}`, `web {"custom_data":{"content_ids":[]}}`,
 	}},
 	"contents": {map[string]string{
-		`web {"custom_data":{"contents":"[]"}}`: "100/2804008", `web {"custom_data":{"contents":["a"]}}`: "100/2804008",
+		`web {"custom_data":{"contents":"[]"}}`: missing, `web {"custom_data":{"contents":["a"]}}`: "100/2804008",
 		`web {"custom_data":{"contents":[{"id":true}]}}`: badCustom, `web {"custom_data":{"contents":[{"quantity":1.5}]}}`: badCustom,
 		`web {"custom_data":{"contents":[{},{"item_price":"x"}]}}`: badCustom, `web {"custom_data":{"contents":[{"title":1}]}}`: badCustom,
 	}, []string{`web {"custom_data":{"contents":[{"id":5,"quantity":2,"item_price":"1.50","title":"","x":{}},null]}}`}},

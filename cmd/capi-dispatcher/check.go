@@ -1,0 +1,79 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/capi-dispatcher/capi-dispatcher/config"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/graph"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+)
+
+// checker reads events as a worker does, and decides about them by the same
+// checks.
+type checker struct {
+	decoder   *event.Decoder
+	admission *dispatcher.Admission
+	to        string // the subject's last word; "" if nobody has named one
+	testCode  string // for events that have none
+	now       func() time.Time
+}
+
+func newChecker(cfg *config.Config, to string) *checker {
+	whole := cfg.Dispatcher()
+	return &checker{
+		decoder:   event.NewDecoder(cfg.Graph.Rules).Withhold(graph.NewTokens(cfg.Graph.TokenDir).Used()),
+		admission: dispatcher.NewAdmission(&whole, cfg.Batch, cfg.Graph.ResolveDatasets),
+		to:        to, now: time.Now,
+	}
+}
+
+// decide tells what a worker would do with an event of a record, now.
+func (c *checker) decide(r *record, e *event.Event) dispatcher.Decision {
+	body := r.request.Envelope
+	body.TestEventCode = cmp.Or(body.TestEventCode, c.testCode)
+	return c.admission.Decide(c.to, body, e, c.now())
+}
+
+// faults is everything for which a worker would dead-letter events of a record:
+// one error, of a line each.
+func (c *checker) faults(r *record) error {
+	if r.err != nil {
+		return r.err
+	}
+	var faults []error
+	for i := range r.request.Events {
+		decision := c.decide(r, &r.request.Events[i])
+		if decision.Reason == "" {
+			continue
+		}
+		for _, fault := range decision.Faults {
+			faults = append(faults, errors.New(sentence(fault)))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// sentence is a fault in words, with its place if it has one.
+func sentence(fault event.Fault) string {
+	if fault.Pointer == "" {
+		return fault.Message
+	}
+	return fault.Pointer + ": " + fault.Message
+}
+
+// addDestination adds the flag that says where events go.
+func addDestination(command *cobra.Command, to *string, preset, usage string) {
+	command.Flags().StringVar(to, "dataset", preset, usage)
+	command.PreRunE = func(*cobra.Command, []string) error {
+		if *to == preset || dispatcher.IsDestination(*to) {
+			return nil
+		}
+		return usageError{fmt.Errorf("--dataset: %q is neither a dataset id, of digits, nor auto; the dispatcher would dead-letter every event", *to)}
+	}
+}

@@ -1,0 +1,138 @@
+package dispatcher
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/capi-dispatcher/capi-dispatcher/batcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
+	"github.com/capi-dispatcher/capi-dispatcher/graph"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+)
+
+// Admission decides about events by the configuration and the clock alone:
+// where they go, and whether they may. Workers decide by it, and so does
+// whoever wants to know beforehand what a worker would do.
+type Admission struct {
+	cfg     *Config
+	maxBody int  // bytes of a request
+	asks    bool // Meta is asked for the datasets of accounts that are not configured
+}
+
+// NewAdmission returns the admission of a configuration. asks tells that Meta
+// is asked for the datasets of accounts that are not configured.
+func NewAdmission(cfg *Config, batch batcher.Config, asks bool) *Admission {
+	return &Admission{cfg: cfg, maxBody: batch.MaxBytes, asks: asks}
+}
+
+// Decision is what becomes of an event. The zero value is that it is sent.
+type Decision struct {
+	// Reason is why the event is dead-lettered; "" if it is not.
+	Reason deadletter.Reason
+	// Faults say what is wrong with it, or why it has to wait.
+	Faults []event.Fault
+	// Wait is how long it waits for its time; 0 if that has come.
+	Wait time.Duration
+}
+
+// Decide tells what a worker that takes a message up now would do with one of
+// its events. to is the last word of the subject, a dataset id or [Auto]; with
+// "" nobody has said where the event is to go, and nobody looks at that. body is
+// what the message says beside the event.
+//
+// What only servers know is left out: whether the event has been sent before,
+// what Meta says of it or of its account, and whether it could be parked on a
+// NATS server that takes no larger messages than requests.
+func (a *Admission) Decide(to string, body event.Envelope, e *event.Event, now time.Time) Decision {
+	var dataset string
+	var fault *event.Fault
+	if to != "" {
+		dataset, _, fault = a.route(to, "", e)
+	}
+	decision := a.check(e, a.Complete(besideEvent(body, e), dataset), fault, now, now)
+	late := e.CheckTime(now)
+	if late == nil || e.Time.IsZero() || decision.Wait > 0 || decision.hasTimeFault() {
+		return decision
+	}
+	decision.Reason = cmp.Or(decision.Reason, deadletter.Expired)
+	decision.Faults = append(slices.Clip(decision.Faults), *late)
+	return decision
+}
+
+func (d *Decision) hasTimeFault() bool {
+	for _, fault := range d.Faults {
+		if fault.Pointer == "/event_time" {
+			return true
+		}
+	}
+	return false
+}
+
+// Complete adds to what is said beside the events what is configured for their
+// dataset, then for all.
+func (a *Admission) Complete(asked event.Envelope, dataset string) event.Envelope {
+	if dataset == "" {
+		return asked
+	}
+	configured := a.cfg.Datasets[dataset]
+	asked.TestEventCode = cmp.Or(asked.TestEventCode, configured.TestEventCode)
+	asked.PartnerAgent = cmp.Or(asked.PartnerAgent, configured.PartnerAgent, a.cfg.PartnerAgent)
+	return asked
+}
+
+// check decides about an event whose way is known, or known not to exist: then
+// fault says why. Those that are too old are found later, right before sending:
+// they may be copies of events that were sent in time.
+func (a *Admission) check(e *event.Event, envelope event.Envelope, fault *event.Fault, firstSeen, now time.Time) Decision {
+	switch {
+	case fault != nil:
+		return dead(deadletter.NoDataset, append(slices.Clip(e.Faults), *fault)...)
+	case len(e.Faults) > 0:
+		return dead(deadletter.Invalid, e.Faults...)
+	}
+	if fault := a.checkRegion(e); fault != nil {
+		return dead(deadletter.RestrictedRegion, *fault)
+	}
+	if fault := a.checkSize(e, envelope); fault != nil {
+		return dead(deadletter.TooLarge, *fault)
+	}
+	return checkFuture(e, firstSeen, now)
+}
+
+func dead(reason deadletter.Reason, faults ...event.Fault) Decision {
+	return Decision{Reason: reason, Faults: faults}
+}
+
+// checkSize turns an event away that does not fit a request even alone.
+func (a *Admission) checkSize(e *event.Event, envelope event.Envelope) *event.Fault {
+	if graph.Overhead(envelope)+len(e.Raw) <= a.maxBody {
+		return nil
+	}
+	return &event.Fault{Code: tooLarge, Message: "the event alone is larger than batch.max_bytes"}
+}
+
+// tooLarge is the code of an event that does not fit where it has to go.
+const tooLarge event.Code = "too_large"
+
+// maxSkew is how far ahead a producer's clock may be. An event from so near a
+// future waits until its time has come; one from further ahead is a mistake.
+const maxSkew = 10 * time.Minute
+
+// checkFuture keeps events back whose time has not come. What had happened when
+// the server stored the event is not in the future, whatever any clock says
+// since.
+func checkFuture(e *event.Event, firstSeen, now time.Time) Decision {
+	if !e.Time.After(firstSeen) {
+		return Decision{}
+	}
+	fault, ahead := e.CheckTime(now), e.Time.Sub(now)
+	switch {
+	case fault == nil || fault.Code != event.InFuture:
+		return Decision{}
+	case ahead <= maxSkew:
+		return Decision{Faults: []event.Fault{*fault}, Wait: ahead + time.Second}
+	default:
+		return dead(deadletter.Invalid, *fault)
+	}
+}

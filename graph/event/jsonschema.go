@@ -1,0 +1,257 @@
+package event
+
+import (
+	"encoding/json"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/customer"
+)
+
+// Schema is a part of a JSON Schema.
+type Schema map[string]any
+
+// beyondSchema is what the schema cannot say, or leaves to the decoder.
+const beyondSchema = "It refuses nothing that the dispatcher takes. It cannot say: that JSON names no member twice and is sound UTF-8; " +
+	"how old event_time may be, and that it is in seconds; whether what user_data says of the customer fits too many people; " +
+	"which currencies there are; how many digits an id has, and the form of numbers in strings; what the places of extinfo hold; " +
+	"whether personal data can be normalised; how large an event may be; whether its dataset and its accounts are known."
+
+// JSONSchema returns the JSON Schema (draft 2020-12) of a message: a server
+// event, or a request body with events. It is read off the same tables that the
+// decoder goes by, by asking the decoder which values each member may have.
+func JSONSchema(rules Rules) Schema {
+	rules.HashPersonalData = false // it would judge what personal data says
+	a := asker{NewDecoder(rules)}
+	text := Schema{"type": []string{"string", "null"}}
+	return Schema{
+		"$schema":     "https://json-schema.org/draft/2020-12/schema",
+		"$id":         "urn:capi-dispatcher:message", // so that it can stand in other documents
+		"title":       "Message of capi-dispatcher: a server event of Meta's Conversions API, or a request body",
+		"description": beyondSchema,
+		"if":          Schema{"required": []string{"data"}, "properties": Schema{"data": Schema{"type": "array"}}},
+		"then":        Schema{"$ref": "#/$defs/body"},
+		"else":        Schema{"$ref": "#/$defs/event"},
+		"$defs": Schema{
+			"event": a.event(rules),
+			"body": Schema{
+				"type": "object",
+				"properties": Schema{
+					"data":          Schema{"type": "array", "minItems": 1, "maxItems": MaxEvents, "items": Schema{"$ref": "#/$defs/event"}},
+					"partner_agent": text, "test_event_code": text,
+				},
+			},
+		},
+	}
+}
+
+func (a *asker) event(rules Rules) Schema {
+	chat := is("action_source", string(BusinessMessaging))
+	top, user := a.properties(nil, eventSchema()), a.properties([]string{"user_data"}, userSchema(newKinds()))
+	var elsewhere, inChats []Schema
+	for _, extra := range extras() { // whatever they are, in chats they are taken out
+		properties, into := top, func(s Schema) Schema { return s }
+		if strings.HasPrefix(extra.pointer, "/user_data/") {
+			properties, into = user, func(s Schema) Schema { return inside("user_data", s) }
+		}
+		name := lastToken(extra.pointer)
+		elsewhere = append(elsewhere, into(inside(name, properties[name].(Schema))))
+		inChats = append(inChats, into(inside(name, Schema{"type": "null"})))
+		delete(properties, name)
+	}
+	if rules.MessagingExtras == Remove {
+		inChats = nil
+	}
+	top["user_data"] = Schema{"type": "object", "properties": user}
+	return Schema{
+		"type": "object", "properties": top,
+		"allOf": []Schema{
+			needs("event_name", "event_time", "user_data", "action_source"),
+			{"if": chat, "then": both(append(inChats, messagingNeeds(rules))...), "else": both(elsewhere...)},
+			{"if": is("action_source", string(Website)), "then": needs("event_source_url")},
+			{"if": is("action_source", string(App)), "then": within("app_data", needs("extinfo"))},
+			{"if": is("event_name", "Purchase"), "then": within("custom_data", needs("value", "currency"))},
+			{"if": limits(), "then": both(needs("data_processing_options_country"), Schema{"anyOf": []Schema{
+				needs("data_processing_options_state"),
+				both(Schema{"not": chat}, within("user_data", needs("client_ip_address"))),
+			}})},
+		},
+	}
+}
+
+// messagingNeeds are the rules for events in chats.
+func messagingNeeds(rules Rules) Schema {
+	user := func(s Schema) Schema { return within("user_data", s) }
+	return Schema{
+		"properties": Schema{"event_name": Schema{"enum": rules.MessagingEvents}, "messaging_channel": Schema{"enum": Channels()}},
+		"allOf": []Schema{
+			needs("messaging_channel"),
+			{"if": is("event_name", "OrderCreated"), "then": within("custom_data", needs("currency"))},
+			{"if": is("messaging_channel", string(Messenger)), "then": user(needs("page_id", "page_scoped_user_id"))},
+			{"if": is("messaging_channel", string(WhatsApp)), "then": user(both(needs("ctwa_clid"),
+				either(needs("whatsapp_business_account_id"), needs("page_id"))))},
+			{"if": is("messaging_channel", string(Instagram)), "then": user(both(needs("ig_sid"),
+				either(needs("ig_account_id"), needs("instagram_business_account_id"))))},
+		},
+	}
+}
+
+func limits() Schema {
+	return Schema{"required": []string{"data_processing_options"}, "properties": Schema{
+		"data_processing_options": Schema{"type": "array", "contains": Schema{"const": limitedDataUse}},
+	}}
+}
+
+// is says that a member is there, and is this text.
+func is(name, text string) Schema {
+	return Schema{"required": []string{name}, "properties": Schema{name: Schema{"const": text}}}
+}
+
+// needs says that members are there, and neither null nor empty.
+func needs(names ...string) Schema {
+	properties := Schema{}
+	for _, name := range names {
+		properties[name] = Schema{"not": Schema{"enum": []any{nil, ""}}}
+	}
+	return Schema{"required": names, "properties": properties}
+}
+
+// inside says something of a member, if that is there.
+func inside(name string, s Schema) Schema { return Schema{"properties": Schema{name: s}} }
+
+// within says that a member is there, and something of it.
+func within(name string, s Schema) Schema { return both(needs(name), inside(name, s)) }
+
+func both(all ...Schema) Schema {
+	if len(all) == 1 {
+		return all[0]
+	}
+	return Schema{"allOf": all}
+}
+
+func either(any ...Schema) Schema { return Schema{"anyOf": any} }
+
+// asker finds out what a member may be by asking the decoder.
+type asker struct{ decoder *Decoder }
+
+func (a *asker) properties(path []string, known schema) Schema {
+	properties := Schema{}
+	for name, f := range known {
+		properties[name] = a.member(append(slices.Clone(path), name), f)
+	}
+	return properties
+}
+
+// element stands in a path for an element of a list.
+const element = "[]"
+
+// member says what a member may be. null is as good as absent, everywhere.
+func (a *asker) member(path []string, f *field) Schema {
+	switch {
+	case f.name == "messaging_channel":
+		return Schema{} // looked at in chats only
+	case f.name == "extinfo":
+		return Schema{"type": []string{"array", "null"}, "minItems": extinfoSlots, "maxItems": extinfoSlots}
+	case f.members != nil:
+		return Schema{"type": []string{"object", "null"}, "properties": a.properties(path, f.members)}
+	case f.elements != nil:
+		return Schema{"type": []string{"array", "null"}, "items": a.member(append(slices.Clone(path), element), f.elements)}
+	case slices.Contains(customer.Fields(), customer.Field(f.name)):
+		items := a.scalar(append(slices.Clone(path), element), f)
+		return Schema{"anyOf": []Schema{a.scalar(path, f), {"type": "array", "items": items}}}
+	default:
+		return a.scalar(path, f)
+	}
+}
+
+// scalar says what a member may be that is neither object nor list.
+func (a *asker) scalar(path []string, f *field) Schema {
+	should := ""
+	if f.kind != nil {
+		_, should = f.kind([]byte("[]")) // which no kind is
+	}
+	takes := func(value string) bool { return a.takes(path, value) }
+	options := slices.Concat([]Schema{{"type": "null"}}, numbers(takes), texts(takes, should))
+	if takes("true") && takes("false") {
+		options = append(options, Schema{"type": "boolean"})
+	}
+	made := Schema{"anyOf": options}
+	if should != "" {
+		made["description"] = should
+	}
+	return made
+}
+
+const fifteenDigits = "123456789012345"
+
+func numbers(takes func(string) bool) []Schema {
+	switch {
+	case takes("1.5"):
+		return []Schema{{"type": "number"}}
+	case takes("-7"):
+		return []Schema{{"type": "integer"}}
+	case takes("7") || takes(fifteenDigits):
+		return []Schema{{"type": "integer", "minimum": 0}}
+	}
+	var listed []json.Number
+	for _, number := range []string{"0", "1", "1000"} {
+		if takes(number) {
+			listed = append(listed, json.Number(number))
+		}
+	}
+	if listed == nil {
+		return nil
+	}
+	return []Schema{{"enum": listed}}
+}
+
+var quoted = regexp.MustCompile(`"([^"]*)"`)
+
+func texts(takes func(string) bool, should string) (options []Schema) {
+	if takes(`"anyText"`) || takes(`"https://shop.example/a"`) || takes(`"203.0.113.7"`) {
+		return []Schema{{"type": "string"}}
+	}
+	words := []string{"", "true", "false"}
+	for _, word := range quoted.FindAllStringSubmatch(should, -1) {
+		words = append(words, word[1])
+	}
+	words = slices.DeleteFunc(words, func(word string) bool { return !takes(`"` + word + `"`) })
+	if len(words) > 0 {
+		options = append(options, Schema{"enum": words})
+	}
+	if takes(`"USD"`) {
+		options = append(options, Schema{"type": "string", "pattern": "^.{3}$"})
+	}
+	if takes(`"2026-11-24T09:00:00+01:00"`) {
+		options = append(options, Schema{"type": "string", "pattern": `^\s*\d{4}-`})
+	}
+	switch {
+	case takes(`"1.5"`):
+		options = append(options, Schema{"type": "string", "pattern": `^\s*-?\d`})
+	case takes(`"-7"`):
+		options = append(options, Schema{"type": "string", "pattern": `^\s*-?\d+(\.0*)?\s*$`})
+	case takes(`"7"`) || takes(`"`+fifteenDigits+`"`):
+		options = append(options, Schema{"type": "string", "pattern": `^\s*\d+(\.0*)?\s*$`})
+	}
+	return options
+}
+
+// takes reports whether the decoder finds no fault with a value in its place.
+func (a *asker) takes(path []string, value string) bool {
+	pointer := strings.ReplaceAll("/"+strings.Join(path, "/"), element, "0")
+	for _, name := range slices.Backward(path) {
+		if name == element {
+			value = "[" + value + "]"
+		} else {
+			value = `{"` + name + `":` + value + "}"
+		}
+	}
+	request, err := a.decoder.Decode([]byte(value))
+	if err != nil {
+		return false
+	}
+	return !slices.ContainsFunc(request.Events[0].Faults, func(f Fault) bool {
+		return f.Pointer == pointer || strings.HasPrefix(f.Pointer, pointer+"/")
+	})
+}
