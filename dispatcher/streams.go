@@ -71,9 +71,9 @@ func (d *Dispatcher) openSource(ctx context.Context, parked bool) (*source, erro
 	if parked {
 		name, gate, pending = d.cfg.Streams.ParkedStream, d.health.parked, &d.backlog.parked
 	}
-	stream, err := d.deps.JetStream.Stream(ctx, name)
+	stream, err := streams.open(ctx, name)
 	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", name, err)
+		return nil, err
 	}
 	consumer, err := streams.consumer(ctx, stream, parked)
 	if err != nil {
@@ -180,6 +180,23 @@ func (s *StreamSet) streams() []jetstream.StreamConfig {
 			Duplicates: lettersDuplicates, AllowDirect: true,
 		},
 	}
+}
+
+// open finds a stream that was there before. If somebody has deleted it since,
+// it is made anew, where that is ours to do.
+func (s *StreamSet) open(ctx context.Context, name string) (jetstream.Stream, error) {
+	stream, err := s.js.Stream(ctx, name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) && s.cfg.Manage {
+		s.warn(fmt.Sprintf("stream %s has been deleted; it is made anew, and what was in it is gone", name))
+		if err := s.Ensure(ctx); err != nil {
+			return nil, err
+		}
+		stream, err = s.js.Stream(ctx, name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", name, err)
+	}
+	return stream, nil
 }
 
 // ensureStream creates a stream that is missing. One that exists is used as it
