@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
@@ -74,14 +75,14 @@ func TestDeadLettersThatAreRefusedBlockNobody(t *testing.T) {
 			before := b.change("CAPI_DLQ", takesNothing)
 			return func() { b.change("CAPI_DLQ", func(c *jetstream.StreamConfig) { *c = before }) }
 		},
-		"deleted": func(b *bench) func() {
-			stream, err := b.js.Stream(b.t.Context(), "CAPI_DLQ")
+		"deleted": (*bench).withoutDeadLetters,
+		"silent": func(b *bench) func() {
+			create := b.withoutDeadLetters()
+			deaf, err := b.js.Conn().Subscribe("capi.dead.>", func(*nats.Msg) {})
 			require.NoError(b.t, err)
-			require.NoError(b.t, b.js.DeleteStream(b.t.Context(), "CAPI_DLQ"))
 			return func() {
-				_, err := b.js.CreateStream(b.t.Context(), stream.CachedInfo().Config)
-				require.NoError(b.t, err)
-				b.publish(other, `{`)
+				require.NoError(b.t, deaf.Unsubscribe())
+				create()
 			}
 		},
 	} {
@@ -124,6 +125,20 @@ func TestDeadLettersThatAreRefusedBlockNobody(t *testing.T) {
 			require.EqualValues(t, bad, b.books("capi.events.settled",
 				attribute.String("outcome", "dead_lettered"), attribute.String("reason", "refused")))
 		})
+	}
+}
+
+// withoutDeadLetters deletes the stream of dead letters, and returns what creates
+// it again, with one letter.
+func (b *bench) withoutDeadLetters() (create func()) {
+	b.t.Helper()
+	stream, err := b.js.Stream(b.t.Context(), "CAPI_DLQ")
+	require.NoError(b.t, err)
+	require.NoError(b.t, b.js.DeleteStream(b.t.Context(), "CAPI_DLQ"))
+	return func() {
+		_, err := b.js.CreateStream(b.t.Context(), stream.CachedInfo().Config)
+		require.NoError(b.t, err)
+		b.publish(other, `{`)
 	}
 }
 
