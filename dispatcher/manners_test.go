@@ -191,7 +191,7 @@ func TestAParkedStreamThatRefusesLosesNothing(t *testing.T) {
 	b.awaitCondition("exits", false)
 	require.Contains(t, b.condition("exits").Reason, "message size exceeds maximum allowed")
 	require.False(t, b.running.ready())
-	b.await("what found no place is not acknowledged", func() bool { return b.ackPending() == waiting && b.pending("CAPI") == 0 })
+	b.await("what found no place is not acknowledged", func() bool { return b.ackPending() == waiting && b.pending() == 0 })
 	b.await("it is tried again and again", func() bool { return b.settledAs("returned") > 5 })
 	require.Equal(t, waiting, b.ackPending())
 	b.change("CAPI_PARKED", func(c *jetstream.StreamConfig) { *c = before })

@@ -63,8 +63,7 @@ func minimize(publications []*publication) (smaller []*publication) {
 // headers: by the client, by the server, or because of the stream's own limit.
 func isTooLarge(err error) bool {
 	const messageTooLarge, headersTooLarge = 10054, 10097 // nats-server's error codes
-	var answered *jetstream.APIError
-	if errors.As(err, &answered) {
+	if answered, ok := errors.AsType[*jetstream.APIError](err); ok {
 		return answered.ErrorCode == messageTooLarge || answered.ErrorCode == headersTooLarge
 	}
 	return errors.Is(err, nats.ErrMaxPayload)

@@ -175,7 +175,7 @@ func (s *StreamSet) streams() []jetstream.StreamConfig {
 			Name: s.cfg.DeadLetterStream, Subjects: []string{s.cfg.DeadLetterSubject + ".>"}, Replicas: s.cfg.Replicas,
 			Description: "conversion events that Meta will not take, and why",
 			Retention:   jetstream.LimitsPolicy, MaxAge: s.cfg.DeadLetterMaxAge, MaxBytes: limit(s.cfg.DeadLetterMaxBytes),
-			// Full, it refuses: what is not stored stays among the events.
+			// Full, it refuses: what is not stored is parked.
 			Discard:    jetstream.DiscardNew,
 			Duplicates: lettersDuplicates, AllowDirect: true,
 		},
