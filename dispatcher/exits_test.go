@@ -281,3 +281,33 @@ func TestLettersOnTheirWayOutliveAWorker(t *testing.T) {
 	b.requireBalance()
 	b.requireNoneTwice()
 }
+
+// A worker dies after it has stored a letter that was on its way: the letter
+// comes again, and is stored once.
+func TestALetterThatComesTwiceIsStoredOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	before := b.change("CAPI_DLQ", takesNothingLarge)
+	b.publish(dataset, poison("bad"))
+	b.await("its letter waits", func() bool { return b.streamSize("CAPI_PARKED") == 1 && b.ackPending() == 0 })
+	b.stop(b.running)
+	stream, err := b.js.Stream(t.Context(), "CAPI_PARKED")
+	require.NoError(t, err)
+	waiting, err := stream.GetMsg(t.Context(), stream.CachedInfo().State.LastSeq)
+	require.NoError(t, err)
+	require.Contains(t, waiting.Subject, dataset)
+	again := &nats.Msg{Subject: "capi.parked.due.dead." + dataset, Data: waiting.Data, Header: nats.Header{}}
+	for name, values := range waiting.Header {
+		if strings.HasPrefix(name, "Capi-") {
+			again.Header[name] = values
+		}
+	}
+	b.publishMsg(again)
+	b.change("CAPI_DLQ", func(c *jetstream.StreamConfig) { *c = before })
+	b.running = b.start()
+	b.await("both have come", func() bool { return b.settledAs("dead_lettered") == 2 })
+	require.Len(t, b.awaitLetters(1), 1)
+	b.awaitQuiet()
+	require.Equal(t, 1, b.Ledger().Sum().Requests)
+	b.requireBalance()
+}
