@@ -89,10 +89,9 @@ func TestDeadLettersThatAreRefusedBlockNobody(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, func(o *options) {
-				o.cfg.Streams.MaxAckPending = 2_000
+				o.cfg.Streams.MaxAckPending, o.cfg.Delivery.Park = 2_000, dispatcher.Backoff{Initial: 4 * time.Second, Max: 8 * time.Second}
 				if longForms() {
-					o.cfg.Streams.MaxAckPending = dispatcher.DefaultStreams().MaxAckPending
-					o.cfg.Delivery.Park = dispatcher.DefaultDelivery().Park
+					o.cfg.Streams.MaxAckPending, o.cfg.Delivery.Park = dispatcher.DefaultStreams().MaxAckPending, dispatcher.DefaultDelivery().Park
 				}
 			})
 			b.unmanaged()
@@ -108,26 +107,45 @@ func TestDeadLettersThatAreRefusedBlockNobody(t *testing.T) {
 			began := time.Now()
 			b.awaitAccepted((crowd - 1) * each)
 			t.Logf("the others' %d events took %s", (crowd-1)*each, time.Since(began).Round(time.Millisecond))
-			b.await("nothing is held", func() bool { return b.ackPending() == 0 && b.pending() == 0 })
+			b.await("each is a letter, and nothing is held", b.onlyLettersWait)
 			b.awaitCondition("exits", false)
 			require.Contains(t, b.condition("exits").Reason, "cannot publish to capi.dead."+sick+".refused")
 			require.True(t, b.running.ready(), "events flow")
+			refused := attribute.String("reason", "refused")
+			waiting := func() int64 { return b.books("capi.events.settled", attribute.String("outcome", "parked"), refused) }
 			require.GreaterOrEqual(t, b.streamSize("CAPI_PARKED"), uint64(bad))
 			requests := b.Ledger().Totals(sick).Requests
 			require.LessOrEqual(t, requests, 2*bad+bad/50, "as many as it takes to find them")
-			b.await("letters are tried again", func() bool { return b.settledAs("parked") > int64(bad) })
+			b.await("letters are tried again", func() bool { return waiting() > int64(bad) })
 			mend()
 			b.awaitLetters(bad + 1)
 			b.awaitQuiet()
 			b.awaitCondition("exits", true)
 			require.Equal(t, requests, b.Ledger().Totals(sick).Requests, "no dead event is posted again")
+			t.Logf("%d requests for %d bad events, %s until each had its letter", requests, bad, time.Since(began).Round(time.Second))
 			b.requireALetterEach(sick, bad)
 			b.requireNoneTwice()
 			b.requireBalance()
-			require.EqualValues(t, bad, b.books("capi.events.settled",
-				attribute.String("outcome", "dead_lettered"), attribute.String("reason", "refused")))
+			require.EqualValues(t, bad, b.books("capi.events.settled", attribute.String("outcome", "dead_lettered"), refused))
 		})
 	}
+}
+
+// onlyLettersWait reports whether every event has been decided about: nothing is
+// left but dead letters on their way.
+func (b *bench) onlyLettersWait() bool {
+	if b.ackPending() > 0 || b.pending() > 0 {
+		return false
+	}
+	stream, err := b.js.Stream(b.t.Context(), "CAPI_PARKED")
+	require.NoError(b.t, err)
+	info, err := stream.Info(b.t.Context(), jetstream.WithSubjectFilter("capi.parked.*.dead.>"))
+	require.NoError(b.t, err)
+	var letters uint64
+	for _, n := range info.State.Subjects {
+		letters += n
+	}
+	return letters > 0 && letters == info.State.Msgs
 }
 
 // withoutDeadLetters deletes the stream of dead letters, and returns what creates

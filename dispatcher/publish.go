@@ -82,5 +82,5 @@ func isMissing(err error) bool {
 // its time.
 func isSilence(err error) bool {
 	_, denied := errors.AsType[*rights.DeniedError](err)
-	return denied || isMissing(err) || errors.Is(err, errNoAcknowledgement)
+	return denied || isMissing(err) || errors.Is(err, errNoAcknowledgement) || errors.Is(err, jetstream.ErrAsyncPublishTimeout)
 }
