@@ -91,7 +91,8 @@ func TestDeadLettersThatAreRefusedBlockNobody(t *testing.T) {
 			b := setup(t, func(o *options) {
 				o.cfg.Streams.MaxAckPending, o.cfg.Delivery.Park = 2_000, dispatcher.Backoff{Initial: 4 * time.Second, Max: 8 * time.Second}
 				if longForms() {
-					o.cfg.Streams.MaxAckPending, o.cfg.Delivery.Park = dispatcher.DefaultStreams().MaxAckPending, dispatcher.DefaultDelivery().Park
+					o.cfg.Streams.MaxAckPending, o.cfg.Delivery.Park.Initial = dispatcher.DefaultStreams().MaxAckPending, time.Minute
+					o.cfg.Delivery.Park.Max = time.Minute // and no 15, or the last letter takes as long
 				}
 			})
 			b.unmanaged()
