@@ -16,6 +16,10 @@ import (
 // admit decodes a message and sends each of its events on its way: into a
 // batch, after another event with the same identity, or out.
 func (d *Dispatcher) admit(m *message, decoder *event.Decoder) {
+	if m.isLetter() {
+		d.admitLetter(m)
+		return
+	}
 	request, err := d.decode(m, decoder)
 	if d.makeRoom(m, request.Events) != nil {
 		d.giveBackWhole(m)

@@ -25,18 +25,35 @@ func (d *Dispatcher) bury(entries []*entry) {
 // buryTogether puts groups of events into the dead-letter stream, a letter a
 // group. A group's events come from one message and have the lane and the
 // reason in common.
+//
+// The claim of a dead letter is given up, so that a corrected copy may pass; but
+// that of one that may have been sent stays, or the next copy would be sent as if
+// nothing had happened; replaying the letter passes it on.
 func (d *Dispatcher) buryTogether(groups [][]*entry) {
 	now := time.Now()
 	publications := make([]*publication, len(groups))
 	for i, group := range groups {
-		letter := d.newLetter(group, now)
+		letter := d.letterOf(group, now)
 		publications[i] = &publication{
-			entries: group, msg: letter.Message(d.cfg.Streams.DeadLetterSubject, d.maxPayload()),
+			entries: group, letter: letter, msg: letter.Message(d.cfg.Streams.DeadLetterSubject, d.maxPayload()),
 			minimal: func() *nats.Msg { return letter.Minimal(d.cfg.Streams.DeadLetterSubject) },
-			opts:    []jetstream.PublishOpt{jetstream.WithMsgID("dead-" + groupID(group))},
+			opts:    []jetstream.PublishOpt{jetstream.WithMsgID(letter.id)},
 		}
 	}
-	d.move(publications, deadLettered)
+	stored, refused := d.letters.publish(publications)
+	d.noteDeaths(stored, true)
+	dead := entriesOf(stored)
+	d.releaseUnsent(dead)
+	d.settleAll(dead, deadLettered)
+	d.parkLetters(refused)
+}
+
+// letterOf is the letter of a group of events: a new one, unless they have one.
+func (d *Dispatcher) letterOf(group []*entry, now time.Time) *undelivered {
+	if on := group[0].letter; on != nil {
+		return on
+	}
+	return &undelivered{Letter: d.newLetter(group, now), id: "dead-" + groupID(group)}
 }
 
 // dead decides that an event goes to the dead letters, and why.

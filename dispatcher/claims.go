@@ -27,9 +27,9 @@ func (d *Dispatcher) redisFailed(err error) {
 	}
 }
 
-// watchRedis opens the gate again when Redis answers again: ever more slowly if
-// that never lasts, as where a part of a cluster is away and our probe goes to
-// another.
+// watchRedis opens the gate when Redis answers, for the first time and after each
+// failure: ever more slowly if that never lasts, as where a part of a cluster is
+// away and our probe goes to another.
 func (d *Dispatcher) watchRedis(ctx context.Context) {
 	const steady = 10 * time.Second
 	var pace pace
@@ -51,7 +51,11 @@ func (d *Dispatcher) watchRedis(ctx context.Context) {
 func (d *Dispatcher) tryRedis() bool {
 	ctx, cancel := d.redisContext()
 	defer cancel()
-	return d.deps.Claims.Check(ctx) == nil
+	err := d.deps.Claims.Check(ctx)
+	if err != nil {
+		d.redisFailed(err)
+	}
+	return err == nil
 }
 
 // release gives up the claims of events that this message will not send; those

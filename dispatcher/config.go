@@ -40,7 +40,7 @@ type Streams struct {
 	// DeadLetterMaxAge is how long dead letters are kept; 0 is for ever.
 	DeadLetterMaxAge time.Duration `yaml:"dead_letter_max_age"`
 	// DeadLetterMaxBytes is how much the stream of dead letters may hold; 0 is
-	// no limit. When it is full, dead letters stay among the events.
+	// no limit. When it is full, dead letters wait in the parked stream.
 	DeadLetterMaxBytes int `yaml:"dead_letter_max_bytes"`
 	// AckWait is how long the server waits for a worker's sign of life
 	// before it gives a message to another worker.

@@ -16,6 +16,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/inflight"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/notices"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/serverclock"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/storage"
@@ -100,9 +101,9 @@ type Dispatcher struct {
 	storage    *storage.Watch
 	unreached  atomic.Int64 // connections in a row that did not come about
 	deadline   atomic.Int64 // of the drain, in Unix nanoseconds
-	// exitFailedAt is when an event could last not be parked or
-	// dead-lettered, in Unix nanoseconds.
-	exitFailedAt atomic.Int64
+
+	letters, parking *outlet // where events go that do not go to Meta
+	deaths           *notices.Tally[death, firstDeath]
 
 	batches *batcher.Batcher[lane, *entry]        // on their way to Meta
 	exits   *batcher.Batcher[exit, []*entry]      // on their way out, from admit
@@ -144,9 +145,12 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 		confirms:   newConfirms(),
 		storage:    storage.New(deps.JetStream, deps.Log.With(zap.String("component", "storage")), cfg.Streams.watched()...),
 
+		deaths:        notices.New[death, firstDeath](deathsEvery, deathKinds),
 		lookupTrouble: rate.Sometimes{First: 1, Interval: 10 * time.Second},
 		clockTrouble:  rate.Sometimes{First: 1, Interval: 10 * time.Minute},
 	}
+	d.letters = d.newOutlet(cfg.Streams.DeadLetterStream, "dead letters are parked, as they are, and tried again")
+	d.parking = d.newOutlet(cfg.Streams.ParkedStream, "what has to be parked stays where it is")
 	d.startBatchers(batch)
 	if err := errors.Join(d.observe(deps.Meter), d.storage.Observe(deps.Meter)); err != nil {
 		return nil, err
@@ -191,6 +195,12 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	d.taking, d.working = ctx, working
+	var background, intakes sync.WaitGroup
+	defer func() {
+		stop()
+		background.Wait()
+	}()
+	background.Go(func() { d.watchRedis(working) })
 	sources, err := d.openStreams(ctx)
 	if err != nil {
 		d.lookups.Drain()
@@ -201,16 +211,16 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		}
 		return err
 	}
-	var background, intakes sync.WaitGroup
 	background.Go(func() { d.leases.run(working) })
-	background.Go(func() { d.watchRedis(working) })
 	background.Go(func() { d.confirmLater(working) })
 	background.Go(func() { d.callBack(ctx) })
 	background.Go(func() { d.storage.Run(ctx) })
+	background.Go(func() { d.watchSlots(ctx) })
+	d.health.events.open()
+	d.health.parked.open()
 	for _, source := range sources {
 		intakes.Go(func() { d.take(source) })
 	}
-	d.health.events.open()
 	<-ctx.Done()
 	d.log.Info("stopping: no new events are taken")
 	d.deadline.Store(time.Now().Add(d.cfg.Delivery.DrainTimeout).UnixNano())
@@ -218,8 +228,6 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	defer grace.Stop()
 	intakes.Wait()
 	d.drain()
-	stop()
-	background.Wait()
 	return nil
 }
 
@@ -230,6 +238,7 @@ func (d *Dispatcher) drain() {
 	d.batches.Drain()
 	d.exits.Drain()
 	d.flushConfirms()
+	d.tellDeaths(d.deaths.All())
 	if err := d.deps.JetStream.Conn().FlushTimeout(5 * time.Second); err != nil {
 		d.log.Warn("the last acknowledgements may not have reached NATS; what was sent is remembered in Redis", zap.Error(err))
 	}

@@ -49,7 +49,8 @@ type entry struct {
 	reason deadletter.Reason
 	faults []event.Fault
 	answer *graph.Answer
-	until  time.Time // earliest end of being parked
+	until  time.Time    // earliest end of being parked
+	letter *undelivered // it is one already, on its way, of all the message's events
 }
 
 // history is what happened to an event before this delivery, and since.

@@ -21,6 +21,7 @@ func forge(claim dedupe.Owner) nats.Header {
 		"Capi-Attempts":        {"40"},
 		"Capi-Maybe-Sent":      {"4"},
 		"Capi-Parked":          {"9"},
+		"Capi-Undelivered":     {"dead-1"},
 		"Capi-Reason":          {"paused"},
 		"Capi-Recalled":        {"2030-01-01T00:00:00Z"},
 		"Capi-First-Seen":      {"2001-01-01T00:00:00Z"},

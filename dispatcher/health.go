@@ -14,7 +14,7 @@ type Condition struct {
 	// Warning: events flow all the same. It is something for a person to look
 	// at, and no reason to take the worker out.
 	Warning bool `json:"warning,omitempty"`
-	// Reason says what is wrong.
+	// Reason says what is wrong, or that nobody has tried yet.
 	Reason string `json:"reason,omitempty"`
 	// Since is when it began to be as it is, if known.
 	Since time.Time `json:"since,omitzero"`
@@ -29,17 +29,25 @@ type health struct {
 	parked *gate // parked events can be pulled
 	redis  *gate // claims can be made
 	graph  *gate // connections to Meta come about
-	exits  *gate // parking and dead-lettering work
+	slots  *gate // there is room in the consumers for what finds no way out
 }
 
 func newHealth() *health {
-	h := &health{events: newGate(), parked: newGate(), redis: newGate(), graph: newGate(), exits: newGate()}
-	h.events.shut("starting")
+	h := &health{events: newGate(), parked: newGate(), redis: newGate(), graph: newGate(), slots: newGate()}
+	for _, g := range []*gate{h.events, h.parked, h.redis} {
+		g.reason = "not checked yet"
+	}
+	h.slots.untried = false // nothing is held in the beginning
 	return h
 }
 
 // Conditions tells what keeps events from flowing, if anything.
 func (d *Dispatcher) Conditions() []Condition {
+	return append(d.flow(), d.storageCondition(), d.overdueCondition(), d.settingsCondition())
+}
+
+// flow lists what has to hold for events to flow.
+func (d *Dispatcher) flow() []Condition {
 	conn := d.deps.JetStream.Conn()
 	server := Condition{Name: "nats", OK: conn.IsConnected()}
 	if !server.OK {
@@ -51,10 +59,27 @@ func (d *Dispatcher) Conditions() []Condition {
 		d.health.parked.condition("parked"),
 		d.health.redis.condition("redis"),
 		d.health.graph.condition("graph"),
-		d.health.exits.condition("exits"),
-		d.storageCondition(),
-		d.overdueCondition(),
-		d.settingsCondition(),
+		d.exitsCondition(),
+		d.health.slots.condition("slots"),
+	}
+}
+
+// exitsCondition says whether events can leave otherwise than for Meta. Dead
+// letters that are refused are parked meanwhile: that keeps no events from
+// flowing.
+func (d *Dispatcher) exitsCondition() Condition {
+	letters, parking := d.letters.gate.condition("exits"), d.parking.gate.condition("exits")
+	switch {
+	case letters.Blocks() && parking.Blocks():
+		parking.Reason = letters.Reason + "; " + parking.Reason
+		return parking
+	case letters.Blocks():
+		letters.Warning = true
+		return letters
+	case parking.OK && letters.Reason == "":
+		return letters // it has been tried
+	default:
+		return parking
 	}
 }
 
@@ -73,38 +98,40 @@ func (d *Dispatcher) storageCondition() Condition {
 	return Condition{Name: "storage", OK: reason == "", Warning: true, Reason: reason, Since: since}
 }
 
-// gate is a condition that others can wait for. It begins open.
+// gate is a condition that others can wait for. It begins open, and nobody knows
+// yet whether that is right.
 type gate struct {
 	mu      sync.Mutex
 	reason  string
+	untried bool // it has been neither opened nor shut
 	since   time.Time
 	changed chan struct{} // closed at the next change
 }
 
-func newGate() *gate { return &gate{since: time.Now(), changed: make(chan struct{})} }
+func newGate() *gate { return &gate{untried: true, since: time.Now(), changed: make(chan struct{})} }
 
-// shut closes the gate, or changes the reason, and tells whether it was open.
-func (g *gate) shut(reason string) bool {
+// shut closes the gate, or changes the reason, and tells whether that is news.
+func (g *gate) shut(reason string) (news bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	was := g.reason
-	g.reason = reason
+	was, untried := g.reason, g.untried
+	g.reason, g.untried = reason, false
 	if was == "" {
 		g.change()
 	}
-	return was == ""
+	return was == "" || untried
 }
 
-// open opens the gate and tells whether it was shut.
-func (g *gate) open() bool {
+// open opens the gate, and tells whether something had shut it.
+func (g *gate) open() (news bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.reason == "" {
-		return false
+	was, untried := g.reason, g.untried
+	g.reason, g.untried = "", false
+	if was != "" || untried {
+		g.change()
 	}
-	g.reason = ""
-	g.change()
-	return true
+	return was != "" && !untried
 }
 
 func (g *gate) change() {
@@ -139,8 +166,14 @@ func (g *gate) await(ctx context.Context, wanted bool) error {
 	}
 }
 
+// condition tells how the gate stands. What nobody has tried yet is open, and no
+// more than that is known.
 func (g *gate) condition(name string) Condition {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return Condition{Name: name, OK: g.reason == "", Reason: g.reason, Since: g.since}
+	c := Condition{Name: name, OK: g.reason == "", Reason: g.reason, Since: g.since}
+	if c.OK && g.untried {
+		c.Reason = "not tried yet"
+	}
+	return c
 }

@@ -207,7 +207,7 @@ func (d *Dispatcher) openAgain(s *source) *source {
 
 // rightsToOpen is what has to be published to open a source.
 func (d *Dispatcher) rightsToOpen(stream string) (subjects []string) {
-	for _, call := range []string{"STREAM.INFO.", "CONSUMER.INFO.", "CONSUMER.CREATE.", "CONSUMER.DELETE."} {
+	for _, call := range []string{"STREAM.INFO.", "STREAM.CREATE.", "CONSUMER.INFO.", "CONSUMER.CREATE.", "CONSUMER.DELETE."} {
 		subjects = append(subjects, d.apiPrefix()+call+stream)
 	}
 	return subjects

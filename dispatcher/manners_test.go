@@ -179,58 +179,27 @@ func TestMessagesLargerThanTheRoomForThem(t *testing.T) {
 	b.awaitCondition("events", true)
 }
 
-// A stream takes no more. Nothing that would have gone there is acknowledged.
-func TestAFullStreamLosesNothing(t *testing.T) {
+// The parked stream takes nothing. What would have gone there is neither
+// acknowledged nor dead-lettered.
+func TestAParkedStreamThatRefusesLosesNothing(t *testing.T) {
 	t.Parallel()
-	for name, tc := range map[string]struct {
-		fill   func(*jetstream.StreamConfig)
-		full   string
-		fault  graphtest.Fault
-		events []string
-		inHand int // messages that are not acknowledged
-		reason string
-	}{
-		"dead letters": {
-			full: "CAPI_DLQ", fill: func(c *jetstream.StreamConfig) { c.MaxMsgs = 1 },
-			events: []string{poison("a"), `{`, poison("b")}, inHand: 2, reason: "maximum messages exceeded",
-		},
-		"parked": {
-			full: "CAPI_PARKED", fill: func(c *jetstream.StreamConfig) { c.MaxMsgSize = 10 },
-			fault:  graphtest.Fault{Error: graphtest.PermissionMissing()},
-			events: []string{event("a"), event("b"), event("c")}, inHand: 3, reason: "message size exceeds maximum allowed",
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b := setup(t, impatient)
-			if tc.fault.Error != nil {
-				b.Always(dataset, tc.fault)
-			}
-			stream, err := b.js.Stream(t.Context(), tc.full)
-			require.NoError(t, err)
-			cfg := stream.CachedInfo().Config
-			full := cfg
-			tc.fill(&full)
-			_, err = b.js.UpdateStream(t.Context(), full)
-			require.NoError(t, err)
-			b.publish(dataset, tc.events...)
-			b.awaitCondition("exits", false)
-			require.Contains(t, b.condition("exits").Reason, tc.reason)
-			b.await("what found no place is not acknowledged", func() bool { return b.ackPending() == tc.inHand && b.pending("CAPI") == 0 })
-			b.await("it is tried again and again", func() bool { return b.settledAs("returned") > 5 })
-			require.Equal(t, tc.inHand, b.ackPending())
-			_, err = b.js.UpdateStream(t.Context(), cfg)
-			require.NoError(t, err)
-			b.Clear(dataset)
-			if tc.full == "CAPI_DLQ" {
-				b.awaitLetters(len(tc.events))
-			} else {
-				b.awaitAccepted(len(tc.events))
-			}
-			b.awaitQuiet()
-			b.awaitCondition("exits", true)
-			b.requireNoneTwice()
-			b.requireBalance()
-		})
-	}
+	const waiting = 3
+	b := setup(t, impatient)
+	b.Always(dataset, graphtest.Fault{Error: graphtest.PermissionMissing()})
+	before := b.change("CAPI_PARKED", takesNothingLarge)
+	b.publish(dataset, events(waiting)...)
+	b.awaitCondition("exits", false)
+	require.Contains(t, b.condition("exits").Reason, "message size exceeds maximum allowed")
+	require.False(t, b.running.ready())
+	b.await("what found no place is not acknowledged", func() bool { return b.ackPending() == waiting && b.pending() == 0 })
+	b.await("it is tried again and again", func() bool { return b.settledAs("returned") > 5 })
+	require.Equal(t, waiting, b.ackPending())
+	b.change("CAPI_PARKED", func(c *jetstream.StreamConfig) { *c = before })
+	b.Clear(dataset)
+	b.awaitAccepted(waiting)
+	b.awaitQuiet()
+	b.awaitCondition("exits", true)
+	b.requireNoneTwice()
+	b.requireBalance()
+	require.Zero(t, b.streamSize("CAPI_DLQ"))
 }

@@ -94,10 +94,7 @@ func (d *Dispatcher) observe(meter metric.Meter) error {
 	_, err := meter.Int64ObservableGauge("capi.condition",
 		metric.WithDescription("1 where a condition for events to flow holds, else 0"),
 		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
-			for _, c := range d.Conditions() {
-				if c.Warning {
-					continue
-				}
+			for _, c := range d.flow() {
 				o.Observe(boolToInt(c.OK), metric.WithAttributes(attribute.String("condition", c.Name)))
 			}
 			return nil

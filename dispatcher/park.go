@@ -82,7 +82,7 @@ func (d *Dispatcher) park(entries []*entry, reason string) {
 	for i, e := range entries {
 		publications[i] = d.parkedMessage(e, reason, d.wakeTime(e, now))
 	}
-	d.move(publications, parked)
+	d.move(publications)
 }
 
 // wakeTime is when a parked event comes back, on the server's clock: not long

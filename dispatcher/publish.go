@@ -1,14 +1,12 @@
 package dispatcher
 
 import (
-	"cmp"
 	"errors"
-	"slices"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"go.uber.org/zap"
+
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
 )
 
 // publication is a message on its way into a stream, on behalf of entries.
@@ -17,54 +15,35 @@ type publication struct {
 	msg     *nats.Msg
 	minimal func() *nats.Msg // what is stored instead where msg does not fit, if anything
 	opts    []jetstream.PublishOpt
+	letter  *undelivered // that it carries, if it does
 	future  jetstream.PubAckFuture
+	number  uint64 // in the stream, once it is stored
 	err     error
 }
 
-// publishAtOnce is how many messages may be under way without an answer. It is
-// well below the limit at which the client would stall.
-const publishAtOnce = 256
-
-// publishTimeout is how long the answer to a publish may take.
-const publishTimeout = 5 * time.Second
-
-// move publishes events to another stream and settles them. The claim is given
-// up once the event is safe there: a parked event, being another message, may
-// then be sent when it comes back, and a corrected copy of a dead one may pass.
-// The claim of a dead letter that may have been sent stays, or the next copy
-// would be sent as if nothing had happened; replaying the letter passes it on.
-// An event that could not be published stays where it is.
-func (d *Dispatcher) move(publications []*publication, o outcome) {
-	d.publishAll(publications)
-	d.publishAll(minimize(publications))
-	stored, failed := d.outcomes(publications)
-	if o == deadLettered {
-		d.releaseUnsent(stored)
-	} else {
-		d.release(stored)
-	}
-	d.settleAll(stored, o)
-	d.releaseUnsent(failed)
-	d.returnLater(failed, d.cfg.Delivery.Park.delay(0))
+// move publishes events to the parked stream and settles them. The claim is
+// given up once the event is safe there: being another message, it may then be
+// sent when it comes back.
+func (d *Dispatcher) move(publications []*publication) {
+	stored, refused := d.parking.publish(publications)
+	moved := entriesOf(stored)
+	d.release(moved)
+	d.settleAll(moved, parked)
+	d.leaveThere(refused)
 }
 
-// publishAll publishes messages and waits until the server has stored each, or
-// has refused it: that is in its err.
-func (d *Dispatcher) publishAll(publications []*publication) {
-	for part := range slices.Chunk(publications, publishAtOnce) {
-		asked := time.Now()
-		for _, p := range part {
-			p.future, p.err = d.deps.JetStream.PublishMsgAsync(p.msg, p.opts...)
-		}
-		for _, p := range part {
-			if p.err == nil {
-				p.err = p.await()
-			}
-			if p.err != nil {
-				p.err = cmp.Or(d.deps.Rights.Since(asked, p.msg.Subject), p.err)
-			}
-		}
+// leaveThere leaves events where they are that could be stored nowhere else.
+func (d *Dispatcher) leaveThere(refused []*publication) {
+	left := entriesOf(refused)
+	d.releaseUnsent(left)
+	d.returnLater(left, d.cfg.Delivery.Park.delay(0))
+}
+
+func entriesOf(publications []*publication) (entries []*entry) {
+	for _, p := range publications {
+		entries = append(entries, p.entries...)
 	}
+	return entries
 }
 
 // minimize makes those publications smaller that the server will never store
@@ -90,50 +69,18 @@ func isTooLarge(err error) bool {
 	return errors.Is(err, nats.ErrMaxPayload)
 }
 
-// outcomes returns the entries whose message is stored, and those whose is not.
-func (d *Dispatcher) outcomes(publications []*publication) (stored, failed []*entry) {
-	for _, p := range publications {
-		if p.err != nil {
-			d.exitFailed(p.msg.Subject, p.err)
-			failed = append(failed, p.entries...)
-			continue
-		}
-		stored = append(stored, p.entries...)
-	}
-	if len(failed) == 0 && len(stored) > 0 && d.health.exits.open() {
-		d.log.Info("events can be parked and dead-lettered again")
-	}
-	return stored, failed
+// errNoAcknowledgement says that JetStream has not answered in time.
+var errNoAcknowledgement = errors.New("no acknowledgement from JetStream")
+
+// isMissing reports whether nobody has listened to a message: there is no such
+// stream, or its server is away.
+func isMissing(err error) bool {
+	return errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders)
 }
 
-func (p *publication) await() error {
-	timer := time.NewTimer(publishTimeout)
-	defer timer.Stop()
-	select {
-	case <-p.future.Ok():
-		return nil
-	case err := <-p.future.Err():
-		return err
-	case <-timer.C:
-		return errors.New("no acknowledgement from JetStream")
-	}
-}
-
-// exitFailed says that an event could not be parked or dead-lettered. Nothing
-// is lost by it: the event stays where it is.
-func (d *Dispatcher) exitFailed(subject string, err error) {
-	d.exitFailedAt.Store(time.Now().UnixNano())
-	reason := "cannot publish to " + subject + ": " + err.Error()
-	if d.health.exits.shut(reason) {
-		d.log.Error("events can be neither parked nor dead-lettered; they stay in their stream", zap.String("reason", reason))
-	}
-}
-
-// forgetExitFailure opens the gate again when what could not be published has
-// come back since, and needed it no more.
-func (d *Dispatcher) forgetExitFailure() {
-	back := 2*d.cfg.Delivery.Park.Initial + d.cfg.Streams.AckWait
-	if failed := time.Unix(0, d.exitFailedAt.Load()); time.Since(failed) > back && d.health.exits.open() {
-		d.log.Info("no event has had to be parked or dead-lettered since that failed")
-	}
+// isSilence reports whether a message got no answer from its stream. Each takes
+// its time.
+func isSilence(err error) bool {
+	_, denied := errors.AsType[*rights.DeniedError](err)
+	return denied || isMissing(err) || errors.Is(err, errNoAcknowledgement) || errors.Is(err, jetstream.ErrAsyncPublishTimeout)
 }

@@ -158,7 +158,8 @@ func (d *Dispatcher) callBack(ctx context.Context) {
 		case <-look.C:
 			d.tryAgain(ctx)
 			d.sweep(ctx)
-			d.forgetExitFailure()
+			d.forgetRefusals()
+			d.tellDeaths(d.deaths.Due())
 		case <-ctx.Done():
 			pages.Stop()
 			return

@@ -42,8 +42,8 @@ func TestAStreamWithALimitIsEmptiedOfWhatIsDone(t *testing.T) {
 	b.requireNoneTwice()
 }
 
-// A full stream of dead letters loses nothing: what cannot be stored stays among
-// the events, until there is room. Before that it is said, and is no reason to
+// A full stream of dead letters loses nothing: what cannot be stored waits in
+// the parked stream, until there is room. Before that it is said, and is no reason to
 // take the worker out.
 func TestAFullStreamOfDeadLettersLosesNothing(t *testing.T) {
 	t.Parallel()

@@ -72,9 +72,9 @@ func (d *Dispatcher) openSource(ctx context.Context, parked bool) (*source, erro
 		name, gate, pending, others = d.cfg.Streams.ParkedStream, d.health.parked, &d.backlog.parked, &d.others.parked
 	}
 	asked := time.Now()
-	stream, err := d.deps.JetStream.Stream(ctx, name)
+	stream, err := streams.open(ctx, name)
 	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", name, err)
+		return nil, err
 	}
 	d.clock.Observe(stream.CachedInfo().TimeStamp, time.Since(asked))
 	consumer, err := streams.consumer(ctx, stream, parked)
@@ -232,11 +232,28 @@ func (s *StreamSet) streams() []jetstream.StreamConfig {
 			Name: s.cfg.DeadLetterStream, Subjects: []string{s.cfg.DeadLetterSubject + ".>"}, Replicas: s.cfg.Replicas,
 			Description: "conversion events that Meta will not take, and why",
 			Retention:   jetstream.LimitsPolicy, MaxAge: s.cfg.DeadLetterMaxAge, MaxBytes: limit(s.cfg.DeadLetterMaxBytes),
-			// Full, it refuses: what is not stored stays among the events.
+			// Full, it refuses: what is not stored is parked.
 			Discard:    jetstream.DiscardNew,
 			Duplicates: lettersDuplicates, AllowDirect: true,
 		},
 	}
+}
+
+// open finds a stream that was there before. If somebody has deleted it since,
+// it is made anew, where that is ours to do.
+func (s *StreamSet) open(ctx context.Context, name string) (jetstream.Stream, error) {
+	stream, err := s.js.Stream(ctx, name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) && s.cfg.Manage {
+		s.warn(fmt.Sprintf("stream %s has been deleted; it is made anew, and what was in it is gone", name))
+		if err := s.Ensure(ctx); err != nil {
+			return nil, err
+		}
+		stream, err = s.js.Stream(ctx, name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", name, err)
+	}
+	return stream, nil
 }
 
 // ensureStream creates a stream that is missing. One that exists is used as it

@@ -38,8 +38,8 @@ func Reasons() []Reason {
 	return []Reason{Malformed, Invalid, NoDataset, TooLarge, Expired, Refused, RestrictedRegion, UnknownOutcome}
 }
 
-// noDatasetWord stands in a subject for a dataset that is not known.
-const noDatasetWord = "unknown"
+// NoDatasetWord stands in a subject for a dataset that is not known.
+const NoDatasetWord = "unknown"
 
 // Letter is a dead letter.
 type Letter struct {
@@ -102,7 +102,7 @@ type GraphError struct {
 
 // Subject is where the letter belongs below root.
 func (l *Letter) Subject(root string) string {
-	return root + "." + cmp.Or(l.Dataset, noDatasetWord) + "." + string(l.Reason)
+	return root + "." + cmp.Or(l.Dataset, NoDatasetWord) + "." + string(l.Reason)
 }
 
 // Message renders the letter for the stream, in at most maxPayload bytes. All of

@@ -26,6 +26,10 @@ const (
 const (
 	Parked   = "Capi-Parked"   // how often the event has been parked
 	Recalled = "Capi-Recalled" // when it was called back before its time, RFC 3339
+	// Undelivered says that this is no event but a dead letter, with all of its
+	// headers, that its stream has refused: it is stored there under this
+	// message id once it can be.
+	Undelivered = "Capi-Undelivered"
 )
 
 // Headers on dead letters only. They carry [Dataset] as well.

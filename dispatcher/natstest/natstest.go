@@ -82,7 +82,7 @@ func (s *Server) JetStream(options ...nats.Option) jetstream.JetStream {
 	conn, err := nats.Connect(s.URL(), options...)
 	require.NoError(s.t, err)
 	s.t.Cleanup(conn.Close)
-	js, err := jetstream.New(conn)
+	js, err := jetstream.New(conn, jetstream.WithPublishAsyncMaxPending(16_384), jetstream.WithPublishAsyncTimeout(5*time.Second))
 	require.NoError(s.t, err)
 	return js
 }

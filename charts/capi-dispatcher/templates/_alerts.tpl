@@ -20,7 +20,7 @@ README of the program lists the metrics; docs/deploy.md says what to do.
   alert: CapiDispatcherNotReady
   expr: min by (namespace, pod, condition) (capi_condition{SELECTOR}) == 0
   summary: 'Worker {{ "{{ $labels.pod }}" }} is not ready: {{ "{{ $labels.condition }}" }}'
-  description: 'The condition "{{ "{{ $labels.condition }}" }}" does not hold, so that no events flow through this worker. /readyz says why.'
+  description: 'The condition "{{ "{{ $labels.condition }}" }}" does not hold: no events flow through this worker, or some cannot be put where they belong. /readyz says why.'
 - key: expired
   alert: CapiDispatcherExpired
   expr: sum by (namespace, dataset) ({{ include "capi-dispatcher.growth" (list `capi_events_settled_total{SELECTOR,outcome="dead_lettered",reason="expired"}` "15m") }}) > THRESHOLD

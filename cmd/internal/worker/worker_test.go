@@ -55,6 +55,22 @@ func TestTheAdminPortGivesNothingAway(t *testing.T) {
 	port.requireNothingSecret()
 }
 
+// With Redis on a dead port, a worker with nothing to do does not say that it is
+// ready: nothing could be sent.
+func TestNotReadyBeforeRedisHasAnswered(t *testing.T) {
+	nats, redis := natstest.Start(t), miniredis.RunT(t)
+	redis.RequireUserAuth("capi", redisPassword)
+	cfg := configuration(t, nats, redis)
+	redis.Close()
+	port := start(t, cfg)
+	require.Contains(t, port.get("/readyz"), `"ready": false`)
+	port.await("connection refused")
+	require.Contains(t, port.get("/readyz"), `"ready": false`)
+	require.NoError(t, redis.Restart())
+	port.await(`"ready": true`)
+	require.Contains(t, port.get("/readyz"), "not tried yet", "nothing has been sent")
+}
+
 // publish publishes events with things in them that do not belong there.
 func publish(t *testing.T, nats *natstest.Server) {
 	t.Helper()
