@@ -15,6 +15,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/epoch"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/inflight"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/storage"
@@ -74,6 +75,7 @@ type Dispatcher struct {
 	load       *inflight.Load
 	backlog    backlog
 	leases     *leases
+	epochs     *epoch.Watch
 	identities *identities
 	breaker    *breaker
 	accounts   *accounts
@@ -128,6 +130,7 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 
 		lookupTrouble: rate.Sometimes{First: 1, Interval: 10 * time.Second},
 	}
+	d.epochs = newEpochs(deps.JetStream, d.log)
 	d.startBatchers(batch)
 	if err := errors.Join(d.observe(deps.Meter), d.storage.Observe(deps.Meter)); err != nil {
 		return nil, err
@@ -179,6 +182,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	}
 	var background, intakes sync.WaitGroup
 	background.Go(func() { d.leases.run(working) })
+	background.Go(func() { doubtOnReconnect(working, d.deps.JetStream.Conn(), d.epochs) })
 	background.Go(func() { d.watchRedis(working) })
 	background.Go(func() { d.confirmLater(working) })
 	background.Go(func() { d.callBack(ctx) })
@@ -193,6 +197,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	grace := time.AfterFunc(d.cfg.Delivery.DrainTimeout, stop)
 	defer grace.Stop()
 	intakes.Wait()
+	d.epochs.AskAlways()
 	d.drain()
 	stop()
 	background.Wait()
@@ -206,7 +211,9 @@ func (d *Dispatcher) drain() {
 	d.batches.Drain()
 	d.exits.Drain()
 	d.flushConfirms()
-	if err := d.deps.JetStream.Conn().FlushTimeout(5 * time.Second); err != nil {
+	const patience = 5 * time.Second
+	d.epochs.Close(patience)
+	if err := d.deps.JetStream.Conn().FlushTimeout(patience); err != nil {
 		d.log.Warn("the last acknowledgements may not have reached NATS; what was sent is remembered in Redis", zap.Error(err))
 	}
 	d.log.Info("stopped", zap.Int("left_in_hand", d.leases.count()))

@@ -12,7 +12,6 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/mod/semver"
 
-	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
@@ -81,7 +80,7 @@ func (d *Dispatcher) openSource(ctx context.Context, parked bool) (*source, erro
 	}
 	return &source{
 		stream: name, consumer: consumer, parked: parked, pending: pending, gate: gate, checked: time.Now(),
-		epoch: dedupe.NewEpoch(name, stream.CachedInfo().Created.UnixNano()),
+		epoch: d.epochs.Of(stream.CachedInfo()),
 	}, nil
 }
 

@@ -1,0 +1,115 @@
+package dispatcher_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
+)
+
+// recreate deletes a stream and creates it as it was: it has the same name and
+// gives the same numbers to others.
+func (b *bench) recreate(name string) {
+	b.t.Helper()
+	stream, err := b.js.Stream(b.t.Context(), name)
+	require.NoError(b.t, err)
+	require.NoError(b.t, b.js.DeleteStream(b.t.Context(), name))
+	_, err = b.js.CreateStream(b.t.Context(), stream.CachedInfo().Config)
+	require.NoError(b.t, err)
+}
+
+const few = 32
+
+// slowAndPersistent: what is sent is in hand for a while, and what fails for
+// longer.
+func slowAndPersistent(o *options) {
+	o.cfg.Delivery.Retry = dispatcher.Retry{Backoff: dispatcher.Backoff{Initial: time.Minute, Max: time.Minute}, Budget: 5 * time.Minute}
+}
+
+// sendOld leaves events of the old stream in a request that is under way.
+func (b *bench) sendOld() {
+	b.t.Helper()
+	b.Always(dataset, graphtest.Fault{Accept: true, AnswerDelay: 8 * time.Second})
+	b.Always(other, graphtest.Fault{Status: 500})
+	b.publish(dataset, events(few)...)
+	b.awaitAccepted(few)
+}
+
+// publishNew publishes as many to the new stream, which fail at first.
+func (b *bench) publishNew() {
+	b.t.Helper()
+	for i := range few {
+		b.publish(other, event(fmt.Sprintf("new%d", i)))
+	}
+}
+
+// accepted reports whether an event has been.
+func (b *bench) accepted(dataset, id string) bool {
+	for e := range b.Ledger().Counts() {
+		if e.Dataset == dataset && e.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// awaitNoPull waits until no pull waits at the consumer.
+func (b *bench) awaitNoPull() {
+	b.t.Helper()
+	b.await("nobody pulls", func() bool {
+		consumer, err := b.js.Consumer(b.t.Context(), "CAPI", "capi-dispatcher")
+		return err == nil && consumer.CachedInfo().NumWaiting == 0
+	})
+}
+
+// requireNewOnesSent: the worker that has them gives them back, and the next
+// sends them.
+func (b *bench) requireNewOnesSent() {
+	b.t.Helper()
+	b.stop(b.running)
+	b.Clear(other)
+	b.running = b.start()
+	b.publish(other, event("last"))
+	b.await("the last event is accepted", func() bool { return b.accepted(other, "last") })
+	b.awaitQuiet()
+	distinct, again := b.Ledger().Distinct()
+	require.Equal(b.t, 2*few+1, distinct, "none is acknowledged for another")
+	require.Zero(b.t, again)
+}
+
+// The stream is deleted and created again while events are in flight. What they
+// are acknowledged by names the new stream's events, too, which are in hand by
+// then, and which a stopping worker gives back.
+func TestNoEventIsAcknowledgedForOneOfTheStreamBefore(t *testing.T) {
+	t.Parallel()
+	b := setup(t, slowAndPersistent)
+	b.sendOld()
+	b.recreate("CAPI")
+	b.publishNew()
+	b.await("both are in hand", func() bool { return b.books("capi.events.received") == 2*few })
+	b.await("the old ones are settled", func() bool { return b.settledAs("accepted") == few })
+	require.Equal(t, few, b.ackPending(), "the new ones are not")
+	b.requireNewOnesSent()
+}
+
+// The same while the worker stops: it pulls no more, and nothing but the stream's
+// own word tells that it is another.
+func TestAStoppingWorkerAcknowledgesNoEventOfAnotherStream(t *testing.T) {
+	t.Parallel()
+	b := setup(t, slowAndPersistent)
+	b.sendOld()
+	old := b.running
+	old.stop()
+	b.awaitNoPull()
+	b.recreate("CAPI")
+	b.running = b.start()
+	b.publishNew()
+	b.await("the next worker has the new ones", func() bool { return b.ackPending() == few })
+	b.stop(old)
+	require.Equal(t, few, b.ackPending(), "they are still its own")
+	b.requireNewOnesSent()
+}
