@@ -145,6 +145,17 @@ type hand struct {
 	maybe       uint8
 }
 
+// stranger is a message of another event, which a stream that was created anew
+// has under the number of the first message.
+type stranger uint8
+
+const (
+	noStranger stranger = iota
+	inHand              // a worker has it; its event is not sent yet
+	finished            // sent and acknowledged
+	forgotten           // acknowledged, and not sent
+)
+
 // world is a state of everything.
 type world struct {
 	key, replica redisKey
@@ -153,6 +164,7 @@ type world struct {
 	leads        [workers]uint8 // the slot that leads, from 1
 	later        [workers]bool  // a confirmation is to be made up for
 	premature    bool           // somebody has claimed it before that
+	stranger     stranger
 	accepted     uint8
 	hidden       uint8 // acceptances that Redis was not told of in time
 	excused      uint8 // failovers, and letters replayed that may have been sent
@@ -178,12 +190,13 @@ const (
 	replay
 	redisDown
 	early
+	recreate
 	faultKinds
 )
 
 func (f fault) String() string {
 	return [...]string{
-		"crash", "ambiguous", "lost reply", "lost acknowledgement", "failover", "lapse", "hang", "vanish", "park", "give back", "refuse", "replay", "Redis down", "early delivery",
+		"crash", "ambiguous", "lost reply", "lost acknowledgement", "failover", "lapse", "hang", "vanish", "park", "give back", "refuse", "replay", "Redis down", "early delivery", "recreate",
 	}[f]
 }
 
@@ -195,7 +208,7 @@ type protocol struct {
 	most       uint8 // faults together
 	kinds      [faultKinds]uint8
 
-	presence, markAfter, workerLeases, noDeadline, dropHeld, blindRelease, noRenewal, noHolders, freeDoubtful, unmarked, ackFirst, forgeable bool
+	presence, markAfter, workerLeases, noDeadline, dropHeld, blindRelease, noRenewal, noHolders, freeDoubtful, unmarked, ackFirst, forgeable, byName bool
 }
 
 // deed is who does what, to which message.
@@ -283,6 +296,7 @@ func (s *step) outside() {
 	if m := &s.from.messages[0]; m.at == ready || m.at == out {
 		s.wrong(vanish, "the first message is purged", func(w *world) { w.messages[0].at = gone })
 	}
+	s.recreation()
 	for m := range slots {
 		if s.from.messages[m].at == out {
 			s.message = int8(m + 1)
@@ -296,6 +310,31 @@ func (s *step) outside() {
 		}
 	}
 }
+
+// copies is how many messages the stream has at first. Others are in another
+// stream.
+const copies = 2
+
+// recreation is that the stream is deleted, created again and published to: one
+// more copy of the event, and another event under the number of the first.
+func (s *step) recreation() {
+	if s.from.stranger == noStranger {
+		s.wrong(recreate, "the stream is recreated with the same numbers", func(w *world) {
+			for m := range copies {
+				w.messages[m].at = gone
+			}
+			w.messages[w.free()] = message{at: ready}
+			w.stranger = inHand
+		})
+	}
+	if s.from.stranger == inHand {
+		s.do("the other event is sent and acknowledged", func(w *world) { w.stranger = finished })
+	}
+}
+
+// mistaken reports whether what a worker has in hand has the number of another
+// message by now.
+func (w *world) mistaken(m int) bool { return w.stranger != noStranger && m == 0 }
 
 // growOld lets the claim's lease end, and then the takeover time.
 func (w *world) growOld() {
