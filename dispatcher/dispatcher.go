@@ -85,6 +85,7 @@ type Dispatcher struct {
 	meters     *meters
 	confirms   *confirms
 	storage    *storage.Watch
+	settings   *settings
 	maxBody    int          // bytes of a request
 	unreached  atomic.Int64 // connections in a row that did not come about
 	deadline   atomic.Int64 // of the drain, in Unix nanoseconds
@@ -125,12 +126,13 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 		health:     newHealth(),
 		meters:     meters,
 		confirms:   newConfirms(),
-		storage:    storage.New(deps.JetStream, deps.Log.With(zap.String("component", "storage")), cfg.Streams.watched()...),
+		settings:   newSettings(cfg.Streams, deps.Log.With(zap.String("component", "settings"))),
 		maxBody:    batch.MaxBytes,
 
 		lookupTrouble: rate.Sometimes{First: 1, Interval: 10 * time.Second},
 	}
 	d.epochs = newEpochs(deps.JetStream, d.log)
+	d.storage = storage.New(deps.JetStream, deps.Log.With(zap.String("component", "storage")), cfg.Streams.watched(d.seen)...)
 	d.startBatchers(batch)
 	if err := errors.Join(d.observe(deps.Meter), d.storage.Observe(deps.Meter)); err != nil {
 		return nil, err

@@ -25,6 +25,12 @@ func newEpochs(js jetstream.JetStream, log *zap.Logger) *epoch.Watch {
 	})
 }
 
+// seen is told what a stream says of itself, now and again.
+func (d *Dispatcher) seen(info *jetstream.StreamInfo) {
+	d.epochs.Heard(info)
+	d.settings.look(info)
+}
+
 // doubtOnReconnect asks the streams whenever the connection has been away: what
 // comes back may be another server.
 func doubtOnReconnect(ctx context.Context, conn *nats.Conn, epochs *epoch.Watch) {

@@ -52,6 +52,7 @@ func (d *Dispatcher) Conditions() []Condition {
 		d.health.graph.condition("graph"),
 		d.health.exits.condition("exits"),
 		d.storageCondition(),
+		d.settings.condition(),
 	}
 }
 

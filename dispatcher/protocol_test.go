@@ -80,7 +80,7 @@ func TestTheProtocolHoldsDeeply(t *testing.T) {
 		"dead letters replayed, dead_letter":             only(1, ambiguous, replay, lostAck, crash).with(deadLetters),
 		"replayed by two, crash, dead_letter":            only(1, ambiguous, replay, crash).with(deadLetters).with(byTwo),
 		"delivered early, crash, lapse, reply lost":      only(1, early, crash, lapse, lostReply),
-		"recreated, crash, lapse, reply lost":            only(1, recreate, crash, lapse, lostReply),
+		"recreated, crash, lapse":                        only(1, recreate, crash, lapse),
 		"delivered early twice, parked, hang":            only(1, park, hang).with(func(p *protocol) { p.kinds[early] = 2 }),
 	})
 }

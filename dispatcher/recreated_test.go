@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
@@ -112,4 +113,61 @@ func TestAStoppingWorkerAcknowledgesNoEventOfAnotherStream(t *testing.T) {
 	b.stop(old)
 	require.Equal(t, few, b.ackPending(), "they are still its own")
 	b.requireNewOnesSent()
+}
+
+// Where streams and consumers are somebody else's, a stream that was created
+// anew without its consumer is said, and read on once that is there.
+func TestARecreatedStreamWithoutItsConsumerIsSaid(t *testing.T) {
+	t.Parallel()
+	b := setup(t, impatient)
+	b.stop(b.running)
+	b.options.cfg.Streams.Manage = false
+	b.running = b.start()
+	consumer, err := b.js.Consumer(t.Context(), "CAPI", "capi-dispatcher")
+	require.NoError(t, err)
+	b.publish(dataset, event("old"))
+	b.awaitAccepted(1)
+	b.recreate("CAPI")
+	b.awaitCondition("events", false)
+	b.await("what is missing is told", func() bool {
+		return b.condition("events").Reason == "consumer capi-dispatcher does not exist on stream CAPI; create it, or set nats.manage to true"
+	})
+	b.publish(dataset, event("new"))
+	_, err = b.js.CreateConsumer(t.Context(), "CAPI", consumer.CachedInfo().Config)
+	require.NoError(t, err)
+	b.awaitAccepted(2)
+	b.awaitCondition("events", true)
+	b.awaitQuiet()
+	b.requireOnce("old", "new")
+}
+
+// A stream is purged while some of its events are in hand and others are not
+// delivered yet. What is in hand is sent, what comes afterwards as well, and
+// nothing waits for what is gone.
+func TestAPurgedStreamIsReadOn(t *testing.T) {
+	t.Parallel()
+	for name, rejoin := range map[string]bool{"by the same consumer": false, "by one that is made anew": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, func(o *options) { o.cfg.Streams.MaxAckPending = few })
+			b.Always(dataset, graphtest.Fault{Accept: true, AnswerDelay: 3 * time.Second})
+			b.publish(dataset, events(few)...)
+			b.awaitAccepted(few)
+			b.publish(dataset, event("purged"))
+			stream, err := b.js.Stream(t.Context(), "CAPI")
+			require.NoError(t, err)
+			require.NoError(t, stream.Purge(t.Context(), jetstream.WithPurgeKeep(1)))
+			require.NoError(t, stream.DeleteMsg(t.Context(), b.lastSequence("CAPI")))
+			if rejoin {
+				require.NoError(t, stream.DeleteConsumer(t.Context(), "capi-dispatcher"))
+			}
+			b.Clear(dataset)
+			b.publish(dataset, event("after"))
+			b.awaitAccepted(few + 1)
+			b.awaitQuiet()
+			b.requireNoneTwice()
+			require.False(t, b.accepted(dataset, "purged"))
+			b.await("it is ready", b.running.ready)
+		})
+	}
 }
