@@ -5,10 +5,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
@@ -87,14 +89,28 @@ func (b *bench) requireNewOnesSent() {
 // then, and which a stopping worker gives back.
 func TestNoEventIsAcknowledgedForOneOfTheStreamBefore(t *testing.T) {
 	t.Parallel()
-	b := setup(t, slowAndPersistent)
-	b.sendOld()
-	b.recreate("CAPI")
-	b.publishNew()
-	b.await("both are in hand", func() bool { return b.books("capi.events.received") == 2*few })
-	b.await("the old ones are settled", func() bool { return b.settledAs("accepted") == few })
-	require.Equal(t, few, b.ackPending(), "the new ones are not")
-	b.requireNewOnesSent()
+	limits := &server.Options{}
+	for name, change := range map[string]func(b *bench){
+		"a stream recreated": func(b *bench) { b.recreate("CAPI") },
+		"an empty server in place of the one before": func(b *bench) {
+			b.options.nats.Stop()
+			limits.StoreDir = t.TempDir()
+			b.options.nats.Restart()
+			b.await("we are connected as well", b.js.Conn().IsConnected)
+			require.NoError(t, dispatcher.NewStreamSet(b.options.cfg.Streams, b.js, func(string) {}).Ensure(t.Context()))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := setup(t, slowAndPersistent, func(o *options) { o.nats = natstest.StartWith(t, limits) })
+			b.sendOld()
+			change(b)
+			b.publishNew()
+			b.await("both are in hand", func() bool { return b.books("capi.events.received") == 2*few })
+			b.await("the old ones are settled", func() bool { return b.settledAs("accepted") == few })
+			require.Equal(t, few, b.ackPending(), "the new ones are not")
+			b.requireNewOnesSent()
+		})
+	}
 }
 
 // The same while the worker stops: it pulls no more, and nothing but the stream's
@@ -150,9 +166,9 @@ func TestAPurgedStreamIsReadOn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, func(o *options) { o.cfg.Streams.MaxAckPending = few })
-			b.Always(dataset, graphtest.Fault{Accept: true, AnswerDelay: 3 * time.Second})
+			b.Always(dataset, graphtest.Fault{Accept: true, AnswerDelay: 8 * time.Second})
 			b.publish(dataset, events(few)...)
-			b.awaitAccepted(few)
+			b.await("as many as may be are in hand", func() bool { return b.books("capi.events.received") == few })
 			b.publish(dataset, event("purged"))
 			stream, err := b.js.Stream(t.Context(), "CAPI")
 			require.NoError(t, err)

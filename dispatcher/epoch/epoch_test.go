@@ -70,18 +70,19 @@ type rig struct {
 	*stream
 	*epoch.Epoch
 
+	t     *testing.T // the bubble's
 	watch *epoch.Watch
 	ended []string
 }
 
-func run(t *testing.T, test func(t *testing.T, r *rig)) {
+func run(t *testing.T, test func(r *rig)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := &rig{stream: &stream{created: time.Now(), took: 10 * time.Millisecond}}
+		r := &rig{t: t, stream: &stream{created: time.Now(), took: 10 * time.Millisecond}}
 		r.watch = epoch.New(r.look, func(stream string) { r.ended = append(r.ended, stream) })
 		r.Epoch = r.watch.Of(r.info())
-		test(t, r)
+		test(r)
 		r.watch.Close(time.Second)
 	})
 }
@@ -98,7 +99,8 @@ func (r *rig) await() func() string {
 
 // While pulls follow each other, nobody asks.
 func TestPullsWithoutABreakAreEnough(t *testing.T) {
-	run(t, func(t *testing.T, r *rig) {
+	run(t, func(r *rig) {
+		t := r.t
 		for range 100 {
 			r.Pulling()
 			pass(5 * time.Second)
@@ -124,7 +126,8 @@ func TestADoubtIsResolvedByTheStreamsWord(t *testing.T) {
 		"another answer":      func(r *rig) { info := r.info(); info.Created = time.Now(); r.watch.Heard(info) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			run(t, func(t *testing.T, r *rig) {
+			run(t, func(r *rig) {
+				t := r.t
 				r.Pulling()
 				pass(time.Second)
 				doubt(r)
@@ -147,7 +150,8 @@ func TestAnotherStreamEndsTheEpoch(t *testing.T) {
 		"set back":     func(r *rig) { r.change(func() { r.last = 9 }) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			run(t, func(t *testing.T, r *rig) {
+			run(t, func(r *rig) {
+				t := r.t
 				r.change(func() { r.last = 10 })
 				r.Stored(10)
 				r.Stored(3)
@@ -171,7 +175,8 @@ func TestAnotherStreamEndsTheEpoch(t *testing.T) {
 
 // A source that is opened again finds the stream as it was, or another.
 func TestAnEpochIsTheStreams(t *testing.T) {
-	run(t, func(t *testing.T, r *rig) {
+	run(t, func(r *rig) {
+		t := r.t
 		require.Same(t, r.Epoch, r.watch.Of(r.info()))
 		told := r.await()
 		r.recreate()
@@ -185,7 +190,8 @@ func TestAnEpochIsTheStreams(t *testing.T) {
 
 // An answer tells nothing of what came after the question.
 func TestADoubtDuringAnAnswerNeedsAnother(t *testing.T) {
-	run(t, func(t *testing.T, r *rig) {
+	run(t, func(r *rig) {
+		t := r.t
 		r.Doubt()
 		first := r.await()
 		pass(5 * time.Millisecond)
@@ -202,7 +208,8 @@ func TestADoubtDuringAnAnswerNeedsAnother(t *testing.T) {
 // While the stream does not answer, nobody is told, and all are asked for
 // together.
 func TestSilenceIsNoAnswer(t *testing.T) {
-	run(t, func(t *testing.T, r *rig) {
+	run(t, func(r *rig) {
+		t := r.t
 		r.change(func() { r.err = errors.New("no servers") })
 		r.Doubt()
 		var told []func() string
@@ -226,7 +233,8 @@ func TestSilenceIsNoAnswer(t *testing.T) {
 // When nothing is pulled any more, each word is good for what has waited for it
 // and nothing else.
 func TestAStoppingWorkerAsksEachTime(t *testing.T) {
-	run(t, func(t *testing.T, r *rig) {
+	run(t, func(r *rig) {
+		t := r.t
 		r.Pulling()
 		r.watch.AskAlways()
 		for asked := range 3 {
@@ -247,7 +255,8 @@ func TestAStoppingWorkerAsksEachTime(t *testing.T) {
 func TestClosingTellsThoseThatWait(t *testing.T) {
 	for name, silent := range map[string]bool{"answered": false, "silent": true} {
 		t.Run(name, func(t *testing.T) {
-			run(t, func(t *testing.T, r *rig) {
+			run(t, func(r *rig) {
+				t := r.t
 				r.watch.AskAlways()
 				want := "current"
 				if silent {
@@ -265,7 +274,8 @@ func TestClosingTellsThoseThatWait(t *testing.T) {
 }
 
 func TestConfirmWaitsNoLongerThanItMay(t *testing.T) {
-	run(t, func(t *testing.T, r *rig) {
+	run(t, func(r *rig) {
+		t := r.t
 		require.True(t, r.Confirm(t.Context()))
 		require.Zero(t, r.timesAsked(), "it was known")
 		r.change(func() { r.took = time.Second })
