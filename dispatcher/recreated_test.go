@@ -131,6 +131,26 @@ func TestAStoppingWorkerAcknowledgesNoEventOfAnotherStream(t *testing.T) {
 	b.requireNewOnesSent()
 }
 
+// What is in hand of a stream that is gone is nobody else's, however long it
+// takes.
+func TestWhatIsInHandOfADeletedStreamIsSent(t *testing.T) {
+	t.Parallel()
+	b := setup(t, impatient, func(o *options) {
+		o.cfg.Delivery.Retry = dispatcher.Retry{Backoff: dispatcher.Backoff{Initial: time.Second, Max: time.Second}, Budget: 5 * time.Minute}
+	})
+	b.Always(dataset, graphtest.Fault{Status: 500})
+	b.publish(dataset, event("a"))
+	b.await("it is being tried", func() bool { return b.Ledger().Sum().Requests > 0 })
+	b.recreate("CAPI")
+	began := time.Now()
+	b.await("it is tried for well over AckWait", func() bool { return time.Since(began) > 2*b.options.cfg.Streams.AckWait })
+	b.Clear(dataset)
+	b.awaitAccepted(1)
+	b.awaitQuiet()
+	require.Zero(t, b.settledAs("dropped"))
+	b.requireOnce("a")
+}
+
 // Where streams and consumers are somebody else's, a stream that was created
 // anew without its consumer is said, and read on once that is there.
 func TestARecreatedStreamWithoutItsConsumerIsSaid(t *testing.T) {
