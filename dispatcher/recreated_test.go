@@ -14,13 +14,13 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
-// recreate deletes a stream and creates it as it was: it has the same name and
-// gives the same numbers to others.
-func (b *bench) recreate(name string) {
+// recreate deletes the events' stream and creates it as it was: it has the same
+// name and gives the same numbers to others.
+func (b *bench) recreate() {
 	b.t.Helper()
-	stream, err := b.js.Stream(b.t.Context(), name)
+	stream, err := b.js.Stream(b.t.Context(), "CAPI")
 	require.NoError(b.t, err)
-	require.NoError(b.t, b.js.DeleteStream(b.t.Context(), name))
+	require.NoError(b.t, b.js.DeleteStream(b.t.Context(), "CAPI"))
 	_, err = b.js.CreateStream(b.t.Context(), stream.CachedInfo().Config)
 	require.NoError(b.t, err)
 }
@@ -91,7 +91,7 @@ func TestNoEventIsAcknowledgedForOneOfTheStreamBefore(t *testing.T) {
 	t.Parallel()
 	limits := &server.Options{}
 	for name, change := range map[string]func(b *bench){
-		"a stream recreated": func(b *bench) { b.recreate("CAPI") },
+		"a stream recreated": func(b *bench) { b.recreate() },
 		"an empty server in place of the one before": func(b *bench) {
 			b.options.nats.Stop()
 			limits.StoreDir = t.TempDir()
@@ -122,7 +122,7 @@ func TestAStoppingWorkerAcknowledgesNoEventOfAnotherStream(t *testing.T) {
 	old := b.running
 	old.stop()
 	b.awaitNoPull()
-	b.recreate("CAPI")
+	b.recreate()
 	b.running = b.start()
 	b.publishNew()
 	b.await("the next worker has the new ones", func() bool { return b.ackPending() == few })
@@ -141,7 +141,7 @@ func TestWhatIsInHandOfADeletedStreamIsSent(t *testing.T) {
 	b.Always(dataset, graphtest.Fault{Status: 500})
 	b.publish(dataset, event("a"))
 	b.await("it is being tried", func() bool { return b.Ledger().Sum().Requests > 0 })
-	b.recreate("CAPI")
+	b.recreate()
 	began := time.Now()
 	b.await("it is tried for well over AckWait", func() bool { return time.Since(began) > 2*b.options.cfg.Streams.AckWait })
 	b.Clear(dataset)
@@ -163,7 +163,7 @@ func TestARecreatedStreamWithoutItsConsumerIsSaid(t *testing.T) {
 	require.NoError(t, err)
 	b.publish(dataset, event("old"))
 	b.awaitAccepted(1)
-	b.recreate("CAPI")
+	b.recreate()
 	b.awaitCondition("events", false)
 	b.await("what is missing is told", func() bool {
 		return b.condition("events").Reason == "consumer capi-dispatcher does not exist on stream CAPI; create it, or set nats.manage to true"
