@@ -15,6 +15,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/epoch"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/inflight"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/notices"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
@@ -90,6 +91,7 @@ type Dispatcher struct {
 	backlog    backlog
 	others     struct{ events, parked others }
 	leases     *leases
+	epochs     *epoch.Watch
 	identities *identities
 	breaker    *breaker
 	accounts   *accounts
@@ -99,6 +101,7 @@ type Dispatcher struct {
 	meters     *meters
 	confirms   *confirms
 	storage    *storage.Watch
+	settings   *settings
 	unreached  atomic.Int64 // connections in a row that did not come about
 	deadline   atomic.Int64 // of the drain, in Unix nanoseconds
 
@@ -143,7 +146,7 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 		health:     newHealth(),
 		meters:     meters,
 		confirms:   newConfirms(),
-		storage:    storage.New(deps.JetStream, deps.Log.With(zap.String("component", "storage")), cfg.Streams.watched()...),
+		settings:   newSettings(cfg.Streams, deps.Log.With(zap.String("component", "settings"))),
 
 		deaths:        notices.New[death, firstDeath](deathsEvery, deathKinds),
 		lookupTrouble: rate.Sometimes{First: 1, Interval: 10 * time.Second},
@@ -151,6 +154,8 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 	}
 	d.letters = d.newOutlet(cfg.Streams.DeadLetterStream, "dead letters are parked, as they are, and tried again")
 	d.parking = d.newOutlet(cfg.Streams.ParkedStream, "what has to be parked stays where it is")
+	d.epochs = newEpochs(deps.JetStream, d.log)
+	d.storage = storage.New(deps.JetStream, deps.Log.With(zap.String("component", "storage")), cfg.Streams.watched(d.seen)...)
 	d.startBatchers(batch)
 	if err := errors.Join(d.observe(deps.Meter), d.storage.Observe(deps.Meter)); err != nil {
 		return nil, err
@@ -212,6 +217,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		return err
 	}
 	background.Go(func() { d.leases.run(working) })
+	background.Go(func() { doubtOnReconnect(working, d.deps.JetStream.Conn(), d.epochs) })
 	background.Go(func() { d.confirmLater(working) })
 	background.Go(func() { d.callBack(ctx) })
 	background.Go(func() { d.storage.Run(ctx) })
@@ -227,6 +233,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	grace := time.AfterFunc(d.cfg.Delivery.DrainTimeout, stop)
 	defer grace.Stop()
 	intakes.Wait()
+	d.epochs.AskAlways()
 	d.drain()
 	return nil
 }
@@ -239,7 +246,9 @@ func (d *Dispatcher) drain() {
 	d.exits.Drain()
 	d.flushConfirms()
 	d.tellDeaths(d.deaths.All())
-	if err := d.deps.JetStream.Conn().FlushTimeout(5 * time.Second); err != nil {
+	const patience = 5 * time.Second
+	d.epochs.Close(patience)
+	if err := d.deps.JetStream.Conn().FlushTimeout(patience); err != nil {
 		d.log.Warn("the last acknowledgements may not have reached NATS; what was sent is remembered in Redis", zap.Error(err))
 	}
 	d.log.Info("stopped", zap.Int("left_in_hand", d.leases.count()))

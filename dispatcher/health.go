@@ -43,7 +43,7 @@ func newHealth() *health {
 
 // Conditions tells what keeps events from flowing, if anything.
 func (d *Dispatcher) Conditions() []Condition {
-	return append(d.flow(), d.storageCondition(), d.overdueCondition(), d.settingsCondition())
+	return append(d.flow(), d.storageCondition(), d.overdueCondition(), d.settings.condition(), d.workersCondition())
 }
 
 // flow lists what has to hold for events to flow.

@@ -40,7 +40,7 @@ func (d *Dispatcher) take(s *source) {
 		if err != nil {
 			return
 		}
-		if s = d.recheck(s); s.wrong {
+		if s = d.recheck(s); !s.usable() {
 			pace.slowDown(d.taking)
 			continue
 		}
@@ -101,8 +101,10 @@ func (d Delivery) mostMessages() int { return min(d.MaxInHand, d.MaxInHandBytes/
 
 // pull asks for messages and hands them on as they come. It returns the room it
 // did not need.
-func (d *Dispatcher) pull(s *source, messages, bytes int, pulled chan<- *message) error {
+func (d *Dispatcher) pull(s *source, messages, bytes int, pulled chan<- *message) (err error) {
 	defer func() { d.budget.Free(messages, bytes) }()
+	s.epoch.Pulling()
+	defer func() { s.epoch.Pulled(err != nil) }()
 	asked := time.Now()
 	batch, err := s.consumer.Fetch(messages,
 		jetstream.FetchMaxBytes(bytes), jetstream.FetchMaxWait(pullWait))
@@ -151,6 +153,7 @@ func newMessage(s *source, msg jetstream.Msg) (*message, error) {
 		return nil, err
 	}
 	s.pending.Store(int64(meta.NumPending))
+	s.saw(meta)
 	return &message{
 		Msg: msg, source: s,
 		sequence: meta.Sequence.Stream, published: meta.Timestamp,
@@ -215,13 +218,13 @@ func (d *Dispatcher) rightsToOpen(stream string) (subjects []string) {
 
 // recheck looks once in an AckWait whether the consumer is still what leases
 // are reckoned by: somebody may have changed it, and pulling would not show it.
-// Nothing is pulled from a consumer that is wrong.
+// Nothing is pulled from a consumer that is wrong, or of a stream that is gone.
 func (d *Dispatcher) recheck(s *source) *source {
 	if s.waits {
 		return d.openAgain(s)
 	}
 	fits := d.cfg.Delivery.CheckRoom(d.deps.JetStream.Conn()) == nil
-	if !s.wrong && fits && time.Since(s.checked) < d.cfg.Streams.AckWait {
+	if s.usable() && fits && time.Since(s.checked) < d.cfg.Streams.AckWait {
 		return s
 	}
 	s.checked = time.Now()
@@ -230,7 +233,7 @@ func (d *Dispatcher) recheck(s *source) *source {
 	info, err := s.consumer.Info(ctx)
 	d.lookAtTheClock(info, time.Since(s.checked))
 	suits := err == nil && d.streamSet().suits(info, s.parked)
-	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) || !s.wrong && fits && suits {
+	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) || s.usable() && fits && suits {
 		return s
 	}
 	if !suits {

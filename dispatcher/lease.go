@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/epoch"
 )
 
 // leases keeps the messages in hand ours: every third of AckWait it tells the
@@ -14,7 +16,7 @@ import (
 // A lease is renewed only if the server is known to have got the word: after
 // the signs of life, the connection is flushed, and the lease counts from
 // before they were sent. It is never renewed once it has lapsed, because the
-// message may be somebody else's by then.
+// message may be somebody else's by then, nor when its stream is another.
 type leases struct {
 	conn    *nats.Conn
 	ackWait time.Duration
@@ -82,15 +84,22 @@ func (l *leases) renew(ctx context.Context, messages []*message) {
 	if len(messages) == 0 {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, l.ackWait/6)
+	defer cancel()
+	streams := make(map[*epoch.Epoch]bool)
+	for _, m := range messages {
+		e := m.source.epoch
+		if _, known := streams[e]; !known {
+			streams[e] = e.Confirm(ctx)
+		}
+	}
 	asked := time.Now()
 	renewed := messages[:0]
 	for _, m := range messages {
-		if !m.lapsed(asked) && m.InProgress() == nil {
+		if streams[m.source.epoch] && !m.lapsed(asked) && m.InProgress() == nil {
 			renewed = append(renewed, m)
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.ackWait/6)
-	defer cancel()
 	if l.conn.FlushWithContext(ctx) != nil {
 		return
 	}
@@ -108,7 +117,7 @@ func (l *leases) ensure(ctx context.Context, entries []*entry, least time.Durati
 	now := time.Now()
 	short := make(map[*message]struct{})
 	for _, e := range entries {
-		if e.message.leaseLeft(now) < least {
+		if e.message.leftToOthers(now, least) {
 			short[e.message] = struct{}{}
 		}
 	}
@@ -121,7 +130,7 @@ func (l *leases) ensure(ctx context.Context, entries []*entry, least time.Durati
 		now = time.Now()
 	}
 	for _, e := range entries {
-		if e.message.leaseLeft(now) < least {
+		if e.message.leftToOthers(now, least) {
 			lost = append(lost, e)
 		} else {
 			ours = append(ours, e)

@@ -45,17 +45,39 @@ func TestALeaseIsRenewedOnlyIfTheServerAgrees(t *testing.T) {
 	b.requireOnce("a")
 }
 
-// The acknowledgement is lost with the server. The message comes again and is
-// recognised.
-func TestALostAcknowledgementDoesNoHarm(t *testing.T) {
-	t.Parallel()
-	b := setup(t, patient)
+// acceptedWithoutNATS is a bench whose one event is accepted while NATS is away.
+func acceptedWithoutNATS(t *testing.T, change func(*options)) *bench {
+	t.Helper()
+	b := setup(t, change)
 	b.Script(dataset, graphtest.Fault{Accept: true, AnswerDelay: 3 * time.Second})
 	b.publish(dataset, event("a"))
 	b.awaitAccepted(1)
 	b.options.nats.Stop()
 	b.await("it is settled", func() bool { return b.settledAs("accepted") == 1 })
+	return b
+}
+
+// An acknowledgement waits until NATS is back, and says that the stream is the
+// same.
+func TestAnAcknowledgementWaitsForNATS(t *testing.T) {
+	t.Parallel()
+	b := acceptedWithoutNATS(t, func(o *options) { o.cfg.Streams.AckWait = 2 * time.Minute })
+	require.EqualValues(t, 1, b.books("capi.messages.in_hand"), "it has its room until then")
 	b.options.nats.Restart()
+	b.awaitQuiet()
+	b.requireOnce("a")
+	require.Zero(t, b.settledAs("duplicate"), "it did not have to come again")
+}
+
+// The worker stops before NATS is back, and its acknowledgement is lost. The
+// message comes again and is recognised.
+func TestALostAcknowledgementDoesNoHarm(t *testing.T) {
+	t.Parallel()
+	b := acceptedWithoutNATS(t, patient)
+	b.stop(b.running)
+	require.Zero(t, b.books("capi.messages.in_hand"))
+	b.options.nats.Restart()
+	b.running = b.start()
 	b.await("the message comes again", func() bool { return b.settledAs("duplicate") == 1 })
 	b.awaitQuiet()
 	b.requireOnce("a")

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/epoch"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
 )
 
@@ -15,15 +16,34 @@ import (
 type source struct {
 	stream   string
 	consumer jetstream.Consumer
-	epoch    dedupe.Epoch
+	epoch    *epoch.Epoch
 	gate     *gate // open while pulling works
 	parked   bool  // its messages are events that we parked
 	pending  *atomic.Int64
 
 	// Only whoever pulls from the source looks at these.
-	checked time.Time // when the consumer was last looked at
-	wrong   bool      // the consumer is not as it has to be
-	waits   bool      // for workers with other settings to go
+	checked      time.Time // when the consumer was last looked at
+	wrong        bool      // the consumer is not as it has to be
+	waits        bool      // for workers with other settings to go
+	lastDelivery uint64    // number of the last message that came, as the consumer counts
+	lastNew      uint64    // number of the last that came for the first time, as the stream counts
+}
+
+// usable reports whether there is any use in pulling from the source.
+func (s *source) usable() bool { return !s.wrong && !s.epoch.Over() }
+
+// saw notes a delivery. Numbers rise while consumer and stream are the same;
+// where they do not, somebody asks.
+func (s *source) saw(meta *jetstream.MsgMetadata) {
+	anew := meta.NumDelivered == 1
+	if meta.Sequence.Consumer <= s.lastDelivery || anew && meta.Sequence.Stream <= s.lastNew {
+		s.epoch.Doubt()
+	}
+	s.lastDelivery = meta.Sequence.Consumer
+	if anew {
+		s.lastNew = meta.Sequence.Stream
+		s.epoch.Stored(s.lastNew)
+	}
 }
 
 // message is one delivery of a JetStream message, in hand until all its events
@@ -51,7 +71,7 @@ type message struct {
 }
 
 // owner names the message in claims.
-func (m *message) owner() dedupe.Owner { return dedupe.NewOwner(m.source.epoch, m.sequence) }
+func (m *message) owner() dedupe.Owner { return dedupe.NewOwner(m.source.epoch.ID, m.sequence) }
 
 // replayed reports whether the message is a dead letter that somebody has
 // replayed: what we have parked says so.
@@ -61,6 +81,12 @@ func (m *message) replayed() bool {
 
 func (m *message) leaseLeft(now time.Time) time.Duration {
 	return time.Duration(m.lease.Load() - now.UnixNano())
+}
+
+// leftToOthers reports whether somebody else may have the message before so
+// long. Nobody else gets one whose stream is gone.
+func (m *message) leftToOthers(now time.Time, least time.Duration) bool {
+	return m.leaseLeft(now) < least && !m.source.epoch.Over()
 }
 
 // lapsed tells that the server may have given the message to somebody else.

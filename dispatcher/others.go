@@ -132,12 +132,12 @@ func (o *others) left() bool {
 func (o *others) condition() Condition {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return Condition{Name: "settings", OK: o.reason == "", Warning: true, Reason: o.reason, Since: o.since}
+	return Condition{Name: "workers", OK: o.reason == "", Warning: true, Reason: o.reason, Since: o.since}
 }
 
-// settingsCondition says whether other workers have other settings. It is a
+// workersCondition says whether other workers have other settings. It is a
 // warning: in a rolling update the old ones stay until the new ones are ready.
-func (d *Dispatcher) settingsCondition() Condition {
+func (d *Dispatcher) workersCondition() Condition {
 	if c := d.others.events.condition(); !c.OK {
 		return c
 	}

@@ -29,7 +29,7 @@ func (b *bench) consumerConfig(stream string) jetstream.ConsumerConfig {
 // settingsOf returns the condition of a dispatcher that tells of other settings.
 func settingsOf(w *worker) (found dispatcher.Condition) {
 	for _, c := range w.Conditions() {
-		if c.Name == "settings" {
+		if c.Name == "workers" {
 			found = c
 		}
 	}
@@ -53,7 +53,7 @@ func TestWorkersWithOtherSettingsWaitForTheOthersToGo(t *testing.T) {
 	publish("before", 50, 2)
 	otherSettings(b)
 	next := b.start()
-	require.Equal(t, dispatcher.Condition{Name: "settings", Warning: true}, withoutReason(settingsOf(next)))
+	require.Equal(t, dispatcher.Condition{Name: "workers", Warning: true}, withoutReason(settingsOf(next)))
 	require.Contains(t, settingsOf(next).Reason, "they have nats.ack_wait=20s nats.max_ack_pending=20000 dedupe.key=event, "+
 		"and ours are nats.ack_wait=40s nats.max_ack_pending=5000 dedupe.key=event_id")
 	require.True(t, settingsOf(old).OK)
@@ -112,12 +112,12 @@ func TestAVerifyingWorkerComparesSettings(t *testing.T) {
 	b.stop(b.running)
 	b.options.cfg.Streams.Manage = false
 	b.running = b.start()
-	require.True(t, b.condition("settings").OK)
+	require.True(t, b.condition("workers").OK)
 	b.stop(b.running)
 	b.options.cfg.Identity = dispatcher.ByEventID
 	b.running = b.start()
 	b.publish(dataset, event("a"))
-	require.False(t, b.condition("settings").OK)
+	require.False(t, b.condition("workers").OK)
 	require.Zero(t, b.Ledger().Sum().Requests)
 }
 

@@ -51,7 +51,7 @@ func (e *entry) destination() string {
 
 // id names an event in hand for good: the same delivery again has the same id.
 func (e *entry) id() string {
-	return fmt.Sprintf("%x-%x-%x", e.message.source.epoch, e.message.sequence, e.index)
+	return fmt.Sprintf("%x-%x-%x", e.message.source.epoch.ID, e.message.sequence, e.index)
 }
 
 // groupID names a group of events of one message likewise.

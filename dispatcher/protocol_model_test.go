@@ -153,6 +153,7 @@ type world struct {
 	leads        [workers]uint8 // the slot that leads, from 1
 	later        [workers]bool  // a confirmation is to be made up for
 	premature    bool           // somebody has claimed it before that
+	stranger     stranger
 	accepted     uint8
 	hidden       uint8 // acceptances that Redis was not told of in time
 	excused      uint8 // failovers, and letters replayed that may have been sent
@@ -178,12 +179,13 @@ const (
 	replay
 	redisDown
 	early
+	recreate
 	faultKinds
 )
 
 func (f fault) String() string {
 	return [...]string{
-		"crash", "ambiguous", "lost reply", "lost acknowledgement", "failover", "lapse", "hang", "vanish", "park", "give back", "refuse", "replay", "Redis down", "early delivery",
+		"crash", "ambiguous", "lost reply", "lost acknowledgement", "failover", "lapse", "hang", "vanish", "park", "give back", "refuse", "replay", "Redis down", "early delivery", "recreate",
 	}[f]
 }
 
@@ -195,7 +197,7 @@ type protocol struct {
 	most       uint8 // faults together
 	kinds      [faultKinds]uint8
 
-	presence, markAfter, workerLeases, noDeadline, dropHeld, blindRelease, noRenewal, noHolders, freeDoubtful, unmarked, ackFirst, forgeable bool
+	presence, markAfter, workerLeases, noDeadline, dropHeld, blindRelease, noRenewal, noHolders, freeDoubtful, unmarked, ackFirst, forgeable, byName bool
 }
 
 // deed is who does what, to which message.
@@ -283,6 +285,7 @@ func (s *step) outside() {
 	if m := &s.from.messages[0]; m.at == ready || m.at == out {
 		s.wrong(vanish, "the first message is purged", func(w *world) { w.messages[0].at = gone })
 	}
+	s.recreation()
 	for m := range slots {
 		if s.from.messages[m].at == out {
 			s.message = int8(m + 1)

@@ -61,6 +61,8 @@ func (s *step) lease(w, m int) {
 		end(to)
 	}
 	switch {
+	case !sending && s.from.stranger != noStranger && m < copies:
+		s.do("loses its lease, which nobody renews", end)
 	case !sending, s.noDeadline:
 		s.wrong(lapse, "loses its lease", end)
 	case h.at == confirming:
@@ -275,6 +277,11 @@ func (s *step) release(w, m int) {
 func (s *step) settle(w, m int, does string, sent bool) {
 	acknowledge := func(to *world) {
 		to.messages[m].at = gone
+		// The stream's own word comes before: it is another, so that nothing
+		// is said.
+		if s.byName && to.mistaken(m) && to.stranger == inHand {
+			to.stranger = forgotten
+		}
 		to.leave(w, m, sent)
 	}
 	s.do(does, acknowledge)

@@ -62,6 +62,7 @@ func TestTheProtocolHolds(t *testing.T) {
 		"delivered early, twice":                     only(2, early),
 		"delivered early, parked":                    only(1, early, park),
 		"delivered early, replies lost, dead_letter": only(1, early, lostReply).with(deadLetters),
+		"recreated, crash":                           only(1, recreate, crash),
 	})
 }
 
@@ -79,6 +80,7 @@ func TestTheProtocolHoldsDeeply(t *testing.T) {
 		"dead letters replayed, dead_letter":             only(1, ambiguous, replay, lostAck, crash).with(deadLetters),
 		"replayed by two, crash, dead_letter":            only(1, ambiguous, replay, crash).with(deadLetters).with(byTwo),
 		"delivered early, crash, lapse, reply lost":      only(1, early, crash, lapse, lostReply),
+		"recreated, crash, lapse":                        only(1, recreate, crash, lapse),
 		"delivered early twice, parked, hang":            only(1, park, hang).with(func(p *protocol) { p.kinds[early] = 2 }),
 	})
 }
@@ -132,6 +134,7 @@ func TestBrokenProtocolsAreCaught(t *testing.T) {
 			only(1, crash, lostReply).with(deadLetters).with(func(p *protocol) { p.unmarked = true }), "accepted twice",
 		},
 		"claims that anybody may say to replace": {only(0).with(func(p *protocol) { p.forgeable = true }), "accepted twice"},
+		"acks go by name and sequence alone":     {only(1, recreate).with(func(p *protocol) { p.byName = true }), "lost"},
 		"claims of doubtful dead letters given up": {
 			only(1, ambiguous).with(deadLetters).with(func(p *protocol) { p.freeDoubtful = true }), "accepted twice",
 		},
@@ -341,7 +344,7 @@ func (p *protocol) wrong(w *world) string {
 	switch {
 	case w.accepted > allowed:
 		return "accepted twice"
-	case w.done() && w.accepted == 0 && !letters:
+	case w.done() && w.accepted == 0 && !letters, w.stranger == forgotten:
 		return "lost"
 	default:
 		return ""
@@ -360,7 +363,7 @@ func (w *world) done() bool {
 			}
 		}
 	}
-	return !w.later[0] && !w.later[1]
+	return !w.later[0] && !w.later[1] && w.stranger != inHand
 }
 
 // stuck looks for a state from which there is no way to the end unless

@@ -11,12 +11,13 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/storage"
 )
 
-// watched lists the streams whose size is watched.
-func (s Streams) watched() []storage.Stream {
+// watched lists the streams that are looked at regularly. seen is told what each
+// says of itself.
+func (s Streams) watched(seen func(*jetstream.StreamInfo)) []storage.Stream {
 	return []storage.Stream{
-		{Name: s.Stream, Label: "events", Subject: s.Subject, Consumer: s.Consumer},
-		{Name: s.ParkedStream, Label: "parked"},
-		{Name: s.DeadLetterStream, Label: "dead_letters", Subject: s.DeadLetterSubject},
+		{Name: s.Stream, Label: "events", Subject: s.Subject, Consumer: s.Consumer, Seen: seen},
+		{Name: s.ParkedStream, Label: "parked", Seen: seen},
+		{Name: s.DeadLetterStream, Label: "dead_letters", Subject: s.DeadLetterSubject, Seen: seen},
 	}
 }
 

@@ -82,14 +82,27 @@ func (m *message) settle(o outcome, delay time.Duration) (last bool) {
 	return m.open == 0
 }
 
-// finish ends the message's time in hand. An acknowledgement that gets lost
-// does no harm: the message comes again, and its events are duplicates then.
+// finish ends the message's time in hand, once its stream is known to be the
+// one that it came from. Until then it keeps its room and its lease, so that no
+// more can wait than may be in hand.
 func (d *Dispatcher) finish(m *message) {
+	if m.worst == dropped || m.source.epoch.Sure() {
+		d.tell(m, true)
+		return
+	}
+	m.source.epoch.Await(func(current bool) { d.tell(m, current) })
+}
+
+// tell says to the server what has become of a message. An acknowledgement that
+// gets lost does no harm: the message comes again, and its events are
+// duplicates then. Of a stream that may be another nothing is said: the message
+// of that number may be somebody else's.
+func (d *Dispatcher) tell(m *message, current bool) {
 	d.leases.end(m)
 	defer d.returnRoom(m)
 	var err error
 	switch {
-	case m.worst == dropped:
+	case m.worst == dropped, !current:
 	case m.worst == returned && m.lapsed(time.Now()):
 		// A late nak would take the message from whoever has it now.
 	case m.worst == returned && m.delay > 0:

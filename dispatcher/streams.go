@@ -12,9 +12,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/mod/semver"
 
-	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
-	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
 // openStreams creates or verifies all streams and consumers. While the server
@@ -94,7 +92,7 @@ func (d *Dispatcher) openSource(ctx context.Context, parked bool) (*source, erro
 	}
 	return &source{
 		waits: waits, stream: name, consumer: consumer, parked: parked, pending: pending, gate: gate, checked: time.Now(),
-		epoch: dedupe.NewEpoch(name, stream.CachedInfo().Created.UnixNano()),
+		epoch: d.epochs.Of(stream.CachedInfo()),
 	}, nil
 }
 
@@ -276,26 +274,11 @@ func (s *StreamSet) ensureStream(ctx context.Context, want jetstream.StreamConfi
 }
 
 func (s *StreamSet) checkStream(want, have jetstream.StreamConfig) error {
-	if !coversAll(have.Subjects, want.Subjects[0]) {
-		return setupError("stream %s has the subjects %q, which do not include %q", want.Name, have.Subjects, want.Subjects[0])
+	if err := checkFit(want, have); err != nil {
+		return err
 	}
-	if want.AllowMsgSchedules && !have.AllowMsgSchedules {
-		return setupError("stream %s does not allow message schedules; run: nats stream edit %s --allow-schedules", want.Name, want.Name)
-	}
-	if have.Storage == jetstream.MemoryStorage {
-		s.warn(fmt.Sprintf("stream %s is kept in memory: a restart of NATS loses what is in it", want.Name))
-	}
-	if want.Name != s.cfg.DeadLetterStream && have.MaxAge != 0 && have.MaxAge < event.MaxAge {
-		s.warn(fmt.Sprintf("stream %s keeps messages for %s only: Meta takes events for 7 days, and older ones vanish before they are sent", want.Name, have.MaxAge))
-	}
-	if want.Name == s.cfg.Stream && have.Duplicates > leastWindow {
-		s.warn(fmt.Sprintf("stream %s remembers each Nats-Msg-Id for %s, in one name space for all datasets: an event is dropped, with success to its producer, "+
-			"if another dataset's had the same id; copies are recognised without it; run: nats stream edit %s --dupe-window %s",
-			want.Name, have.Duplicates, want.Name, leastWindow))
-	}
-	limited := have.MaxMsgs > 0 || have.MaxBytes > 0 || have.MaxMsgsPerSubject > 0
-	if have.Discard == jetstream.DiscardOld && limited {
-		s.warn(fmt.Sprintf("stream %s discards its oldest messages when it is full: a backlog loses events; use discard new", want.Name))
+	for _, risk := range s.risks(want, have) {
+		s.warn(risk)
 	}
 	s.compareRetention(want, have)
 	return nil

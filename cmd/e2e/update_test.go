@@ -33,13 +33,13 @@ func TestARollingUpdateWithOtherSettings(t *testing.T) {
 	r.config.NATS.AckWait, r.config.Dedupe.Key = 12*time.Second, dispatcher.ByEventID
 	for i := range workers {
 		next = append(next, r.start())
-		require.False(t, next[i].readiness().ok("settings"))
+		require.False(t, next[i].readiness().ok("workers"))
 		publish()
 		old[i].stop()
 	}
 	publish()
 	for _, w := range next {
-		r.await("the new workers take over", func() bool { return w.readiness().ok("settings") })
+		r.await("the new workers take over", func() bool { return w.readiness().ok("workers") })
 	}
 	r.await("all are accepted", func() bool { return r.Ledger().Sum().Events == published })
 	r.awaitQuiet()

@@ -10,8 +10,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// ErrNotFound says that there is no dead letter of that number.
-var ErrNotFound = errors.New("no such dead letter")
+var (
+	// ErrNotFound says that there is no dead letter of that number.
+	ErrNotFound = errors.New("no such dead letter")
+	// ErrRecreated says that the letter of that number may be another by now.
+	ErrRecreated = errors.New("the dead-letter stream has been deleted and created anew since it was opened; look at what is in it now")
+)
 
 // Filter chooses dead letters. The zero Filter chooses all.
 type Filter struct {
@@ -37,6 +41,7 @@ type Streams struct {
 type Box struct {
 	js      jetstream.JetStream
 	stream  jetstream.Stream
+	created time.Time
 	streams Streams
 }
 
@@ -50,7 +55,17 @@ func Open(ctx context.Context, js jetstream.JetStream, streams Streams) (*Box, e
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", name, err)
 	}
-	return &Box{js: js, stream: stream, streams: streams}, nil
+	return &Box{js: js, stream: stream, created: stream.CachedInfo().Created, streams: streams}, nil
+}
+
+// checkSame makes sure that numbers are still those of the letters that have been
+// read: a stream that was created anew gives them to others.
+func (b *Box) checkSame(ctx context.Context) error {
+	info, err := b.stream.Info(ctx)
+	if err == nil && !info.Created.Equal(b.created) {
+		return ErrRecreated
+	}
+	return err
 }
 
 // Each calls visit for every chosen letter, oldest first. Messages that are no

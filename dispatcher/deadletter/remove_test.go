@@ -34,9 +34,35 @@ func TestRemove(t *testing.T) {
 	letter := full()
 	_, err = js.PublishMsg(t.Context(), letter.Message("capi.dead", 1<<20))
 	require.NoError(t, err)
+	box, err = deadletter.Open(t.Context(), js, streams())
+	require.NoError(t, err)
 	err = box.Remove(t.Context(), 1)
 	require.ErrorContains(t, err, "removing dead letter 1: ")
 	require.NotErrorIs(t, err, deadletter.ErrNotFound)
+}
+
+// Between listing letters and deleting them, the stream is created anew: their
+// numbers are those of other letters, which stay.
+func TestNoLetterOfAnotherStreamIsDeleted(t *testing.T) {
+	t.Parallel()
+	box, js := rig(t, whole())
+	letter, err := box.Get(t.Context(), 1)
+	require.NoError(t, err)
+	stream, err := js.Stream(t.Context(), "CAPI_DLQ")
+	require.NoError(t, err)
+	require.NoError(t, js.DeleteStream(t.Context(), "CAPI_DLQ"))
+	stream, err = js.CreateStream(t.Context(), stream.CachedInfo().Config)
+	require.NoError(t, err)
+	another := full()
+	_, err = js.PublishMsg(t.Context(), another.Message("capi.dead", 1<<20))
+	require.NoError(t, err)
+
+	require.ErrorIs(t, box.Remove(t.Context(), 1), deadletter.ErrRecreated)
+	err = box.Replay(t.Context(), letter, false)
+	require.ErrorIs(t, err, deadletter.ErrRecreated)
+	require.ErrorContains(t, err, "dead letter 1 is replayed, and was not deleted")
+	_, err = stream.GetMsg(t.Context(), 1)
+	require.NoError(t, err, "the other letter is there")
 }
 
 // What is removed is overwritten, and not only marked as deleted.

@@ -68,6 +68,9 @@ func (l *Letter) checkReplay() error {
 
 // remove deletes a replayed letter.
 func (b *Box) remove(ctx context.Context, sequence uint64) error {
+	if err := b.checkSame(ctx); err != nil {
+		return fmt.Errorf("dead letter %d is replayed, and was not deleted: %w", sequence, err)
+	}
 	err := b.stream.DeleteMsg(ctx, sequence)
 	if err == nil {
 		return nil

@@ -31,6 +31,8 @@ type Stream struct {
 	// Consumer is whose acknowledgements, beside those of all others, let
 	// messages be purged; "" where nothing is to be purged.
 	Consumer string
+	// Seen, if any, is told what the stream says of itself at each look.
+	Seen func(*jetstream.StreamInfo)
 }
 
 // Watch looks after the streams. Create it with [New].
@@ -189,6 +191,9 @@ func (w *Watch) lookAt(ctx context.Context, stream Stream) (store, error) {
 		return store{}, err
 	}
 	info := handle.CachedInfo()
+	if stream.Seen != nil {
+		stream.Seen(info)
+	}
 	s := newStore(stream, info)
 	if !s.filling() {
 		return s, nil
