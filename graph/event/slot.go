@@ -17,6 +17,7 @@ const (
 	slotCustom
 	slotApp
 	slotExtinfo
+	slotTracking
 	slotOptions
 	slotOptionsCountry
 	slotOptionsState
@@ -39,9 +40,10 @@ const (
 
 // kept is where a member stands in the message.
 type kept struct {
-	name, nameEnd int64 // where its name begins and ends
-	value, end    int64 // where its value begins and ends
-	null          bool  // it is there, and as good as absent
-	there         bool  // it is there, and not null
-	sound         bool  // it is what it should be
+	name, nameEnd int64  // where its name begins and ends
+	value, end    int64  // where its value begins and ends
+	instead       string // its value in the form that Meta takes, if it was repaired
+	null          bool   // it is there, and as good as absent
+	there         bool   // it is there, and not null
+	sound         bool   // it is what it should be
 }
