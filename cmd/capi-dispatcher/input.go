@@ -23,15 +23,19 @@ type record struct {
 }
 
 // faults is everything that keeps a record from being sent: one error, of a
-// line each.
+// line each, which tells where the fault is.
 func (r *record) faults() error {
 	if r.err != nil {
-		return r.err
+		return fmt.Errorf("%s: %w", r.place, r.err)
 	}
 	var faults []error
 	for i := range r.request.Events {
+		place := r.place
+		if len(r.request.Events) > 1 {
+			place += fmt.Sprintf(", event %d", i+1)
+		}
 		for _, fault := range r.request.Events[i].Faults {
-			faults = append(faults, fmt.Errorf("%s: %s", fault.Pointer, fault.Message))
+			faults = append(faults, fmt.Errorf("%s: %s: %s", place, fault.Pointer, fault.Message))
 		}
 	}
 	return errors.Join(faults...)

@@ -22,7 +22,7 @@ func read(t *testing.T, input string) (got []string) {
 	t.Helper()
 	for r := range readRecords(strings.NewReader(input), event.DefaultRules()) {
 		if err := r.faults(); err != nil {
-			got = append(got, r.place+": "+strings.Split(err.Error(), "\n")[0])
+			got = append(got, strings.Split(err.Error(), "\n")[0])
 		} else {
 			got = append(got, r.place+" ok")
 		}
@@ -58,6 +58,23 @@ func TestInputs(t *testing.T) {
 			t.Parallel()
 			require.Equal(t, tc.want, read(t, tc.input))
 		})
+	}
+}
+
+// Each line of what is wrong with a record says where it is.
+func TestEveryFaultHasItsPlace(t *testing.T) {
+	t.Parallel()
+	input := good("a") + "\n" + `{"data":[` + good("b") + `,{"event_name":"x","event_time":1},{"event_time":"now"}]}`
+	for r := range readRecords(strings.NewReader(input), event.DefaultRules()) {
+		if r.place == "line 1" {
+			require.NoError(t, r.faults())
+			continue
+		}
+		lines := strings.Split(r.faults().Error(), "\n")
+		require.Len(t, lines, 6)
+		for i, line := range lines {
+			require.Regexp(t, fmt.Sprintf("^line 2, event %d: /", 2+i/2-i/4), line)
+		}
 	}
 }
 
