@@ -81,7 +81,7 @@ func TestWhatAFaultQuotes(t *testing.T) {
 		}
 	}
 	const private = "Tullamore-4711"
-	for _, name := range strings.Fields("em ph fn ge db country external_id lead_id page_id page_scoped_user_id ig_sid ctwa_clid client_ip_address fbc partner_name") {
+	for name := range strings.FieldsSeq("em ph fn ge db country external_id lead_id page_id page_scoped_user_id ig_sid ctwa_clid client_ip_address fbc partner_name") {
 		for _, value := range []any{private, list(private), list(list(private)), object{"a": private}, 4711.5} {
 			for _, base := range []object{other(), messengerChat(), whatsAppChat(), instagramChat()} {
 				for _, rules := range []event.Rules{event.DefaultRules(), hashingRules(event.Remove), hashingRules(event.Refuse)} {

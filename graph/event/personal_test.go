@@ -82,8 +82,10 @@ func TestUnusablePersonalDataIsRemoved(t *testing.T) {
 			`{"em":["john at home", "John_Smith@gmail.com"]}`, `{"em":[ "` + johnHashed + `"]}`, []string{"/user_data/em/*"}, nil,
 		},
 		"all of a list": {
-			`{"em":["john at home","john"],"fn":["Mary","?"]}`, `{"em":[],"fn":["` + maryHashed + `"]}`,
-			[]string{"/user_data/em/*", "/user_data/em/*", "/user_data/fn/*"}, []string{"/user_data insufficient"},
+			`{"em":["john at home","john"],"fn":["Mary","?"]}`,
+			`{"em":[],"fn":["` + maryHashed + `"]}`,
+			[]string{"/user_data/em/*", "/user_data/em/*", "/user_data/fn/*"},
+			[]string{"/user_data insufficient"},
 		},
 		"all there is": {`{"em":"john at home"}`, `{}`, []string{"/user_data/em"}, []string{"/user_data insufficient"}},
 		"what is left fits too many": {
@@ -211,6 +213,9 @@ func TestWhatIsNoEventIsMaskedWhenHashing(t *testing.T) {
 	got, err := hashing().Decode([]byte(`{"data":["john@example.com"]}`))
 	require.NoError(t, err)
 	require.Equal(t, `"xxxx@xxxxxxx.xxx"`, string(got.Events[0].Raw))
+	got, err = hashing().Decode([]byte(`{"data":["john\b@example.com"]}`))
+	require.NoError(t, err)
+	require.Equal(t, `"[redacted]"`, string(got.Events[0].Raw), "masked, it would be no JSON")
 }
 
 func pointersAndCodes(faults []event.Fault) (texts []string) {

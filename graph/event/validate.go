@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Meta's acceptance windows, counted back from the moment it receives an
@@ -89,6 +91,9 @@ func (p *parser) refuse(from, to int64) {
 	p.event.Raw = p.body[from:to]
 	if p.rules.HashPersonalData {
 		p.event.published, p.event.Raw = p.event.Raw, Mask(p.event.Raw)
+		if !jsontext.Value(p.event.Raw).IsValid() { // there was an escape in it
+			p.event.Raw = []byte(redacted)
+		}
 	}
 }
 

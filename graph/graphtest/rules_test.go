@@ -132,7 +132,8 @@ var ruleTries = map[string]tried{
 	}, []string{`web {"custom_data":{"value":"-1.5e3","net_revenue":"","predicted_ltv":0}}`}},
 	"currency": {map[string]string{
 		`web {"custom_data":{"currency":"XYZ"}}`: badCustom, `web {"custom_data":{"currency":978}}`: badCustom, `web {"custom_data":{"currency":"uſd"}}`: badCustom,
-	}, []string{`web {"custom_data":{"currency":"usd"}}`, `web {"custom_data":{"currency":""}}`, `web {"custom_data":{"currency":"MRU"}}`,
+	}, []string{
+		`web {"custom_data":{"currency":"usd"}}`, `web {"custom_data":{"currency":""}}`, `web {"custom_data":{"currency":"MRU"}}`,
 		`web {"custom_data":{"currency":"hrk"}}`,
 	}},
 	"purchase-value": {map[string]string{
