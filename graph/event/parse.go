@@ -18,11 +18,12 @@ type parser struct {
 	people   []personalValue
 	informed information
 	edits    []edit
-	unnamed  int // faults beyond MaxFaults
-	// Of the member that is being read: where its name begins, and its value
-	// as it was repaired.
+	unnamed  int      // faults beyond MaxFaults
+	mended   []string // values in the form that Meta takes
+	// Of the member that is being read: where its name begins, and which of
+	// mended is its value now, counted from 1.
 	memberAt int64
-	instead  string
+	instead  int
 }
 
 // step is one step of a JSON pointer: a member's name, or an index if there is
@@ -35,7 +36,7 @@ type step struct {
 // begin makes the parser ready for another event. What it keeps from one event
 // to the next is room.
 func (p *parser) begin(d *Decoder, e *Event) {
-	*p = parser{Decoder: d, event: e, path: p.path[:0], people: p.people[:0], edits: p.edits[:0]}
+	*p = parser{Decoder: d, event: e, path: p.path[:0], people: p.people[:0], edits: p.edits[:0], mended: p.mended[:0]}
 }
 
 // eventMember reads one member of the event.
@@ -51,14 +52,14 @@ func (p *parser) member(known schema, name []byte, at int64) error {
 	}
 	k := kept{name: at, nameEnd: p.json.InputOffset(), value: p.nextValue(), null: p.json.PeekKind() == 'n'}
 	before := p.faults()
-	p.path, p.memberAt, p.instead = append(p.path, step{name: f.name}), at, ""
+	p.path, p.memberAt, p.instead = append(p.path, step{name: f.name}), at, 0
 	var err error
 	if k.null {
 		err = p.skip()
 	} else {
 		err = p.value(f)
 	}
-	p.path, k.instead, p.instead = p.path[:len(p.path)-1], p.instead, ""
+	p.path, k.instead, p.instead = p.path[:len(p.path)-1], p.instead, 0
 	k.end, k.there = p.json.InputOffset(), !k.null
 	k.sound = k.there && p.faults() == before
 	p.kept[f.slot] = k
@@ -130,7 +131,7 @@ func (p *parser) elements(f *field, at func(index int) *field) (length int, err 
 		}
 		p.path = append(p.path, step{index: length})
 		err := p.value(f)
-		p.path, p.instead = p.path[:len(p.path)-1], ""
+		p.path, p.instead = p.path[:len(p.path)-1], 0
 		if err != nil {
 			return length, err
 		}
@@ -235,8 +236,8 @@ func (p *parser) text(at slot) string {
 
 // raw returns a kept value as it is spelled, or as it was repaired.
 func (p *parser) raw(at slot) jsontext.Value {
-	if instead := p.kept[at].instead; instead != "" {
-		return jsontext.Value(instead)
+	if instead := p.kept[at].instead; instead > 0 {
+		return jsontext.Value(p.mended[instead-1])
 	}
 	return p.body[p.kept[at].value:p.kept[at].end]
 }

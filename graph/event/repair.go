@@ -25,8 +25,14 @@ func Repairs() []string {
 func (p *parser) repair(value jsontext.Value, instead string) {
 	to := p.json.InputOffset()
 	p.replace(to-int64(len(value)), to, instead)
-	p.instead = instead
+	p.instead = p.mend(instead)
 	p.event.Repaired = append(p.event.Repaired, p.kindOfPlace())
+}
+
+// mend keeps a repaired value, and returns which one it is.
+func (p *parser) mend(instead string) int {
+	p.mended = append(p.mended, instead)
+	return len(p.mended)
 }
 
 // kindOfPlace returns the pointer to what is being read as [Repairs] has it, so
@@ -67,7 +73,7 @@ func (p *parser) fillSource(from int64) {
 		}
 		p.replace(from+1, from+1, member)
 	}
-	*source = kept{there: true, sound: true, instead: value}
+	*source = kept{there: true, sound: true, instead: p.mend(value)}
 	p.event.Repaired = append(p.event.Repaired, pointer)
 }
 

@@ -40,10 +40,10 @@ const (
 
 // kept is where a member stands in the message.
 type kept struct {
-	name, nameEnd int64  // where its name begins and ends
-	value, end    int64  // where its value begins and ends
-	instead       string // its value in the form that Meta takes, if it was repaired
-	null          bool   // it is there, and as good as absent
-	there         bool   // it is there, and not null
-	sound         bool   // it is what it should be
+	name, nameEnd int64 // where its name begins and ends
+	value, end    int64 // where its value begins and ends
+	instead       int   // which of parser.mended is its value now; 0 if none
+	null          bool  // it is there, and as good as absent
+	there         bool  // it is there, and not null
+	sound         bool  // it is what it should be
 }
