@@ -95,6 +95,10 @@ func TestFaults(t *testing.T) {
 			"admin.address: ", "assets.pages.1.dataset: ", "datasets.abc: ", "dedupe.key: ", "dedupe.window: ", "graph.url: ", "graph.version: ",
 			"log.format: ", "log.level: ", "metrics.datasets: -1 is not between 0 and 100000", "nats.replicas: ", "nats.stream: ", "nats.url: ", "nats.user, password_file: ", "redis.mode: ",
 		}},
+		"rules of events": {"graph: {messaging_extras: keep, unusable_personal_data: guess, default_action_source: web}", nil, []string{
+			`graph.default_action_source: "web" is not "email", "website"`, `graph.messaging_extras: "keep" is neither "remove" nor "refuse"`,
+			`graph.unusable_personal_data: "guess" is neither "remove" nor "refuse"`,
+		}},
 		"contradictions": {"graph: {timeout: 20s}\nnats: {ack_wait: 30s}", nil, []string{
 			"nats.ack_wait: 30s is less than twice graph.timeout (20s)",
 		}},

@@ -62,10 +62,8 @@ const (
 func (d *Dispatcher) makeRoom(m *message, events []event.Event) error {
 	weight := max(1, len(events)) * eventOverhead
 	for i := range events {
-		weight += len(events[i].Faults) * faultOverhead
-	}
-	if d.cfg.Rules.HashPersonalData {
-		weight += len(m.Data()) // the events are copies
+		weight += (len(events[i].Faults) + len(events[i].Warnings)) * faultOverhead
+		weight += events[i].Copied()
 	}
 	if err := d.budget.Admit(d.taking, weight); err != nil {
 		return err

@@ -45,6 +45,21 @@ func (c *Config) datasets() []string {
 func (m *meters) received(e *entry) {
 	e.series = m.datasets.Of(e.lane.dataset)
 	m.Received(e.series, e.event.Removed)
+	m.Repaired(e.series, e.event.Repaired)
+	if !e.message.source.parked { // else it has been counted
+		m.warned(e)
+	}
+}
+
+// warned counts what there is to warn about an event. Whether it is late is the
+// producer's matter: what counts is when it was published.
+func (m *meters) warned(e *entry) {
+	for i := range e.event.Warnings {
+		m.Warned(e.series, e.event.Warnings[i].Code)
+	}
+	if late := e.event.CheckPromptness(e.history.firstSeen); late != nil {
+		m.Warned(e.series, late.Code)
+	}
 }
 
 // withheld counts what a message held that is not passed on: credentials, and

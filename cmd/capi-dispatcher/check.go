@@ -41,10 +41,10 @@ func (c *checker) decide(r *record, e *event.Event) dispatcher.Decision {
 }
 
 // faults is everything for which a worker would dead-letter events of a record:
-// one error, of a line each.
+// one error, of a line each, which tells where the fault is.
 func (c *checker) faults(r *record) error {
 	if r.err != nil {
-		return r.err
+		return fmt.Errorf("%s: %w", r.place, r.err)
 	}
 	var faults []error
 	for i := range r.request.Events {
@@ -52,8 +52,12 @@ func (c *checker) faults(r *record) error {
 		if decision.Reason == "" {
 			continue
 		}
+		place := r.place
+		if len(r.request.Events) > 1 {
+			place += fmt.Sprintf(", event %d", i+1)
+		}
 		for _, fault := range decision.Faults {
-			faults = append(faults, errors.New(sentence(fault)))
+			faults = append(faults, fmt.Errorf("%s: %s", place, sentence(fault)))
 		}
 	}
 	return errors.Join(faults...)

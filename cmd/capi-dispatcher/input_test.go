@@ -23,7 +23,7 @@ func read(t *testing.T, input string) (got []string) {
 	checker := newChecker(new(config.Default()), "")
 	for r := range readRecords(strings.NewReader(input), checker.decoder) {
 		if err := checker.faults(&r); err != nil {
-			got = append(got, r.place+": "+strings.Split(err.Error(), "\n")[0])
+			got = append(got, strings.Split(err.Error(), "\n")[0])
 		} else {
 			got = append(got, r.place+" ok")
 		}
@@ -59,6 +59,26 @@ func TestInputs(t *testing.T) {
 			t.Parallel()
 			require.Equal(t, tc.want, read(t, tc.input))
 		})
+	}
+}
+
+// Each line of what is wrong with a record says where it is.
+func TestEveryFaultHasItsPlace(t *testing.T) {
+	t.Parallel()
+	input := good("a") + "\n" + `{"data":[` + good("b") + `,{"event_name":"x","event_time":1},{"event_time":"now"}]}`
+	checker := newChecker(new(config.Default()), "")
+	for r := range readRecords(strings.NewReader(input), checker.decoder) {
+		if r.place == "line 1" {
+			require.NoError(t, checker.faults(&r))
+			continue
+		}
+		lines := strings.Split(checker.faults(&r).Error(), "\n")
+		require.GreaterOrEqual(t, len(lines), 4)
+		for _, line := range lines {
+			require.Regexp(t, "^line 2, event [23]: /", line)
+		}
+		require.Contains(t, lines[0], "event 2")
+		require.Contains(t, lines[len(lines)-1], "event 3")
 	}
 }
 

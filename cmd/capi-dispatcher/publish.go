@@ -141,11 +141,11 @@ func (p *publisher) publishAll(ctx context.Context, in io.Reader) error {
 func (p *publisher) publish(r record) {
 	refusal := p.checker.faults(&r)
 	if refusal == nil && len(r.data) > int(p.js.Conn().MaxPayload()) {
-		refusal = fmt.Errorf("%d bytes are more than NATS takes in a message (%d)", len(r.data), p.js.Conn().MaxPayload())
+		refusal = fmt.Errorf("%s: %d bytes are more than NATS takes in a message (%d)", r.place, len(r.data), p.js.Conn().MaxPayload())
 	}
 	if refusal != nil {
 		p.refused++
-		p.complain(r.place + ": " + refusal.Error())
+		p.complain(refusal.Error())
 		return
 	}
 	if len(p.underway) == atOnce {

@@ -19,15 +19,16 @@ func (p *program) validate() *cobra.Command {
 		Use:   "validate FILE|-",
 		Short: "Say what would be dead-lettered, without sending anything",
 		Long: `Say what the dispatcher would dead-letter, and why, a line each: everything that it
-checks before it asks any server, with this configuration and now. Nothing is sent.
+checks before it asks any server, with this configuration and now. Warnings are of
+what Meta may make less of, notes of what the dispatcher changes. Nothing is sent.
 The input is NDJSON (an event or a request body a line), a JSON array of them, or
 one request body. With --dataset, as with publish, it is checked, too, whether
 each event's way to a dataset is known.
 
-If there are faults, the exit code is 3.`,
+If there are faults, the exit code is 3. Warnings and notes are no faults.`,
 		Example: `  capi-dispatcher validate events.ndjson
   capi-dispatcher validate --dataset auto --config config.yaml events.ndjson
-  capi-dispatcher validate --json - < body.json | jq -r .code | sort | uniq -c`,
+  capi-dispatcher validate --json - < body.json | jq -r 'select(.level == "fault").code' | sort | uniq -c`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := p.load()
@@ -51,7 +52,7 @@ If there are faults, the exit code is 3.`,
 		},
 	}
 	addDestination(command, &to, "", "dataset id or auto: where the events are to be published to")
-	command.Flags().BoolVar(&asJSON, "json", false, "print each fault as a line of JSON")
+	command.Flags().BoolVar(&asJSON, "json", false, "print each fault, warning and note as a line of JSON")
 	return command
 }
 
@@ -61,12 +62,23 @@ type validation struct {
 	report  func(foundFault) error
 	strict  bool // what would have to wait is reported, too
 
-	events, faulty, faults, removed int
-	waiting, secrets, dropped       int
+	events, faulty, faults, waiting int
+	warnings, removed, repaired     int
+	secrets, dropped                int
 }
 
-// foundFault is a fault and the event it was found in.
+// level says how bad it is what was found.
+type level string
+
+const (
+	fault   level = "fault"   // the event would not be sent
+	warning level = "warning" // Meta may make less of it
+	note    level = "note"    // it would be changed
+)
+
+// foundFault is what was found, and the event it was found in.
 type foundFault struct {
+	Level level  `json:"level"`
 	Place string `json:"place"`           // "line 17"
 	Event int    `json:"event,omitempty"` // in a request body, from 1 on
 	Name  string `json:"event_name,omitempty"`
@@ -85,7 +97,7 @@ func (v *validation) run(in io.Reader) error {
 func (v *validation) record(r record) error {
 	if r.err != nil {
 		v.events++
-		return v.reportAll(foundFault{Place: r.place}, unreadable(r.err))
+		return v.reportFaults(foundFault{Place: r.place}, unreadable(r.err))
 	}
 	v.secrets += r.request.Secrets
 	v.dropped += r.request.Dropped
@@ -96,12 +108,40 @@ func (v *validation) record(r record) error {
 			at.Event = i + 1
 		}
 		v.events++
-		v.removed += len(e.Removed)
-		if err := v.reportAll(at, v.check(&r, e)); err != nil {
+		if err := v.event(at, &r, e); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// event reports all that there is to say of an event.
+func (v *validation) event(at foundFault, r *record, e *event.Event) error {
+	warnings, notes := v.warn(e), changes(e)
+	v.warnings += len(warnings)
+	v.removed += len(e.Removed)
+	v.repaired += len(e.Repaired)
+	return errors.Join(v.reportFaults(at, v.check(r, e)), v.reportAll(at, warning, warnings), v.reportAll(at, note, notes))
+}
+
+// warn is what Meta may make less of, if the event is sent now.
+func (v *validation) warn(e *event.Event) []event.Fault {
+	now := v.checker.now()
+	if late := e.CheckPromptness(now); late != nil && e.CheckTime(now) == nil {
+		return append(e.Warnings, *late)
+	}
+	return e.Warnings
+}
+
+// changes are the notes of what is sent in another form than it came.
+func changes(e *event.Event) (notes []event.Fault) {
+	for _, pointer := range e.Repaired {
+		notes = append(notes, event.Fault{Pointer: pointer, Code: "repaired", Message: "it will be sent in the form that Meta takes"})
+	}
+	for _, pointer := range e.Removed {
+		notes = append(notes, event.Fault{Pointer: pointer, Code: "removed", Message: "it will be left out: Meta would refuse it, or could not use it"})
+	}
+	return notes
 }
 
 // check is everything for which a worker would dead-letter an event now.
@@ -124,12 +164,17 @@ func unreadable(err error) []event.Fault {
 	return []event.Fault{{Code: "malformed", Message: err.Error()}}
 }
 
-func (v *validation) reportAll(at foundFault, faults []event.Fault) error {
+func (v *validation) reportFaults(at foundFault, faults []event.Fault) error {
 	if len(faults) > 0 {
 		v.faulty++
 	}
 	v.faults += len(faults)
-	for _, at.Fault = range faults {
+	return v.reportAll(at, fault, faults)
+}
+
+func (v *validation) reportAll(at foundFault, as level, found []event.Fault) error {
+	at.Level = as
+	for _, at.Fault = range found {
 		if err := v.report(at); err != nil {
 			return err
 		}
@@ -137,7 +182,7 @@ func (v *validation) reportAll(at foundFault, faults []event.Fault) error {
 	return nil
 }
 
-// reporter prints faults, for people or for programs.
+// reporter prints what was found, for people or for programs.
 func reporter(out io.Writer, asJSON bool) func(foundFault) error {
 	if asJSON {
 		return func(f foundFault) error { return json.NewEncoder(out).Encode(f) }
@@ -149,6 +194,9 @@ func printFault(out io.Writer, f foundFault) error {
 	place := f.Place
 	if f.Event > 0 {
 		place += fmt.Sprintf(", event %d", f.Event)
+	}
+	if f.Level != fault {
+		place += ": " + string(f.Level)
 	}
 	if f.Pointer != "" {
 		place += ": " + f.Pointer
@@ -162,8 +210,14 @@ func (v *validation) summary() string {
 	if v.waiting > 0 {
 		text += fmt.Sprintf("; %s would wait for their time, up to ten minutes ahead", count(v.waiting, "event"))
 	}
+	if v.warnings > 0 {
+		text += "; " + count(v.warnings, "warning")
+	}
+	if v.repaired > 0 {
+		text += fmt.Sprintf("; %s would be repaired", count(v.repaired, "member"))
+	}
 	if v.removed > 0 {
-		text += fmt.Sprintf("; %s would be removed (graph.messaging_extras)", count(v.removed, "member"))
+		text += fmt.Sprintf("; %s would be removed", count(v.removed, "member"))
 	}
 	if v.secrets > 0 {
 		text += fmt.Sprintf("; %s would be taken out: a message is no place for tokens", count(v.secrets, "secret"))

@@ -2,9 +2,11 @@ package e2e_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -23,29 +25,40 @@ func TestValidate(t *testing.T) {
 	stdout, stderr, code := r.run("validate", file)
 	require.Equal(t, 3, code, stderr)
 	require.Equal(t, `line 2: malformed JSON: at offset 1, in "": unexpected EOF (malformed)
-line 3, event 2: /event_name: business messaging does not know this event_name; did you mean LeadSubmitted? (unknown_value; Meta: 100/2804066)
+line 3, event 2: /event_name: event_name is "Lead", which business messaging does not know; did you mean LeadSubmitted? (unknown_value; Meta: 100/2804066)
 line 3, event 3: /event_name: every event has an event_name; it is empty (empty; Meta: 100/2804019)
 line 3, event 3: /event_time: every event has an event_time, in seconds since 1970 (missing; Meta: 100/2804019)
 line 3, event 3: /user_data: every event has a user_data object (missing; Meta: 100/2804019)
 line 3, event 3: /action_source: every event has an action_source: "email", "website", "app", "phone_call", "chat", "physical_store", "system_generated", "business_messaging" or "other" (missing; Meta: 100/2804019)
+line 4: note: /user_data/fbp: it will be left out: Meta would refuse it, or could not use it (removed)
 line 5: /event_time: event_time is older than the 7 days that Meta accepts for this action_source (too_old; Meta: 100/2804003)
 `, stdout)
-	require.Equal(t, "7 events, 7 faults in 4 of them; 1 member would be removed (graph.messaging_extras)\n", stderr)
+	require.Equal(t, "7 events, 7 faults in 4 of them; 1 member would be removed\n", stderr)
 
 	stdout, _, code = r.run("validate", "--json", file)
 	require.Equal(t, 3, code)
 	var found struct {
-		Place, Pointer, Code string
-		Event, Subcode       int
+		Place, Pointer, Code, Level string
+		Event, Subcode              int
 	}
 	require.NoError(t, json.Unmarshal([]byte(strings.Split(stdout, "\n")[1]), &found))
-	require.Equal(t, "line 3 /event_name unknown_value", found.Place+" "+found.Pointer+" "+found.Code)
+	require.Equal(t, "line 3 /event_name unknown_value fault", found.Place+" "+found.Pointer+" "+found.Code+" "+found.Level)
 	require.Equal(t, []int{2, 2804066}, []int{found.Event, found.Subcode})
 
 	_, stderr, code = r.run("validate", r.file("leaky.json", `{"access_token":"x","method":"delete","data":[`+good+`]}`))
 	require.Zero(t, code)
 	require.Equal(t, "1 event, 0 faults in 0 of them; 1 secret would be taken out: a message is no place for tokens; "+
 		"1 member beside the events would be left out, for Meta documents no such\n", stderr)
+
+	// Warnings and notes are no faults.
+	stdout, stderr, code = r.run("validate", r.file("odd.json", fmt.Sprintf(`{"event_name":"Lead","event_time":%q,"action_source":"website",`+
+		`"event_source_url":"https://shop.example/","user_data":{"external_id":"7"}}`, time.Now().Add(-2*time.Hour).Format(time.RFC3339))))
+	require.Zero(t, code)
+	require.Equal(t, `line 1: warning: /user_data/client_user_agent: a website event has the client_user_agent of the browser; without it Meta matches fewer events (no_user_agent)
+line 1: warning: /event_time: event_time is more than an hour ago; Meta wants events as soon as they occur, and makes less of late ones (sent_late)
+line 1: note: /event_time: it will be sent in the form that Meta takes (repaired)
+`, stdout)
+	require.Equal(t, "1 event, 0 faults in 0 of them; 2 warnings; 1 member would be repaired\n", stderr)
 
 	_, stderr, code = r.run("validate", r.file("good.json", good))
 	require.Zero(t, code)

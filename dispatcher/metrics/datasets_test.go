@@ -16,6 +16,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/metrics"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/customer"
 )
 
 func nobody(string) bool { return false }
@@ -153,6 +154,14 @@ func TestNoInstrumentHasMoreSetsThanItsLimit(t *testing.T) {
 // countEverything counts whatever can happen, for one dataset.
 func countEverything(meters *metrics.Meters, dataset *metrics.Dataset) {
 	meters.Received(dataset, []string{"/event_source_url", "/user_data/client_ip_address", "/user_data/client_user_agent", "/user_data/fbc", "/user_data/fbp"})
+	for _, field := range customer.Fields() {
+		meters.Received(dataset, []string{"/user_data/" + string(field), "/user_data/" + string(field) + "/*"})
+	}
+	meters.Repaired(dataset, event.Repairs())
+	for _, code := range event.WarningCodes() {
+		meters.Warned(dataset, code)
+	}
+	meters.Withheld(dataset, 1, 1)
 	for _, outcome := range []string{"accepted", "duplicate", "dead_lettered", "parked", "returned", "dropped"} {
 		for _, reason := range append(deadletter.Reasons(), "") {
 			meters.Settled(dataset, outcome, string(reason))

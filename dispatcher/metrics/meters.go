@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
 // setsPerDataset is more than any instrument has for one dataset. The most are
@@ -29,6 +30,8 @@ type Meters struct {
 	inHand   metric.Int64UpDownCounter
 	maybe    metric.Int64Counter
 	removed  metric.Int64Counter
+	repaired metric.Int64Counter
+	warned   metric.Int64Counter
 	secrets  metric.Int64Counter
 	recalled metric.Int64Counter
 	latency  metric.Float64Histogram
@@ -48,7 +51,7 @@ func NewMeters(meter metric.Meter) (*Meters, error) {
 }
 
 func (m *Meters) forEvents(meter metric.Meter) error {
-	var errs [9]error
+	var errs [11]error
 	m.received, errs[0] = meter.Int64Counter("capi.events.received",
 		metric.WithDescription("Events taken in hand, repeated deliveries included"), metric.WithUnit("{event}"))
 	m.settled, errs[1] = meter.Int64Counter("capi.events.settled",
@@ -68,6 +71,10 @@ func (m *Meters) forEvents(meter metric.Meter) error {
 		metric.WithExplicitBucketBoundaries(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400, 604800))
 	m.secrets, errs[8] = meter.Int64Counter("capi.secrets.removed",
 		metric.WithDescription("Access tokens and other credentials taken out of messages"), metric.WithUnit("{secret}"))
+	m.repaired, errs[9] = meter.Int64Counter("capi.members.repaired",
+		metric.WithDescription("Members of events brought into the form that Meta takes, or filled in"), metric.WithUnit("{member}"))
+	m.warned, errs[10] = meter.Int64Counter("capi.events.warned",
+		metric.WithDescription("Events of which Meta may make less than it could, by what is wrong with them"), metric.WithUnit("{event}"))
 	return errors.Join(errs[:]...)
 }
 
@@ -95,6 +102,18 @@ func (m *Meters) Received(of *Dataset, removed []string) {
 	for _, pointer := range removed {
 		m.removed.Add(ctx, 1, of.with(attribute.String("member", pointer)))
 	}
+}
+
+// Repaired counts members of an event that were brought into another form.
+func (m *Meters) Repaired(of *Dataset, repaired []string) {
+	for _, pointer := range repaired {
+		m.repaired.Add(context.Background(), 1, of.with(attribute.String("member", pointer)))
+	}
+}
+
+// Warned counts an event that there is a warning about.
+func (m *Meters) Warned(of *Dataset, code event.Code) {
+	m.warned.Add(context.Background(), 1, of.with(attribute.String("code", string(code))))
 }
 
 // undocumented stands for the names of members that Meta does not document: they

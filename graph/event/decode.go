@@ -26,6 +26,8 @@ type Decoder struct {
 	rules   Rules
 	schema  schema
 	channel kind // messaging_channel, on messaging events
+	seconds kind // event_time
+	repairs []string
 	// Sentences that would be put together anew for each event.
 	needsSource, needsChannel string
 	reader                    bytes.Buffer
@@ -44,7 +46,7 @@ type member struct{ name, value []byte }
 // NewDecoder returns a decoder that checks events by these rules.
 func NewDecoder(rules Rules) *Decoder {
 	return &Decoder{
-		rules: rules, schema: eventSchema(), channel: oneOf(Channels()...),
+		rules: rules, schema: eventSchema(), channel: oneOf(Channels()...), seconds: eventSeconds(), repairs: Repairs(),
 		needsSource:  "every event has an action_source: " + joinQuoted(ActionSources()),
 		needsChannel: "a business_messaging event has a messaging_channel: " + joinQuoted(Channels()),
 	}

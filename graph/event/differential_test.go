@@ -125,12 +125,12 @@ func values() []any {
 		absent{},
 		absent{},
 		nil, "", "x", "Purchase", "OrderCreated", "website", "app", "business_messaging", "messenger", "whatsapp", "instagram",
-		0, 1, 2, -1, 1.5, true, false, at, at * 1000, at + 3600, week + 59, week + 61, store, "12.5", "7", " 7", "USD", "eur", "MRU", "QQQ",
+		0, 1, 2, -1, 1.5, true, false, at, at * 1000, at + 3600, week + 59, week + 61, store, "12.5", "7", " 7", " ", "<ID>", "HRK", "true", "1", "1000", "2023-02-10T04:33:19+01:00", "2023-02-10T03:33:19.999Z", "1675999999", 1675999999.9, "USD", "eur", "MRU", "QQQ",
 		"123456789012345", int64(12345678901234567), "curbside", list(), list("LDU"), list("x", 1), list(true),
 		object{},
 		object{"id": "a"},
-		list(object{"id": "a", "quantity": 1}), list(object{"quantity": "x"}), list(object{"delivery_category": "post"}), list(object{}, 1),
-		extinfo(), slotOf(4, ""), slotOf(0, "a3"), slotOf(9, "x"), slotOf(2, 7), extinfo()[:3], 1000,
+		list(object{"id": "a", "quantity": 1}), list(object{"quantity": "x"}), list(object{"quantity": "2"}), list(object{"quantity": 2.5}), list(object{"name": "a"}), list(object{"delivery_category": "post"}), list(object{}, 1),
+		extinfo(), slotOf(4, ""), slotOf(0, "a3"), slotOf(9, "x"), slotOf(9, "5.0"), slotOf(2, 7), slotOf(4, 13.4), slotOf(11, 2), extinfo()[:3], 1000,
 	}
 }
 

@@ -29,10 +29,13 @@ func edited(body []byte, from, to int64, edits []edit) []byte {
 	if len(edits) == 0 {
 		return body[from:to]
 	}
-	slices.SortFunc(edits, func(a, b edit) int { return cmp.Compare(a.from, b.from) })
+	slices.SortFunc(edits, func(a, b edit) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to)) })
 	out := make([]byte, 0, to-from+int64(len(edits))*sha256Quoted)
 	at := from
 	for _, e := range edits {
+		if e.from < at { // it is within what is gone
+			continue
+		}
 		out = append(out, body[at:e.from]...)
 		at = e.to
 		if !e.remove {

@@ -33,11 +33,29 @@ type Event struct {
 	// Assets are the accounts the event names.
 	Assets Assets
 	// Removed are JSON pointers to members that were taken out, because Meta
-	// would refuse them (see [Rules.MessagingExtras]).
+	// would refuse them (see [Rules.MessagingExtras]), or could not use them
+	// (see [Rules.UnusablePersonalData]), with * for indexes.
 	Removed []string
+	// Repaired are JSON pointers to members that were brought into the form
+	// that Meta takes, or filled in: each is one of [Repairs].
+	Repaired []string
 	// Faults is everything that Meta would refuse about the event whatever
 	// the time of day. An event with faults must not enter a batch.
 	Faults []Fault
+	// Warnings are what Meta takes, but may not be able to use. They never
+	// stop an event. Each has its code from [WarningCodes].
+	Warnings []Fault
+
+	published []byte // as it came, if Raw is something else
+}
+
+// Copied returns how many bytes the event has of its own, beside those of its
+// message.
+func (e *Event) Copied() int {
+	if e.published == nil {
+		return 0
+	}
+	return len(e.Raw)
 }
 
 // Assets are the ids of the accounts an event belongs to, as the event spells
@@ -110,9 +128,13 @@ type Request struct {
 // ContentKey returns bytes that are equal for two events with the same
 // content: white space and the order of members do not matter, while numbers
 // and strings are compared as they are spelled, so that two long ids never
-// become one by rounding.
+// become one by rounding. The content is that which was published: what rules
+// change makes no other event of it.
 func (e *Event) ContentKey() []byte {
 	value := jsontext.Value(e.Raw).Clone()
+	if e.published != nil {
+		value = jsontext.Value(e.published).Clone()
+	}
 	// The event was decoded from valid JSON, so this cannot fail; if it
 	// did, the bytes as they are would still be a sound key.
 	_ = value.Format(

@@ -13,17 +13,12 @@ const extinfoSlots = 16
 
 // extinfoReader reads extinfo, whose values are told apart by their place.
 func extinfoReader(k kinds) func(*parser, *field) error {
-	text := &field{kind: k.text}
-	whole := &field{kind: func(value jsontext.Value) (Code, string) {
-		if string(value) == `""` {
-			return "", ""
-		}
-		return k.wholeText(value)
-	}}
+	text := &field{kind: k.text.repairedBy(quoted)}
+	whole := &field{kind: of(k.whole.should, func(v jsontext.Value) bool { return string(v) == `""` || isWholeText(v) }).repairedBy(asWhole)}
 	known := map[int]*field{
 		0:  {kind: oneOf("a2", "i2"), required: true},
-		2:  {kind: of("a string or a whole number", func(v jsontext.Value) bool { return isText(v) || isWhole(v) })},
-		4:  {kind: osVersion, subcode: 2804043, required: true},
+		2:  {kind: of("a string or a whole number", func(v jsontext.Value) bool { return isText(v) || isWhole(v) }).repairedBy(quoted)},
+		4:  {kind: osVersion().repairedBy(quoted), subcode: 2804043, required: true},
 		9:  whole,
 		10: whole,
 		12: whole,
@@ -44,13 +39,15 @@ func extinfoReader(k kinds) func(*parser, *field) error {
 	}
 }
 
-func osVersion(value jsontext.Value) (Code, string) {
-	switch {
-	case !isText(value):
-		return WrongType, "a string"
-	case strings.TrimSpace(string(inner(value))) == "":
-		return Empty, "the version of the operating system, and may not be empty"
-	default:
-		return "", ""
-	}
+func osVersion() kind {
+	return kind{should: "the version of the operating system", judge: func(value jsontext.Value) Code {
+		switch {
+		case !isText(value):
+			return WrongType
+		case strings.TrimSpace(string(inner(value))) == "":
+			return Empty
+		default:
+			return ""
+		}
+	}}
 }

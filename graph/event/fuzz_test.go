@@ -22,6 +22,8 @@ func FuzzDecode(f *testing.F) {
 		messenger, whatsApp, instagram, `{}`, `[]`, `null`, `{"data":[]}`, `{"data":[{}],"partner_agent":"x"}`,
 		`{"data":{},"event_name":"x"}`, `{"data":[` + messenger + `,7]}`, `{"event_time":1e400}`, `{"a":`, "\xff",
 		purchase().with("user_data.fbc", "x").with("event_source_url", "x").String(), app().String(), limited().String(),
+		other().with("event_time", "2023-02-10T04:33:19.5+01:00").with("opt_out", "true").with("custom_data.contents", list(object{"quantity": "2"})).String(),
+		app().with("app_data.extinfo", slotOf(4, 13.4)).String(), whatsAppChat().with("user_data.page_id", " 7 ").String(),
 		other().with("test_event_code", "T").String(), messengerChat().with("test_event_code", 7).with("x", 1).String(),
 		instagramChat().with("user_data.ig_account_id", nil).with("user_data.instagram_business_account_id", 1).String(),
 	} {
@@ -70,12 +72,15 @@ func requireSame(t *testing.T, original []byte, e *event.Event) {
 		return
 	}
 	want, coded := changedByRules(t, original, e)
-	require.True(t, coded || e.ActionSource == event.BusinessMessaging, "changed without a rule")
+	want = repairedAnotherWay(t, want, e)
+	require.True(t, coded || e.ActionSource == event.BusinessMessaging || len(e.Repaired) > 0, "changed without a rule")
 	require.JSONEq(t, want, string(e.Raw))
 	again, err := event.NewDecoder(event.DefaultRules()).Decode(e.Raw)
 	require.NoError(t, err)
 	require.Equal(t, e.Raw, again.Events[0].Raw, "changed once is changed for good")
 	require.Equal(t, e.Faults, again.Events[0].Faults)
+	require.Equal(t, e.Warnings, again.Events[0].Warnings)
+	require.Empty(t, again.Events[0].Repaired)
 }
 
 func changedByRules(t *testing.T, original []byte, e *event.Event) (changed string, coded bool) {

@@ -167,10 +167,7 @@ func (a *asker) member(path []string, f *field) Schema {
 
 // scalar says what a member may be that is neither object nor list.
 func (a *asker) scalar(path []string, f *field) Schema {
-	should := ""
-	if f.kind != nil {
-		_, should = f.kind([]byte("[]")) // which no kind is
-	}
+	should := f.kind.should
 	takes := func(value string) bool { return a.takes(path, value) }
 	options := slices.Concat([]Schema{{"type": "null"}}, numbers(takes), texts(takes, should))
 	if takes("true") && takes("false") {
@@ -206,14 +203,14 @@ func numbers(takes func(string) bool) []Schema {
 	return []Schema{{"enum": listed}}
 }
 
-var quoted = regexp.MustCompile(`"([^"]*)"`)
+var quotedWord = regexp.MustCompile(`"([^"]*)"`)
 
 func texts(takes func(string) bool, should string) (options []Schema) {
 	if takes(`"anyText"`) || takes(`"https://shop.example/a"`) || takes(`"203.0.113.7"`) {
 		return []Schema{{"type": "string"}}
 	}
-	words := []string{"", "true", "false"}
-	for _, word := range quoted.FindAllStringSubmatch(should, -1) {
+	words := []string{"", "true", "false", "True", "False", "0", "1", "1000"}
+	for _, word := range quotedWord.FindAllStringSubmatch(should, -1) {
 		words = append(words, word[1])
 	}
 	words = slices.DeleteFunc(words, func(word string) bool { return !takes(`"` + word + `"`) })

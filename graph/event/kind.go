@@ -4,22 +4,55 @@ import (
 	"slices"
 	"strings"
 
-	iso4217 "github.com/bojanz/currency"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// kind judges a value that is neither an object nor an array: it returns no
-// code if the value is fine, else what it should be.
-type kind func(value jsontext.Value) (code Code, should string)
+// kind is what a value that is neither an object nor an array has to be.
+type kind struct {
+	should string // "a number"
+	// judge returns no code if the value is fine.
+	judge func(value jsontext.Value) Code
+	// repair returns the value in the form that Meta takes, where that loses
+	// nothing and is no guess, else "". Most kinds have none.
+	repair func(value jsontext.Value) string
+	// mend tells a person what to write instead of a text, or "". It may
+	// guess: nothing is changed by it.
+	mend func(text string) string
+}
 
 // of makes a kind from a test of a value's type.
 func of(should string, fits func(jsontext.Value) bool) kind {
-	return func(value jsontext.Value) (Code, string) {
+	return kind{should: should, judge: func(value jsontext.Value) Code {
 		if fits(value) {
-			return "", ""
+			return ""
 		}
-		return WrongType, should
+		return WrongType
+	}}
+}
+
+// repairedBy is the same kind, with values repaired that are not quite it.
+func (k kind) repairedBy(repair func(jsontext.Value) string) kind {
+	k.repair = repair
+	return k
+}
+
+// mendedBy is the same kind, with advice on what is not it.
+func (k kind) mendedBy(mend func(text string) string) kind {
+	k.mend = mend
+	return k
+}
+
+// repaired returns a value in the form that Meta takes, or "" if that would be a
+// guess.
+func (k kind) repaired(value jsontext.Value) string {
+	if k.repair == nil {
+		return ""
 	}
+	instead := k.repair(value)
+	if instead == "" || k.judge(jsontext.Value(instead)) != "" {
+		return ""
+	}
+	return instead
 }
 
 func isText(value jsontext.Value) bool { return value.Kind() == '"' }
@@ -75,58 +108,62 @@ func inner(value jsontext.Value) []byte {
 
 // oneOf is a text out of a closed list.
 func oneOf[S ~string](known ...S) kind {
-	should := joinQuoted(known)
-	return func(value jsontext.Value) (Code, string) {
+	judge := func(value jsontext.Value) Code {
 		switch {
 		case !isText(value):
-			return WrongType, should
+			return WrongType
 		case !slices.Contains(known, S(unquote(value))):
-			return UnknownValue, should
+			return UnknownValue
 		default:
-			return "", ""
+			return ""
 		}
 	}
+	return kind{should: joinQuoted(known), judge: judge}.mendedBy(func(text string) string { return nearest(text, known) })
 }
 
 // oneNumberOf is a whole number out of a closed list.
 func oneNumberOf(known ...string) kind {
-	should := "the number " + strings.Join(known, " or ")
-	return func(value jsontext.Value) (Code, string) {
+	judge := func(value jsontext.Value) Code {
 		switch {
 		case !isWhole(value):
-			return WrongType, should
+			return WrongType
 		case !slices.Contains(known, string(value)):
-			return UnknownValue, should
+			return UnknownValue
 		default:
-			return "", ""
+			return ""
 		}
 	}
+	return kind{should: "the number " + strings.Join(known, " or "), judge: judge}.repairedBy(asWhole)
 }
 
 // leadID is the id of a lead ad's form. Source: Meta, customer information
 // parameters (2026).
-func leadID(value jsontext.Value) (Code, string) {
-	const should = "an id of 15 to 17 digits"
-	digits := inner(value)
-	switch {
-	case !isID(value):
-		return WrongType, should
-	case !isDigits(digits) || len(digits) < 15 || len(digits) > 17:
-		return BadFormat, should
-	default:
-		return "", ""
-	}
+func leadID() kind {
+	return kind{should: "an id of 15 to 17 digits", judge: func(value jsontext.Value) Code {
+		digits := inner(value)
+		switch {
+		case !isID(value):
+			return WrongType
+		case !isDigits(digits) || len(digits) < 15 || len(digits) > 17:
+			return BadFormat
+		default:
+			return ""
+		}
+	}}
 }
 
-// currency is a code of ISO 4217, in either case. An empty one counts as none.
-func currency(value jsontext.Value) (Code, string) {
-	const should = "a currency code of ISO 4217, like USD"
-	switch code := inner(value); {
-	case !isText(value):
-		return WrongType, should
-	case len(code) == 0 || iso4217.IsValid(strings.ToUpper(string(code))):
-		return "", ""
-	default:
-		return UnknownValue, should
-	}
+// currency is a code of ISO 4217, in either case. An empty one counts as none,
+// and one that was withdrawn is a matter for a warning.
+func currency() kind {
+	return kind{should: "a currency code of ISO 4217", judge: func(value jsontext.Value) Code {
+		code := inner(value)
+		switch {
+		case !isText(value):
+			return WrongType
+		case len(code) == 0 || isCurrency(code) || isWithdrawn(code):
+			return ""
+		default:
+			return UnknownValue
+		}
+	}}.mendedBy(currencyCode)
 }

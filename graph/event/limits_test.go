@@ -45,5 +45,5 @@ func TestHugeNamesGetNoSuggestion(t *testing.T) {
 	t.Parallel()
 	got, err := event.NewDecoder(event.DefaultRules()).Decode([]byte(instagramChat().with("event_name", strings.Repeat("Purchase", 100_000)).String()))
 	require.NoError(t, err)
-	require.Equal(t, "business messaging does not know this event_name", got.Events[0].Faults[0].Message)
+	require.Equal(t, `event_name is "`+strings.Repeat("Purchase", 5)+`"…, which business messaging does not know`, got.Events[0].Faults[0].Message)
 }

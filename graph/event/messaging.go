@@ -1,10 +1,14 @@
 package event
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
 	"github.com/agext/levenshtein"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/customer"
 )
 
 // validateMessaging checks what Meta wants to know of an event in a chat.
@@ -26,6 +30,8 @@ func (p *parser) validateMessaging() {
 	case Messenger:
 		p.require(slotPage, "/user_data/page_id", 2804069, "a messenger event has the page_id")
 		p.require(slotPageUser, "/user_data/page_scoped_user_id", missingField, "a messenger event has the page_scoped_user_id")
+		p.digits(slotPage, "/user_data/page_id")
+		p.digits(slotPageUser, "/user_data/page_scoped_user_id")
 	case WhatsApp:
 		p.validateWhatsApp()
 	case Instagram:
@@ -40,8 +46,8 @@ func (p *parser) validateChannel() {
 		p.faultAt(pointer, Missing, subcode, p.needsChannel)
 		return
 	}
-	if code, should := p.channel(p.raw(slotChannel)); code != "" {
-		p.faultAt(pointer, code, subcode, "messaging_channel is "+should)
+	if code := p.channel.judge(p.raw(slotChannel)); code != "" {
+		p.faultAt(pointer, code, subcode, "messaging_channel is "+p.told(p.raw(slotChannel), &p.channel))
 		return
 	}
 	p.event.Channel = Channel(p.text(slotChannel))
@@ -49,22 +55,72 @@ func (p *parser) validateChannel() {
 
 func (p *parser) validateWhatsApp() {
 	p.require(slotClick, "/user_data/ctwa_clid", 2804071, "a whatsapp event has the ctwa_clid of the click on the ad")
+	p.validateClick()
 	if p.text(slotPage) == "" {
 		p.require(slotWhatsApp, "/user_data/whatsapp_business_account_id", 2804116,
 			"a whatsapp event has the whatsapp_business_account_id, or the page_id")
 	}
+	p.digits(slotWhatsApp, "/user_data/whatsapp_business_account_id")
+	p.digits(slotPage, "/user_data/page_id")
+}
+
+// validateClick finds a click id that is none at all: blank, or the placeholder
+// of somebody's template. What a real one looks like, only Meta knows.
+func (p *parser) validateClick() {
+	const pointer = "/user_data/ctwa_clid"
+	switch click := p.kept[slotClick]; {
+	case !click.sound || string(p.raw(slotClick)) == `""`:
+	case isBlank(p.raw(slotClick)):
+		p.faultAt(pointer, Empty, 2804071, "ctwa_clid is blank; send the id that the webhook gave, or not this event")
+	case isPlaceholder(p.raw(slotClick)):
+		p.faultAt(pointer, BadFormat, 2804087, "ctwa_clid is a placeholder, not the id of a click; send what the webhook gave")
+	}
+}
+
+// digits finds fault with an id of Meta's that is there, and does not consist of
+// digits.
+func (p *parser) digits(at slot, pointer string) {
+	if id := p.kept[at]; !id.sound || string(p.raw(at)) == `""` || isDigits(inner(p.raw(at))) {
+		return
+	}
+	found := "a text"
+	switch id := p.raw(at); {
+	case isBlank(id):
+		found = "blank"
+	case isPlaceholder(id):
+		found = "a placeholder"
+	case isHash(id):
+		found = "a hash"
+	}
+	p.faultAt(pointer, BadFormat, 0, lastToken(pointer)+" is "+found+", not an id of digits; send it as Meta's webhook or API gave it, and never hashed")
+}
+
+func isBlank(text jsontext.Value) bool { return len(bytes.TrimSpace(inner(text))) == 0 }
+
+// isPlaceholder recognises what was never filled in: <PAGE_ID>.
+func isPlaceholder(text jsontext.Value) bool {
+	inner := bytes.TrimSpace(inner(text))
+	return bytes.HasPrefix(inner, []byte("<")) && bytes.HasSuffix(inner, []byte(">"))
+}
+
+// isHash recognises a SHA-256 in hexadecimal.
+func isHash(text jsontext.Value) bool {
+	return customer.IsHashed(customer.ExternalID, string(inner(text)))
 }
 
 // validateInstagram takes either id of the account that Meta's guides name, and
 // sends the one that the live API demands.
 func (p *parser) validateInstagram() {
 	p.require(slotInstagramUser, "/user_data/ig_sid", 2804075, "an instagram event has the ig_sid")
+	p.digits(slotInstagramUser, "/user_data/ig_sid")
 	wanted, other := p.kept[slotInstagram], p.kept[slotInstagramBusiness]
 	if p.text(slotInstagramBusiness) == "" || p.text(slotInstagram) != "" {
 		p.require(slotInstagram, "/user_data/ig_account_id", 2804079,
 			"an instagram event has the ig_account_id, or the instagram_business_account_id")
+		p.digits(slotInstagram, "/user_data/ig_account_id")
 		return
 	}
+	p.digits(slotInstagramBusiness, "/user_data/instagram_business_account_id")
 	if wanted.null || wanted.there {
 		p.remove(slotInstagram)
 	}
@@ -107,7 +163,8 @@ func (p *parser) validateExtras() {
 // which one may have been meant: a name that is much longer than any there is
 // gets no guess, which would take long.
 func unknownName(name string, known []string) string {
-	const sentence, longest = "business messaging does not know this event_name", 64
+	const longest = 64
+	sentence := "event_name is " + quotedForPeople(name) + ", which business messaging does not know"
 	if len(name) > longest {
 		return sentence
 	}

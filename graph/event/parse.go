@@ -18,7 +18,12 @@ type parser struct {
 	people   []personalValue
 	informed information
 	edits    []edit
-	unnamed  int // faults beyond MaxFaults
+	unnamed  int      // faults beyond MaxFaults
+	mended   []string // values in the form that Meta takes
+	// Of the member that is being read: where its name begins, and which of
+	// mended is its value now, counted from 1.
+	memberAt int64
+	instead  int
 }
 
 // step is one step of a JSON pointer: a member's name, or an index if there is
@@ -31,7 +36,7 @@ type step struct {
 // begin makes the parser ready for another event. What it keeps from one event
 // to the next is room.
 func (p *parser) begin(d *Decoder, e *Event) {
-	*p = parser{Decoder: d, event: e, path: p.path[:0], people: p.people[:0], edits: p.edits[:0]}
+	*p = parser{Decoder: d, event: e, path: p.path[:0], people: p.people[:0], edits: p.edits[:0], mended: p.mended[:0]}
 }
 
 // eventMember reads one member of the event.
@@ -47,14 +52,14 @@ func (p *parser) member(known schema, name []byte, at int64) error {
 	}
 	k := kept{name: at, nameEnd: p.json.InputOffset(), value: p.nextValue(), null: p.json.PeekKind() == 'n'}
 	before := p.faults()
-	p.path = append(p.path, step{name: f.name})
+	p.path, p.memberAt, p.instead = append(p.path, step{name: f.name}), at, 0
 	var err error
 	if k.null {
 		err = p.skip()
 	} else {
 		err = p.value(f)
 	}
-	p.path = p.path[:len(p.path)-1]
+	p.path, k.instead, p.instead = p.path[:len(p.path)-1], p.instead, 0
 	k.end, k.there = p.json.InputOffset(), !k.null
 	k.sound = k.there && p.faults() == before
 	p.kept[f.slot] = k
@@ -72,30 +77,35 @@ func (p *parser) value(f *field) error {
 		_, err := p.elements(f, func(int) *field { return f.elements })
 		return err
 	default:
-		return p.scalar(f.kind, f.subcode)
+		return p.scalar(f)
 	}
 }
 
-func (p *parser) scalar(k kind, subcode int) error {
+func (p *parser) scalar(f *field) error {
 	value, err := p.json.ReadValue()
 	if err != nil {
 		return malformed(err)
 	}
-	if code, should := k(value); code != "" {
-		p.fault(code, subcode, "is "+should)
+	code := f.kind.judge(value)
+	if code == "" {
+		return nil
 	}
+	if instead := f.kind.repaired(value); instead != "" {
+		p.repair(value, instead)
+		return nil
+	}
+	p.fault(code, f.subcode, "is "+p.told(value, &f.kind))
 	return nil
 }
 
 func (p *parser) members(f *field) error {
 	if p.json.PeekKind() != '{' {
-		p.fault(WrongType, f.subcode, "is an object")
-		return p.skip()
+		return p.unexpected(f, "an object")
 	}
 	return p.object(func(name []byte, at int64) error {
 		from := p.nextValue()
 		err := p.member(f.members, name, at)
-		if err == nil && f.slot == slotUser {
+		if err == nil && f.slot == slotUser && !p.isProtected(f.members[string(name)]) {
 			p.inform(name, p.body[from:p.json.InputOffset()])
 		}
 		return err
@@ -106,8 +116,7 @@ func (p *parser) members(f *field) error {
 // field an element is may depend on its place.
 func (p *parser) elements(f *field, at func(index int) *field) (length int, err error) {
 	if p.json.PeekKind() != '[' {
-		p.fault(WrongType, f.subcode, "is a list")
-		return -1, p.skip()
+		return -1, p.unexpected(f, "a list; put it into [ ]")
 	}
 	if _, err := p.json.ReadToken(); err != nil {
 		return 0, malformed(err)
@@ -122,7 +131,7 @@ func (p *parser) elements(f *field, at func(index int) *field) (length int, err 
 		}
 		p.path = append(p.path, step{index: length})
 		err := p.value(f)
-		p.path = p.path[:len(p.path)-1]
+		p.path, p.instead = p.path[:len(p.path)-1], 0
 		if err != nil {
 			return length, err
 		}
@@ -138,16 +147,32 @@ const millisecondDigits = len("100000000000")
 // eventTime reads whole seconds since 1970, as a JSON number.
 func (p *parser) eventTime(*field) error {
 	const mostDigits = 18 // that an int64 holds in any case
-	digits, err := p.json.ReadValue()
-	switch {
-	case err != nil:
+	value, err := p.json.ReadValue()
+	if err != nil {
 		return malformed(err)
-	case !isDigits(digits) || len(digits) > mostDigits:
-		p.fault(WrongType, 0, "is a whole number of seconds since 1970, not in quotes")
-	case len(digits) >= millisecondDigits:
-		p.fault(NotSeconds, 2804004, "is in seconds; this looks like milliseconds or finer")
+	}
+	digits := []byte(value)
+	if !isDigits(digits) {
+		digits = []byte(asSeconds(value))
+	}
+	if len(digits) == 0 || len(digits) > mostDigits {
+		p.fault(WrongType, 0, "is "+p.told(value, &p.seconds))
+		return nil
+	}
+	if !isDigits(value) {
+		p.repair(value, string(digits))
+	}
+	if len(digits) >= millisecondDigits {
+		p.fault(NotSeconds, 2804004, "is "+string(digits)+", which looks like milliseconds or finer; write seconds, like "+string(digits[:millisecondDigits-2]))
 	}
 	return nil
+}
+
+// contentName is for the name that producers give to contents, and that Meta
+// knows under another one.
+func (p *parser) contentName(*field) error {
+	p.fault(NotAllowed, 0, "is not a member that Meta knows in contents; call it title")
+	return p.skip()
 }
 
 // anything reads a value that is judged later, or never.
@@ -209,7 +234,10 @@ func (p *parser) text(at slot) string {
 	return string(inner(p.raw(at)))
 }
 
-// raw returns a kept value as it is spelled.
+// raw returns a kept value as it is spelled, or as it was repaired.
 func (p *parser) raw(at slot) jsontext.Value {
+	if instead := p.kept[at].instead; instead > 0 {
+		return jsontext.Value(p.mended[instead-1])
+	}
 	return p.body[p.kept[at].value:p.kept[at].end]
 }

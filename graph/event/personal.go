@@ -11,7 +11,8 @@ import (
 // them.
 type personalValue struct {
 	field    customer.Field
-	index    int // in a list, else -1
+	index    int   // in a list, else -1
+	name     int64 // where its member begins
 	from, to int64
 	sound    bool
 }
@@ -22,6 +23,14 @@ func (v personalValue) pointer() string {
 		return pointer
 	}
 	return pointer + "/" + strconv.Itoa(v.index)
+}
+
+// place is the pointer as [Event.Removed] has it.
+func (v personalValue) place() string {
+	if v.index < 0 {
+		return v.pointer()
+	}
+	return "/user_data/" + string(v.field) + "/*"
 }
 
 // personal reads a member that Meta wants hashed: one value, or a list.
@@ -39,12 +48,12 @@ func (p *parser) personalValue(f *field) error {
 	if err != nil {
 		return malformed(err)
 	}
-	v := personalValue{field: customer.Field(f.name), index: -1, from: from, to: p.json.InputOffset(), sound: isID(value)}
+	v := personalValue{field: customer.Field(f.name), index: -1, name: p.memberAt, from: from, to: p.json.InputOffset(), sound: isID(value)}
 	if last := p.path[len(p.path)-1]; last.name == "" {
 		v.index = last.index
 	}
 	if !v.sound {
-		p.fault(WrongType, 0, "is a string, a whole number, or a list of them")
+		p.fault(WrongType, 0, "is "+p.shown(value)+", not a string, a whole number, or a list of them")
 	}
 	p.people = append(p.people, v)
 	return nil
@@ -53,15 +62,25 @@ func (p *parser) personalValue(f *field) error {
 // redacted stands where personal data stood that could not be hashed.
 const redacted = `"[redacted]"`
 
-// protect hashes the personal data of the event. What cannot be hashed is a
-// fault, and is taken out, because a faulty event ends where people read it.
+// isProtected reports whether a member of user_data is personal data that
+// [parser.protect] looks at, and whether it says anything of the customer.
+func (p *parser) isProtected(f *field) bool {
+	return f != nil && f.personal && p.rules.HashPersonalData
+}
+
+// protect hashes the personal data of the event. What cannot be hashed is of no
+// use to Meta: it is taken out, or is a fault.
 func (p *parser) protect() {
 	if user := p.kept[slotUser]; user.there && !p.isObject(slotUser) {
 		p.replace(user.value, user.end, redacted)
 	}
 	country := p.text(slotCountry)
+	if code, err := customer.Normalize(customer.Country, country, ""); err == nil {
+		country = code
+	}
 	for _, v := range p.people {
 		if !v.sound {
+			p.informed |= says([]byte(v.field))
 			p.replace(v.from, v.to, redacted)
 			continue
 		}
@@ -70,19 +89,38 @@ func (p *parser) protect() {
 }
 
 func (p *parser) protectValue(v personalValue, text, country string) {
-	switch {
-	case text == "":
-	case customer.IsHashed(v.field, text):
+	if text == "" {
+		return
+	}
+	if customer.IsHashed(v.field, text) {
+		p.informed |= says([]byte(v.field))
 		if lower := strings.ToLower(text); lower != text {
 			p.replace(v.from, v.to, `"`+lower+`"`)
 		}
-	default:
-		normalized, err := customer.Normalize(v.field, text, country)
-		if err != nil {
-			p.faultAt(v.pointer(), NotNormalizable, 0, string(v.field)+" "+err.Error())
-			p.replace(v.from, v.to, redacted)
-			return
-		}
-		p.replace(v.from, v.to, `"`+customer.Hash(normalized)+`"`)
+		return
 	}
+	normalized, err := customer.Normalize(v.field, text, country)
+	if err != nil {
+		p.unusable(v, err)
+		return
+	}
+	p.informed |= says([]byte(v.field))
+	p.replace(v.from, v.to, `"`+customer.Hash(normalized)+`"`)
+}
+
+// unusable deals with personal data of which no hash can be made. Where it is a
+// fault it is taken out, too, because a faulty event ends where people read it.
+func (p *parser) unusable(v personalValue, err error) {
+	if p.rules.UnusablePersonalData == Refuse {
+		p.informed |= says([]byte(v.field))
+		p.faultAt(v.pointer(), NotNormalizable, 0, string(v.field)+" "+err.Error())
+		p.replace(v.from, v.to, redacted)
+		return
+	}
+	from := v.name
+	if v.index >= 0 {
+		from = v.from
+	}
+	p.edits = append(p.edits, edit{from: from, to: v.to, remove: true})
+	p.event.Removed = append(p.event.Removed, v.place())
 }

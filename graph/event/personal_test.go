@@ -44,8 +44,6 @@ func TestPersonalDataIsHashed(t *testing.T) {
 		"escapes are understood":           {`{"e\u006d":"John\u005fSmith@gmail.com"}`, `{"e\u006d":"` + johnHashed + `"}`, nil},
 		"empty ones stay":                  {`{"ph":"","em":"John_Smith@gmail.com"}`, `{"ph":"","em":"` + johnHashed + `"}`, nil},
 		"what is not personal stays":       {`{"external_id":"a","client_ip_address":"192.0.2.1"}`, `{"external_id":"` + customer.Hash("a") + `","client_ip_address":"192.0.2.1"}`, nil},
-		"what cannot be normalised":        {`{"em":"john at home","fn":"Mary"}`, `{"em":"[redacted]","fn":"` + maryHashed + `"}`, []string{"/user_data/em not_normalizable"}},
-		"one of a list that cannot":        {`{"em":["john at home","John_Smith@gmail.com"]}`, `{"em":["[redacted]","` + johnHashed + `"]}`, []string{"/user_data/em/0 not_normalizable"}},
 		"personal data of the wrong type":  {`{"em":{"home":"john@example.com"}}`, `{"em":"[redacted]"}`, []string{"/user_data/em wrong_type"}},
 		"user_data of the wrong type":      {`"john@example.com"`, `"[redacted]"`, []string{"/user_data wrong_type"}},
 		"user_data is a list":              {`[{"em":"john@example.com"}]`, `"[redacted]"`, []string{"/user_data wrong_type"}},
@@ -67,6 +65,68 @@ func TestPersonalDataIsHashed(t *testing.T) {
 				require.Equal(t, e.Raw, again.Events[0].Raw, "hashed once is hashed for good")
 			}
 		})
+	}
+}
+
+// Of what cannot be normalised no hash can be made: it is taken out and told of,
+// and the event goes on with what is left.
+func TestUnusablePersonalDataIsRemoved(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		userData, want  string
+		removed, faults []string
+	}{
+		"a gender that Meta does not have": {`{"ge":"divers","ph":"16505551212"}`, `{"ph":"` + customer.Hash("16505551212") + `"}`, []string{"/user_data/ge"}, nil},
+		"the last member":                  {`{"ph":16505551212, "em":"john at home" }`, `{"ph":"` + customer.Hash("16505551212") + `" }`, []string{"/user_data/em"}, nil},
+		"one of a list": {
+			`{"em":["john at home", "John_Smith@gmail.com"]}`, `{"em":[ "` + johnHashed + `"]}`, []string{"/user_data/em/*"}, nil,
+		},
+		"all of a list": {
+			`{"em":["john at home","john"],"fn":["Mary","?"]}`,
+			`{"em":[],"fn":["` + maryHashed + `"]}`,
+			[]string{"/user_data/em/*", "/user_data/em/*", "/user_data/fn/*"},
+			[]string{"/user_data insufficient"},
+		},
+		"all there is": {`{"em":"john at home"}`, `{}`, []string{"/user_data/em"}, []string{"/user_data insufficient"}},
+		"what is left fits too many": {
+			`{"em":"john at home","fn":"Mary"}`, `{"fn":"` + maryHashed + `"}`, []string{"/user_data/em"}, []string{"/user_data insufficient"},
+		},
+		"in the spelling of people": {
+			`{"db":"16.02.1997","country":"Deutschland","ph":"0151 23456789"}`,
+			`{"db":"` + customer.Hash("19970216") + `","country":"` + customer.Hash("de") + `","ph":"` + customer.Hash("4915123456789") + `"}`, nil, nil,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := hashing().Decode([]byte(aboutCustomer(tc.userData)))
+			require.NoError(t, err)
+			e := got.Events[0]
+			require.Equal(t, aboutCustomer(tc.want), string(e.Raw))
+			require.Equal(t, tc.removed, e.Removed)
+			require.Equal(t, tc.faults, pointersAndCodes(e.Faults))
+			again, err := hashing().Decode(e.Raw)
+			require.NoError(t, err)
+			require.Equal(t, e.Raw, again.Events[0].Raw)
+			require.Equal(t, e.Faults, again.Events[0].Faults, "no less, now that it is gone")
+		})
+	}
+}
+
+func TestUnusablePersonalDataIsRefused(t *testing.T) {
+	t.Parallel()
+	rules := event.DefaultRules()
+	rules.HashPersonalData, rules.UnusablePersonalData = true, event.Refuse
+	for userData, want := range map[string][2]string{
+		`{"em":"john at home","fn":"Mary"}`:              {`{"em":"[redacted]","fn":"` + maryHashed + `"}`, "/user_data/em not_normalizable"},
+		`{"em":["john at home","John_Smith@gmail.com"]}`: {`{"em":["[redacted]","` + johnHashed + `"]}`, "/user_data/em/0 not_normalizable"},
+	} {
+		got, err := event.NewDecoder(rules).Decode([]byte(aboutCustomer(userData)))
+		require.NoError(t, err)
+		e := got.Events[0]
+		require.Equal(t, aboutCustomer(want[0]), string(e.Raw))
+		require.Equal(t, []string{want[1]}, pointersAndCodes(e.Faults))
+		require.NotContains(t, e.Faults[0].Message, "john")
+		require.Empty(t, e.Removed)
 	}
 }
 
@@ -153,6 +213,9 @@ func TestWhatIsNoEventIsMaskedWhenHashing(t *testing.T) {
 	got, err := hashing().Decode([]byte(`{"data":["john@example.com"]}`))
 	require.NoError(t, err)
 	require.Equal(t, `"xxxx@xxxxxxx.xxx"`, string(got.Events[0].Raw))
+	got, err = hashing().Decode([]byte(`{"data":["john\b@example.com"]}`))
+	require.NoError(t, err)
+	require.Equal(t, `"[redacted]"`, string(got.Events[0].Raw), "masked, it would be no JSON")
 }
 
 func pointersAndCodes(faults []event.Fault) (texts []string) {

@@ -3,6 +3,7 @@ package event
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Rules say how events are checked, where that is a matter of choice.
@@ -11,6 +12,12 @@ type Rules struct {
 	// the clear, and keeps what cannot be hashed out of everything that is
 	// written. If false, it passes through as it is.
 	HashPersonalData bool `yaml:"hash_personal_data"`
+	// UnusablePersonalData says what to do with personal data in the clear
+	// that cannot be normalised, if HashPersonalData is set.
+	UnusablePersonalData Extras `yaml:"unusable_personal_data"`
+	// DefaultActionSource is the action_source of events that name none; if
+	// empty, such an event is faulty.
+	DefaultActionSource ActionSource `yaml:"default_action_source"`
 	// MessagingEvents are the event names that business messaging knows.
 	MessagingEvents []string `yaml:"messaging_events"`
 	// MessagingExtras says what to do with members that Meta refuses on
@@ -27,6 +34,13 @@ const (
 	Refuse Extras = "refuse"
 )
 
+func (e Extras) validate(key string) error {
+	if e != Remove && e != Refuse {
+		return fmt.Errorf("%s: %q is neither %q nor %q", key, e, Remove, Refuse)
+	}
+	return nil
+}
+
 // DefaultRules returns the rules of Meta's documents (2026), with members that
 // must not be there removed.
 func DefaultRules() Rules {
@@ -36,7 +50,8 @@ func DefaultRules() Rules {
 			"OrderCreated", "OrderShipped", "OrderDelivered", "OrderCanceled", "OrderReturned",
 			"CartAbandoned", "QualifiedLead", "RatingProvided", "ReviewProvided",
 		},
-		MessagingExtras: Remove,
+		MessagingExtras:      Remove,
+		UnusablePersonalData: Remove,
 	}
 }
 
@@ -46,8 +61,9 @@ func (r Rules) Validate() error {
 	if len(r.MessagingEvents) == 0 {
 		faults = append(faults, errors.New("messaging_events: is empty; every messaging event would be a dead letter"))
 	}
-	if r.MessagingExtras != Remove && r.MessagingExtras != Refuse {
-		faults = append(faults, fmt.Errorf("messaging_extras: %q is neither %q nor %q", r.MessagingExtras, Remove, Refuse))
+	faults = append(faults, r.MessagingExtras.validate("messaging_extras"), r.UnusablePersonalData.validate("unusable_personal_data"))
+	if r.DefaultActionSource != "" && !slices.Contains(ActionSources(), r.DefaultActionSource) {
+		faults = append(faults, fmt.Errorf("default_action_source: %q is not %s", r.DefaultActionSource, joinQuoted(ActionSources())))
 	}
 	return errors.Join(faults...)
 }

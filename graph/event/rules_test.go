@@ -85,7 +85,7 @@ func rules() map[string][]ruleCase { //nolint:maintidx // it is a table
 			faulty(other().with("event_name", nil), "/event_name missing 2804019"), faulty(other().with("event_name", ""), "/event_name empty 2804019"),
 			wrongTypes(other(), "event_name", 0, notText...)),
 		"event-time": join(faulty(other().with("event_time", absent{}), "/event_time missing 2804019"),
-			wrongTypes(other(), "event_time", 0, 1.5, -1, "1675999999", true, list(), object{})),
+			wrongTypes(other(), "event_time", 0, -1, "2023-02-10T04:33:19", "soon", true, list(), object{})),
 		"event-time-unit": join(fine(other().with("event_time", 99_999_999_999)),
 			faulty(other().with("event_time", 100_000_000_000), "/event_time not_seconds 2804004"),
 			faulty(other().with("event_time", at*1000), "/event_time not_seconds 2804004")),
@@ -100,12 +100,12 @@ func rules() map[string][]ruleCase { //nolint:maintidx // it is a table
 			wrongTypes(purchase(), "custom_data", 0, 1)),
 		"event-source-url": join(fine(website()), faulty(website().with("event_source_url", absent{}), "/event_source_url missing 2804019"),
 			faulty(website().with("event_source_url", ""), "/event_source_url empty 2804019"), wrongTypes(website(), "event_source_url", 0, notText...)),
-		"opt-out":                    members(other(), "", 0, list(true, false, nil), list(1, "true", list()), "opt_out"),
+		"opt-out":                    members(other(), "", 0, list(true, false, nil, "true"), list(1, "yes", list()), "opt_out"),
 		"referrer-url":               members(other(), "", 0, list("https://a"), notText, "referrer_url"),
 		"advanced-measurement-table": members(other(), "", 0, list("t"), notText, "advanced_measurement_table"),
 		"original-event-data": join(wrongTypes(other(), "original_event_data", 0, notObject...),
 			members(other(), "original_event_data.", 0, list("Lead"), notText, "event_name"),
-			members(other(), "original_event_data.", 0, list(at), append(list("1675999999"), notWhole...), "event_time"),
+			members(other(), "original_event_data.", 0, list(at), list("x", true, list(), object{}), "event_time"),
 			members(other(), "original_event_data.", 0, list("o", 1), notID, "order_id", "event_id")),
 		"attribution-data": join(wrongTypes(other(), "attribution_data", 0, notObject...),
 			members(other(), "attribution_data.", 0, list("a"), notText, "scope", "attribution_model", "attribution_source", "attribution_method",
@@ -123,14 +123,14 @@ func rules() map[string][]ruleCase { //nolint:maintidx // it is a table
 		"processing-country": join(fine(limited().with("data_processing_options_country", 0)),
 			faulty(limited().with("data_processing_options_country", absent{}), "/data_processing_options_country missing 2804030"),
 			faulty(limited().with("data_processing_options_country", 2), "/data_processing_options_country unknown_value"),
-			wrongTypes(limited(), "data_processing_options_country", 0, "1", 0.5, true, list())),
+			wrongTypes(limited(), "data_processing_options_country", 0, "US", 0.5, true, list())),
 		"processing-state": join(fine(limited().with("data_processing_options_state", 0),
 			limited().with("data_processing_options_state", absent{}).with("user_data.client_ip_address", "192.0.2.1")),
 			faulty(limited().with("data_processing_options_state", absent{}), "/data_processing_options_state missing 2804030"),
 			faulty(messengerChat().with("user_data.client_ip_address", "192.0.2.1").with("data_processing_options", list("LDU")).
 				with("data_processing_options_country", 0), "/data_processing_options_state missing 2804030"),
 			faulty(limited().with("data_processing_options_state", 1), "/data_processing_options_state unknown_value"),
-			wrongTypes(limited(), "data_processing_options_state", 0, "0", 0.5, true, list())),
+			wrongTypes(limited(), "data_processing_options_state", 0, "CA", 0.5, true, list())),
 
 		"app-data": join(fine(app(), other().with("app_data", object{})), faulty(app().with("app_data", absent{}), "/app_data missing 2804019"),
 			wrongTypes(app(), "app_data", 0, notObject...)),
@@ -150,7 +150,8 @@ func rules() map[string][]ruleCase { //nolint:maintidx // it is a table
 			faulty(app().with("app_data.extinfo", slotOf(0, "")), "/app_data/extinfo/0 unknown_value"),
 			faulty(app().with("app_data.extinfo", slotOf(0, 2)), "/app_data/extinfo/0 wrong_type")),
 		"extinfo-os-version": join(faulty(app().with("app_data.extinfo", slotOf(4, "")), "/app_data/extinfo/4 empty 2804043"),
-			faulty(app().with("app_data.extinfo", slotOf(4, 13)), "/app_data/extinfo/4 wrong_type 2804043")),
+			fine(app().with("app_data.extinfo", slotOf(4, 13))),
+			faulty(app().with("app_data.extinfo", slotOf(4, true)), "/app_data/extinfo/4 wrong_type 2804043")),
 		"extinfo-slots": extinfoSlots(),
 
 		"value": members(other(), "custom_data.", 2804016, list(0, -1, 1.25, "1.25", ""), notNumber, "value", "net_revenue", "predicted_ltv"),
@@ -274,13 +275,15 @@ func extinfoSlots() (cases []ruleCase) {
 	}
 	for _, index := range []int{1, 3, 5, 6, 7, 8, 11, 15} {
 		put(index, "")
-		put(index, 5, "wrong_type")
+		put(index, 5)
+		put(index, true, "wrong_type")
 		put(index, nil)
 	}
 	put(0, nil, "wrong_type")
 	put(4, nil, "wrong_type 2804043")
 	put(2, 7)
-	put(2, 1.5, "wrong_type")
+	put(2, 1.5)
+	put(2, list(), "wrong_type")
 	return cases
 }
 

@@ -18,6 +18,8 @@ type field struct {
 
 	// required: as an element of a list, null will not do.
 	required bool
+	// personal: it says something of the customer, and Meta wants it hashed.
+	personal bool
 
 	kind     kind
 	members  schema // of an object
@@ -52,18 +54,23 @@ func eachWith(subcode int, k kind, names ...string) []*field {
 }
 
 // kinds are the kinds that many members share.
-type kinds struct{ text, id, boolean, flag, whole, wholeText, number, amount, textOrBoolean kind }
+type kinds struct {
+	text, id, account, boolean, flag, whole, count, seconds, wholeText, number, amount, textOrBoolean kind
+}
 
 func newKinds() kinds {
 	return kinds{
 		text:          of("a string", isText),
 		id:            of("a string or a whole number", isID),
-		boolean:       of("true or false", isBoolean),
-		flag:          of("true, false, 0 or 1", isFlag),
-		whole:         of("a whole number", isWhole),
-		wholeText:     of("a whole number", isWholeText),
-		number:        of("a number", isNumber),
-		amount:        of("a number", isAmount),
+		account:       of("a string or a whole number", isTrimmedID).repairedBy(trimmed),
+		boolean:       of("true or false", isBoolean).repairedBy(asBoolean).mendedBy(yesOrNo),
+		flag:          of("true, false, 0 or 1", isFlag).mendedBy(yesOrNo),
+		whole:         of("a whole number", isWhole).mendedBy(wholeNumber),
+		count:         of("a whole number", isWhole).repairedBy(asWhole).mendedBy(wholeNumber),
+		seconds:       of("a whole number", isWhole).repairedBy(asSeconds).mendedBy(secondsOf),
+		wholeText:     of("a whole number", isWholeText).mendedBy(wholeNumber),
+		number:        of("a number", isNumber).mendedBy(plainNumber),
+		amount:        of("a number", isAmount).mendedBy(plainNumber),
 		textOrBoolean: of("a string, true or false", func(v jsontext.Value) bool { return isText(v) || isBoolean(v) }),
 	}
 }
@@ -87,7 +94,7 @@ func eventSchema() schema {
 		{name: "data_processing_options_country", slot: slotOptionsCountry, kind: oneNumberOf("0", "1")},
 		{name: "data_processing_options_state", slot: slotOptionsState, kind: oneNumberOf("0", "1000")},
 		{name: "original_event_data", members: newSchema(
-			each(k.text, "event_name"), each(k.whole, "event_time"), each(k.id, "order_id", "event_id"))},
+			each(k.text, "event_name"), each(k.seconds, "event_time"), each(k.id, "order_id", "event_id"))},
 		{name: "attribution_data", members: attributionSchema(k)},
 		{name: "opt_out", kind: k.boolean},
 	}, each(k.text, "referrer_url", "advanced_measurement_table"))
@@ -106,9 +113,10 @@ func attributionSchema(k kinds) schema {
 
 func appSchema(k kinds) schema {
 	return newSchema(
-		each(k.flag, "application_tracking_enabled", "advertiser_tracking_enabled", "consider_views", "include_dwell_data", "include_video_data"),
+		each(k.flag, "application_tracking_enabled", "consider_views", "include_dwell_data", "include_video_data"),
 		each(k.text, "campaign_ids", "install_referrer", "installer_package", "receipt_data", "windows_attribution_id"),
 		[]*field{
+			{name: "advertiser_tracking_enabled", slot: slotTracking, kind: k.flag},
 			{name: "url_schemes", elements: &field{kind: k.text}},
 			{name: "extinfo", slot: slotExtinfo, read: extinfoReader(k)},
 		},
@@ -121,17 +129,17 @@ func userSchema(k kinds) schema {
 		{name: "client_user_agent", slot: slotUserAgent, kind: k.text},
 		{name: "fbc", slot: slotFBC, kind: k.text},
 		{name: "fbp", slot: slotFBP, kind: k.text},
-		{name: "lead_id", kind: leadID, subcode: 2804036},
-		{name: "page_id", slot: slotPage, kind: k.id},
-		{name: "page_scoped_user_id", slot: slotPageUser, kind: k.id},
-		{name: "whatsapp_business_account_id", slot: slotWhatsApp, kind: k.id},
+		{name: "lead_id", kind: leadID(), subcode: 2804036},
+		{name: "page_id", slot: slotPage, kind: k.account},
+		{name: "page_scoped_user_id", slot: slotPageUser, kind: k.account},
+		{name: "whatsapp_business_account_id", slot: slotWhatsApp, kind: k.account},
 		{name: "ctwa_clid", slot: slotClick, kind: k.text},
-		{name: "ig_account_id", slot: slotInstagram, kind: k.id},
-		{name: "instagram_business_account_id", slot: slotInstagramBusiness, kind: k.id},
-		{name: "ig_sid", slot: slotInstagramUser, kind: k.id},
+		{name: "ig_account_id", slot: slotInstagram, kind: k.account},
+		{name: "instagram_business_account_id", slot: slotInstagramBusiness, kind: k.account},
+		{name: "ig_sid", slot: slotInstagramUser, kind: k.account},
 	}, each(k.text, "subscription_id", "anon_id", "madid", "partner_name"), each(k.id, "fb_login_id", "partner_id"))
 	for _, name := range customer.Fields() {
-		s[string(name)] = &field{name: string(name), read: (*parser).personal}
+		s[string(name)] = &field{name: string(name), personal: true, read: (*parser).personal}
 	}
 	s[string(customer.Country)].slot = slotCountry
 	return s
@@ -143,13 +151,14 @@ const customFault = 2804016
 
 func customSchema(k kinds) schema {
 	contents := newSchema(
-		eachWith(customFault, k.id, "id"), eachWith(customFault, k.whole, "quantity"), eachWith(customFault, k.number, "item_price"),
+		eachWith(customFault, k.id, "id"), eachWith(customFault, k.count, "quantity"), eachWith(customFault, k.number, "item_price"),
 		eachWith(customFault, k.text, "title", "description", "brand", "category"),
 		eachWith(customFault, deliveryCategory(), "delivery_category"),
+		[]*field{{name: "name", read: (*parser).contentName}},
 	)
 	return newSchema([]*field{
 		{name: "value", slot: slotValue, kind: k.amount, subcode: customFault},
-		{name: "currency", slot: slotCurrency, kind: currency, subcode: customFault},
+		{name: "currency", slot: slotCurrency, kind: currency(), subcode: customFault},
 		{name: "content_ids", subcode: customFault, elements: &field{kind: k.id, subcode: customFault}},
 		{name: "contents", subcode: missingField, elements: &field{members: contents, subcode: 2804008}},
 	},

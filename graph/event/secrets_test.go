@@ -191,6 +191,7 @@ func FuzzSecrets(f *testing.F) {
 	} {
 		f.Add([]byte(seed), uint16(7))
 	}
+	f.Add([]byte(`{"data":["\b0000"],"":"00"}`), uint16(76))
 	f.Fuzz(func(t *testing.T, body []byte, at uint16) {
 		place := int(at) % (len(body) + 1)
 		body = append(append(bytes.Clone(body[:place]), leaked...), body[place:]...)

@@ -17,6 +17,7 @@ const (
 	slotCustom
 	slotApp
 	slotExtinfo
+	slotTracking
 	slotOptions
 	slotOptionsCountry
 	slotOptionsState
@@ -41,6 +42,7 @@ const (
 type kept struct {
 	name, nameEnd int64 // where its name begins and ends
 	value, end    int64 // where its value begins and ends
+	instead       int   // which of parser.mended is its value now; 0 if none
 	null          bool  // it is there, and as good as absent
 	there         bool  // it is there, and not null
 	sound         bool  // it is what it should be

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Meta's acceptance windows, counted back from the moment it receives an
@@ -51,6 +53,7 @@ const (
 // finish completes an event of which all members have been read: the rules
 // that look at more than one member, and the changes that rules demand.
 func (p *parser) finish(from, to int64) {
+	p.fillSource(from)
 	p.assign()
 	p.require(slotName, "/event_name", missingField, "every event has an event_name")
 	p.require(slotTime, "/event_time", missingField, "every event has an event_time, in seconds since 1970")
@@ -69,13 +72,17 @@ func (p *parser) finish(from, to int64) {
 	}
 	p.validateLimitedDataUse()
 	p.validatePurchase()
-	p.validateInformation()
-	p.liftTestCode()
 	if p.rules.HashPersonalData {
 		p.protect()
 	}
+	p.validateInformation()
+	p.liftTestCode()
+	p.warn()
 	p.countTheRest()
 	p.event.Raw = edited(p.body, from, to, p.edits)
+	if len(p.edits) > 0 {
+		p.event.published = p.body[from:to]
+	}
 }
 
 // refuse completes an event that is no object.
@@ -83,7 +90,10 @@ func (p *parser) refuse(from, to int64) {
 	p.faultAt("", WrongType, 0, "an event is a JSON object")
 	p.event.Raw = p.body[from:to]
 	if p.rules.HashPersonalData {
-		p.event.Raw = Mask(p.event.Raw)
+		p.event.published, p.event.Raw = p.event.Raw, Mask(p.event.Raw)
+		if !jsontext.Value(p.event.Raw).IsValid() { // there was an escape in it
+			p.event.Raw = []byte(redacted)
+		}
 	}
 }
 

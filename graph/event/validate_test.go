@@ -19,7 +19,7 @@ func TestFaults(t *testing.T) {
 		"all required members missing": {`{}`, []string{
 			"/event_name missing 2804019", "/event_time missing 2804019", "/user_data missing 2804019", "/action_source missing 2804019",
 		}},
-		"wrong types, each said once": {`{"event_name":1,"event_time":"1","user_data":[],"action_source":{}}`, []string{
+		"wrong types, each said once": {`{"event_name":1,"event_time":"now","user_data":[],"action_source":{}}`, []string{
 			"/event_name wrong_type", "/event_time wrong_type", "/user_data wrong_type", "/action_source wrong_type",
 		}},
 		"absurd time":      {`{"event_name":"a","event_time":99999999999999999999,"user_data":{"em":"a"},"action_source":"other"}`, []string{"/event_time wrong_type"}},

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/bojanz/currency"
+	tender "golang.org/x/text/currency"
 )
 
 // checkCustom is for the types of custom_data.
@@ -37,6 +38,9 @@ func checkContents(contents any) *Error {
 	}
 	for _, content := range contents.([]any) {
 		item, _ := content.(map[string]any)
+		if object(item).has("name") {
+			return invalidParameter(`(#100) Unexpected key "name" on param custom_data[contents]`)
+		}
 		name, words, found := object(item).misfit(
 			members{anID(), "id"},
 			members{anInteger(), "quantity"},
@@ -80,8 +84,19 @@ func aCurrency() shape {
 	return shape{"a currency code of ISO 4217", func(v any) bool {
 		code, ok := v.(string)
 		// Some longer letters, like ſ, have upper cases of ASCII.
-		return ok && len(code) == 3 && currency.IsValid(strings.ToUpper(code))
+		return ok && len(code) == 3 && (currency.IsValid(strings.ToUpper(code)) || wasTender(strings.ToUpper(code)))
 	}}
+}
+
+// wasTender tells a currency that was withdrawn. That Meta refuses any but MRU
+// has not been reported.
+func wasTender(code string) bool {
+	for all := tender.Query(tender.Historical); all.Next(); {
+		if all.Unit().String() == code {
+			return true
+		}
+	}
+	return false
 }
 
 func aDeliveryCategory() shape { return oneOf("in_store", "curbside", "home_delivery") }

@@ -19,11 +19,11 @@ func checkMessaging(event object) *Error {
 	user := event.object("user_data")
 	switch event["messaging_channel"] {
 	case "messenger":
-		return checkMessenger(user)
+		return firstOf(checkMessenger(user), checkNumeric(user, "page_id page_scoped_user_id"))
 	case "whatsapp":
-		return checkWhatsApp(user)
+		return firstOf(checkWhatsApp(user), checkNumeric(user, "page_id whatsapp_business_account_id"))
 	case "instagram":
-		return checkInstagram(user)
+		return firstOf(checkInstagram(user), checkNumeric(user, "ig_account_id ig_sid"))
 	default:
 		return badEvent(2804063, "Missing Messaging Channel", "Your event must include a messaging_channel parameter.")
 	}
@@ -51,6 +51,25 @@ func checkNotAllowed(event object) *Error {
 // given tells whether an id is there, and not empty.
 func (o object) given(name string) bool { return anID().fits(o[name]) && o[name] != "" }
 
+func firstOf(refusals ...*Error) *Error {
+	for _, refusal := range refusals {
+		if refusal != nil {
+			return refusal
+		}
+	}
+	return nil
+}
+
+// checkNumeric refuses ids that are none of Meta's: those are digits.
+func checkNumeric(user object, names string) *Error {
+	for name := range strings.FieldsSeq(names) {
+		if id := user.text(name); id != "" && !isDigits(id) {
+			return misshapen("user_data["+name+"]", "a numeric id")
+		}
+	}
+	return nil
+}
+
 func checkMessenger(user object) *Error {
 	switch {
 	case !user.given("page_id"):
@@ -66,9 +85,10 @@ func checkWhatsApp(user object) *Error {
 	switch {
 	case !user.given("page_id") && !user.given("whatsapp_business_account_id"):
 		return badEvent(2804116, "Missing Page ID or WhatsApp Business Account ID", "Your event must include one of the two.")
-	case click == "":
+	case strings.TrimSpace(click) == "":
 		return badEvent(2804071, "Missing CTWA clid", "Your event must include a ctwa_clid parameter.")
-	case strings.HasPrefix(click, "invalid"): // the simulator's own mark of a click that never was
+	case strings.HasPrefix(click, "invalid"), // the simulator's own mark of a click that never was
+		strings.HasPrefix(strings.TrimSpace(click), "<") && strings.HasSuffix(strings.TrimSpace(click), ">"):
 		return badEvent(2804087, "Messaging Event Invalid Ctwa Clid", "The ctwa_clid is not that of a click on an ad.")
 	}
 	return nil

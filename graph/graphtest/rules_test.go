@@ -132,7 +132,10 @@ var ruleTries = map[string]tried{
 	}, []string{`web {"custom_data":{"value":"-1.5e3","net_revenue":"","predicted_ltv":0}}`}},
 	"currency": {map[string]string{
 		`web {"custom_data":{"currency":"XYZ"}}`: badCustom, `web {"custom_data":{"currency":978}}`: badCustom, `web {"custom_data":{"currency":"uſd"}}`: badCustom,
-	}, []string{`web {"custom_data":{"currency":"usd"}}`, `web {"custom_data":{"currency":""}}`, `web {"custom_data":{"currency":"MRU"}}`}},
+	}, []string{
+		`web {"custom_data":{"currency":"usd"}}`, `web {"custom_data":{"currency":""}}`, `web {"custom_data":{"currency":"MRU"}}`,
+		`web {"custom_data":{"currency":"hrk"}}`,
+	}},
 	"purchase-value": {map[string]string{
 		`shop {"custom_data":{"value":null}}`: "100/2804009", `shop {"custom_data":{"value":""}}`: "100/2804009", `shop {"custom_data":null}`: "100/2804009",
 	}, []string{`shop {"custom_data":{"value":0}}`}},
@@ -147,6 +150,7 @@ var ruleTries = map[string]tried{
 		`web {"custom_data":{"contents":"[]"}}`: missing, `web {"custom_data":{"contents":["a"]}}`: "100/2804008",
 		`web {"custom_data":{"contents":[{"id":true}]}}`: badCustom, `web {"custom_data":{"contents":[{"quantity":1.5}]}}`: badCustom,
 		`web {"custom_data":{"contents":[{},{"item_price":"x"}]}}`: badCustom, `web {"custom_data":{"contents":[{"title":1}]}}`: badCustom,
+		`web {"custom_data":{"contents":[{"name":"a"}]}}`: misshapen,
 	}, []string{`web {"custom_data":{"contents":[{"id":5,"quantity":2,"item_price":"1.50","title":"","x":{}},null]}}`}},
 	"delivery-category": {map[string]string{
 		`web {"custom_data":{"delivery_category":"drone"}}`: badCustom, `web {"custom_data":{"contents":[{"delivery_category":1}]}}`: badCustom,
@@ -196,29 +200,32 @@ var ruleTries = map[string]tried{
 	}, []string{`chat {"event_source_url":null,"user_data":{"fbp":null}}`, `web {"user_data":{"fbp":"a","fbc":"a"}}`}},
 	"messenger-page": {map[string]string{
 		`chat {"user_data":{"page_id":null}}`: "100/2804069", `chat {"user_data":{"page_id":""}}`: "100/2804069",
-		`chat {"user_data":{"page_id":1.5}}`: "100/2804069",
+		`chat {"user_data":{"page_id":1.5}}`: "100/2804069", `chat {"user_data":{"page_id":"<PAGE_ID>"}}`: misshapen,
 	}, []string{`chat {"user_data":{"page_id":"9"}}`}},
 	"messenger-user": {map[string]string{
 		`chat {"user_data":{"page_scoped_user_id":null}}`: missing, `chat {"user_data":{"page_scoped_user_id":""}}`: missing,
-		`chat {"user_data":{"page_scoped_user_id":true}}`: missing,
+		`chat {"user_data":{"page_scoped_user_id":true}}`: missing, `chat {"user_data":{"page_scoped_user_id":"a1"}}`: misshapen,
 	}, []string{`chat {"user_data":{"page_scoped_user_id":9}}`}},
 	"whatsapp-account": {map[string]string{
 		`whatsapp {"user_data":{"whatsapp_business_account_id":null}}`:  "100/2804116",
 		`whatsapp {"user_data":{"whatsapp_business_account_id":""}}`:    "100/2804116",
 		`whatsapp {"user_data":{"whatsapp_business_account_id":false}}`: "100/2804116",
+		`whatsapp {"user_data":{"whatsapp_business_account_id":" 1"}}`:  misshapen, `whatsapp {"user_data":{"page_id":"a"}}`: misshapen,
 	}, []string{`whatsapp {"user_data":{"whatsapp_business_account_id":"","page_id":5}}`, `whatsapp {"user_data":{"page_id":5}}`}},
 	"whatsapp-click": {map[string]string{
 		`whatsapp {"user_data":{"ctwa_clid":null}}`: "100/2804071", `whatsapp {"user_data":{"ctwa_clid":""}}`: "100/2804071",
-		`whatsapp {"user_data":{"ctwa_clid":5}}`: "100/2804071",
+		`whatsapp {"user_data":{"ctwa_clid":5}}`: "100/2804071", `whatsapp {"user_data":{"ctwa_clid":" "}}`: "100/2804071",
+		`whatsapp {"user_data":{"ctwa_clid":"<CLID>"}}`: "100/2804087",
 	}, []string{`whatsapp {"user_data":{"ctwa_clid":"d"}}`}},
 	"instagram-account": {map[string]string{
 		`instagram {"user_data":{"ig_account_id":null}}`: "100/2804079", `instagram {"user_data":{"ig_account_id":""}}`: "100/2804079",
 		`instagram {"user_data":{"ig_account_id":{}}}`:                                       "100/2804079",
 		`instagram {"user_data":{"ig_account_id":null,"instagram_business_account_id":"1"}}`: "100/2804079",
+		`instagram {"user_data":{"ig_account_id":"shop"}}`:                                   misshapen,
 	}, []string{`instagram {"user_data":{"instagram_business_account_id":"7"}}`}},
 	"instagram-user": {map[string]string{
 		`instagram {"user_data":{"ig_sid":null}}`: "100/2804075", `instagram {"user_data":{"ig_sid":""}}`: "100/2804075",
-		`instagram {"user_data":{"ig_sid":[]}}`: "100/2804075",
+		`instagram {"user_data":{"ig_sid":[]}}`: "100/2804075", `instagram {"user_data":{"ig_sid":"x"}}`: misshapen,
 	}, []string{`instagram {"user_data":{"ig_sid":"3"}}`}},
 	"order-currency": {map[string]string{
 		`chat {"event_name":"OrderCreated"}`: "100/2804081", `chat {"event_name":"OrderCreated","custom_data":{"currency":""}}`: "100/2804081",

@@ -182,14 +182,14 @@ func isDigits(text string) bool {
 	return text != "" && strings.Trim(text, "0123456789") == ""
 }
 
-// isEmpty tells whether a value says nothing: an empty string, list or
+// isEmpty tells whether a value says nothing: a blank string, list or
 // object, or one with nothing but such in it.
 func isEmpty(value any) bool {
 	switch value := value.(type) {
 	case nil:
 		return true
 	case string:
-		return value == ""
+		return strings.TrimSpace(value) == ""
 	case []any:
 		return !slices.ContainsFunc(value, func(v any) bool { return !isEmpty(v) })
 	case map[string]any:

@@ -114,8 +114,9 @@ func state() map[string]string {
 
 func parked() map[string]string {
 	return map[string]string{
-		header.Parked:   "How often the event has been parked.",
-		header.Recalled: "When it was called back before its time, RFC 3339.",
+		header.Parked:      "How often the event has been parked.",
+		header.Recalled:    "When it was called back before its time, RFC 3339.",
+		header.Undelivered: "That it is a dead letter, which its stream has refused for now: the id under which it is to be stored.",
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/text/language"
+	"golang.org/x/text/language/display"
 
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event/customer"
 )
@@ -108,14 +110,14 @@ func TestWhatCannotBeNormalized(t *testing.T) {
 		{customer.Phone, "n/a", "is not a phone number"},
 		{customer.FirstName, "---", "holds nothing"},
 		{customer.Gender, "x", "is neither"},
-		{customer.Birthday, "02/16/1997", "is not a date of birth"},
+		{customer.Birthday, "02/03/1997", "may have its day or its month first"},
 		{customer.Birthday, "1997-02-30", "is not a date of birth"},
 		{customer.Birthday, "1850-01-01", "is not a date of birth"},
 		{customer.Birthday, "29970216", "is not a date of birth"},
 		{customer.BirthDay, "32", "is not a day"},
 		{customer.BirthMonth, "13", "is not a month"},
 		{customer.BirthYear, "97", "is not a year"},
-		{customer.Country, "Germany", "is not a country"},
+		{customer.Country, "Utopia", "is not a country"},
 		{customer.Country, "EU", "is not a country"},
 		{customer.City, "12345", "holds nothing"},
 		{customer.State, "--", "holds nothing"},
@@ -170,4 +172,72 @@ func FuzzNormalize(f *testing.F) {
 		require.NoError(t, err)
 		require.Equal(t, got, again)
 	})
+}
+
+// A country may be named in any language of the library's tables.
+func TestCountryNames(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"Deutschland": "de", "germany": "de", "ALLEMAGNE": "de", "Германия": "de", "ドイツ": "de", "เยอรมนี": "de", "ألمانيا": "de",
+		"Côte d’Ivoire": "ci", "Cote D'Ivoire": "ci", "CÔTE D'IVOIRE": "ci", "U.S.A.": "us", "uk": "gb", "United Kingdom": "gb", "日本": "jp",
+		"Congo": "cg", "NGA": "", "Nga": "", "DEU": "de", "276": "de", "Niger": "ne", "Nigeria": "ng", "конго": "", "Europe": "", "EU": "", "Atlantis": "", "": "",
+	} {
+		got, err := customer.Normalize(customer.Country, text, "")
+		require.Equal(t, want, got, text)
+		require.Equal(t, want == "", err != nil, text)
+	}
+}
+
+// Every country can be named in the languages of most customers.
+func TestEveryCountryHasItsName(t *testing.T) {
+	t.Parallel()
+	for _, tag := range []language.Tag{
+		language.English, language.German, language.French, language.Spanish, language.Portuguese, language.Italian, language.Turkish,
+		language.Arabic, language.Hindi, language.Thai, language.Japanese, language.Indonesian, language.Vietnamese, language.Polish,
+	} {
+		for first := 'A'; first <= 'Z'; first++ {
+			for second := 'A'; second <= 'Z'; second++ {
+				region, err := language.ParseRegion(string([]rune{first, second}))
+				if err != nil || !region.IsCountry() || region.Canonicalize() != region {
+					continue
+				}
+				name := display.Regions(tag).Name(region)
+				if name == "" || name == "Nga" { // it is no more, or the code of another
+					continue
+				}
+				got, err := customer.Normalize(customer.Country, name, "")
+				require.NoError(t, err, "%s in %s", region, tag)
+				require.Equal(t, strings.ToLower(region.String()), got)
+			}
+		}
+	}
+}
+
+func TestBirthdays(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"16.02.1997": "19970216", "16. 2. 1997": "19970216", "1.2.1997": "19970201", "02.16.1997": "",
+		"16/02/1997": "19970216", "02/16/1997": "19970216", "05/05/1997": "19970505", "02/03/1997": "", "2-3-1997": "", "16-2-1997": "19970216",
+		"1997/02/16": "19970216", "1997/2/6": "19970206", "1997.02.16": "19970216", "1997 02 16": "19970216", "1997年2月16日": "19970216",
+		"1997-02-16T00:00:00": "19970216", "1997-02-16T00:00:00.000Z": "19970216", "1997-02-15T23:00:00Z": "", "1997-02-16T00:00:00+02:00": "",
+		"16 February 1997": "19970216", "Feb 16, 1997": "19970216", "16-feb-1997": "19970216", "16 Februar 1997": "",
+		"16.02.97": "", "16021997": "", "0": "", "30.02.1997": "", "16.02.2997": "", "tomorrow": "",
+	} {
+		got, err := customer.Normalize(customer.Birthday, text, "")
+		require.Equal(t, want, got, text)
+		require.Equal(t, want == "", err != nil, text)
+	}
+}
+
+func TestGenders(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"F": "f", "Female": "f", "weiblich": "f", "FRAU": "f", "mujer": "f", "女性": "f", "หญิง": "f", "женский": "f", "Féminin": "f",
+		"M": "m", "male": "m", "männlich": "m", "Hombre": "m", "男": "m", "ชาย": "m", "мужской": "m", "laki-laki": "m",
+		"divers": "", "x": "", "w": "", "h": "", "1": "", "n/a": "", "female male": "",
+	} {
+		got, err := customer.Normalize(customer.Gender, text, "")
+		require.Equal(t, want, got, text)
+		require.Equal(t, want == "", err != nil, text)
+	}
 }

@@ -10,7 +10,6 @@ import (
 	"unicode"
 
 	"github.com/nyaruka/phonenumbers"
-	"golang.org/x/text/language"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -92,28 +91,6 @@ func email(text string) (string, error) {
 	return text, nil
 }
 
-func gender(text string) (string, error) {
-	switch strings.ToLower(text) {
-	case "f", "female":
-		return "f", nil
-	case "m", "male":
-		return "m", nil
-	default:
-		return "", errors.New(`is neither "f" nor "m"`)
-	}
-}
-
-// birthday reads year, month and day in this order, with or without anything
-// between them. Other orders cannot be told apart.
-func birthday(text string) (string, error) {
-	digits := keep(text, func(r rune) bool { return r >= '0' && r <= '9' })
-	at, err := time.Parse("20060102", digits)
-	if err != nil || at.Year() < 1900 || at.After(time.Now()) || strings.ContainsFunc(text, unicode.IsLetter) {
-		return "", errors.New("is not a date of birth like 19970216 or 1997-02-16")
-	}
-	return digits, nil
-}
-
 func datePart(text, from, to, what string) (string, error) {
 	at, err := time.Parse(from, text)
 	if err != nil {
@@ -133,14 +110,6 @@ func postCode(text, country string) string {
 		return head(code, 5)
 	}
 	return code
-}
-
-func countryCode(text string) (string, error) {
-	region, err := language.ParseRegion(text)
-	if err != nil || !region.IsCountry() {
-		return "", errors.New("is not a country of ISO 3166-1, like us")
-	}
-	return strings.ToLower(region.String()), nil
 }
 
 // phone returns a number's digits, from its country code on. A number that is
