@@ -61,6 +61,7 @@ type history struct {
 	parked         int       // times
 	parkedFor      string
 	recalled       time.Time // when it was called back, if it was
+	refusedAlone   time.Time // see [doubts]; zero if it was not, on the server's clock
 	originSubject  string
 	originSequence uint64
 	// messageID is what the producer has named the message, to tell events
@@ -115,6 +116,9 @@ func parkedHistory(m *message, index int) history {
 	}
 	if at, err := time.Parse(time.RFC3339Nano, headers.Get(header.Recalled)); err == nil {
 		h.recalled = at
+	}
+	if at, err := time.Parse(time.RFC3339Nano, headers.Get(header.RefusedAlone)); err == nil {
+		h.refusedAlone = at
 	}
 	h.originSequence, _ = strconv.ParseUint(headers.Get(header.OriginSequence), 10, 64)
 	if owner, err := strconv.ParseInt(headers.Get(header.Claim), 10, 64); err == nil {

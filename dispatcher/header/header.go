@@ -24,8 +24,11 @@ const (
 
 // Headers on parked events only.
 const (
-	Parked   = "Capi-Parked"   // how often the event has been parked
-	Recalled = "Capi-Recalled" // when it was called back before its time, RFC 3339
+	Parked = "Capi-Parked" // how often the event has been parked
+	// RefusedAlone is when Meta has refused the event alone, while it refused
+	// all events of the dataset that were tried, RFC 3339.
+	RefusedAlone = "Capi-Refused-Alone"
+	Recalled     = "Capi-Recalled" // when it was called back before its time, RFC 3339
 )
 
 // Headers on dead letters only. They carry [Dataset] as well.
