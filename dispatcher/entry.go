@@ -61,6 +61,7 @@ type history struct {
 	parked         int       // times
 	parkedFor      string
 	recalled       time.Time // when it was called back, if it was
+	early          int       // times that Meta took it for one of the future
 	refusedAlone   time.Time // see [doubts]; zero if it was not, on the server's clock
 	originSubject  string
 	originSequence uint64
@@ -100,6 +101,7 @@ func parkedHistory(m *message, index int) history {
 		maybeSent:     atoi(headers.Get(header.MaybeSent)),
 		parked:        atoi(headers.Get(header.Parked)),
 		parkedFor:     headers.Get(header.Reason),
+		early:         atoi(headers.Get(header.Early)),
 		originSubject: headers.Get(header.OriginSubject),
 		messageID:     shortID(headers.Get(header.DedupeID)),
 		numbered:      m.events > 1,

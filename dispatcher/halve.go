@@ -72,7 +72,11 @@ func withoutName(refusal graph.Answer) graph.Answer {
 func (s *shipment) refuse(e *entry, refusal graph.Answer) {
 	e.answer = &refusal
 	if refusal.PerAsset {
-		s.parkUntil([]*entry{e}, parkedUnlinked, s.accounts.failed(e, &refusal))
+		s.waitForAccount(e, s.accounts.failed(e, &refusal))
+		return
+	}
+	if s.tooEarly(e, refusal) {
+		s.waitForMeta(e)
 		return
 	}
 	if refusal.Doubtful() {

@@ -54,6 +54,7 @@ func (d *Dispatcher) Conditions() []Condition {
 		d.health.exits.condition("exits"),
 		d.storageCondition(),
 		d.overdueCondition(),
+		d.accounts.condition(time.Now()),
 	}
 }
 

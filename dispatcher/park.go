@@ -129,6 +129,9 @@ func (d *Dispatcher) parkedMessage(e *entry, reason string, at time.Time) *publi
 	if h.maybeSent > 0 {
 		msg.Header.Set(header.MaybeSent, strconv.Itoa(h.maybeSent))
 	}
+	if h.early > 0 {
+		msg.Header.Set(header.Early, strconv.Itoa(h.early))
+	}
 	if !h.refusedAlone.IsZero() {
 		msg.Header.Set(header.RefusedAlone, h.refusedAlone.UTC().Format(time.RFC3339Nano))
 	}

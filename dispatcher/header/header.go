@@ -28,6 +28,7 @@ const (
 	// RefusedAlone is when Meta has refused the event alone, while it refused
 	// all events of the dataset that were tried, RFC 3339.
 	RefusedAlone = "Capi-Refused-Alone"
+	Early        = "Capi-Early"    // how often Meta took the event for one of the future
 	Recalled     = "Capi-Recalled" // when it was called back before its time, RFC 3339
 )
 
