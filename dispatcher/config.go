@@ -159,6 +159,12 @@ type Config struct {
 	Metrics  Metrics
 	// Rules say how events are checked.
 	Rules event.Rules
+	// ForeignAccounts says what to do with events whose account belongs to
+	// another dataset; "" is [graph.WarnForeign].
+	ForeignAccounts graph.ForeignAccounts
+	// FillAccounts fills a dataset's only account into messaging events that
+	// name none.
+	FillAccounts bool
 	// RestrictedCountries are where Meta takes no messaging events from pages
 	// and Instagram accounts.
 	RestrictedCountries []string

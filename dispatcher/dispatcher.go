@@ -97,9 +97,10 @@ type Dispatcher struct {
 	meters     *meters
 	confirms   *confirms
 	storage    *storage.Watch
-	maxBody    int          // bytes of a request
-	unreached  atomic.Int64 // connections in a row that did not come about
-	deadline   atomic.Int64 // of the drain, in Unix nanoseconds
+	sole       map[string]event.Assets // accounts to be filled in, by dataset; nil for none
+	maxBody    int                     // bytes of a request
+	unreached  atomic.Int64            // connections in a row that did not come about
+	deadline   atomic.Int64            // of the drain, in Unix nanoseconds
 	// exitFailedAt is when an event could last not be parked or
 	// dead-lettered, in Unix nanoseconds.
 	exitFailedAt atomic.Int64
@@ -147,6 +148,9 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 
 		lookupTrouble: rate.Sometimes{First: 1, Interval: 10 * time.Second},
 		clockTrouble:  rate.Sometimes{First: 1, Interval: 10 * time.Minute},
+	}
+	if cfg.FillAccounts {
+		d.sole = cfg.Assets.soleAccounts()
 	}
 	d.startBatchers(batch)
 	if err := errors.Join(d.observe(deps.Meter), d.storage.Observe(deps.Meter)); err != nil {

@@ -45,6 +45,7 @@ func (c *Config) datasets() []string {
 func (m *meters) received(e *entry) {
 	e.series = m.datasets.Of(e.lane.dataset)
 	m.Received(e.series, e.event.Removed)
+	m.Filled(e.series, e.event.Filled)
 }
 
 // withheld counts what a message held that is not passed on: credentials, and

@@ -76,6 +76,9 @@ func (p *parser) finish(from, to int64) {
 	}
 	p.countTheRest()
 	p.event.Raw = edited(p.body, from, to, p.edits)
+	if len(p.edits) > 0 {
+		p.event.Published = p.body[from:to]
+	}
 }
 
 // refuse completes an event that is no object.
