@@ -32,6 +32,7 @@ type fussy struct {
 var eventID = regexp.MustCompile(`"event_id":"([^"]*)"`)
 
 func (f *fussy) start(t *testing.T, api string) string {
+	t.Helper()
 	target, err := url.Parse(api)
 	require.NoError(t, err)
 	behind := httputil.NewSingleHostReverseProxy(target)

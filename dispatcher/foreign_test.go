@@ -62,7 +62,7 @@ func TestTheOnlyAccountIsFilledIn(t *testing.T) {
 	b.publish(dataset, withoutAccount())
 	b.awaitAccepted(1)
 	b.publish(other, withoutAccount()) // which has two
-	require.EqualValues(t, 2804116, b.awaitLetters(1)[0].Faults[0].Subcode)
+	require.Equal(t, 2804116, b.awaitLetters(1)[0].Faults[0].Subcode)
 	b.awaitQuiet()
 	require.EqualValues(t, 1, b.books("capi.accounts.filled"))
 }

@@ -2,7 +2,7 @@ package dispatcher
 
 import (
 	"errors"
-	"fmt"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,7 +37,7 @@ func TestAccountsThatAreWaitedForForLongAreNamed(t *testing.T) {
 		a.succeeded([]*entry{page})
 		require.True(t, a.condition(time.Now()).OK)
 		for i := range 9 {
-			a.notFound(graph.Asset{Kind: graph.Page, ID: fmt.Sprint(i)}, time.Now().Add(2*time.Hour))
+			a.notFound(graph.Asset{Kind: graph.Page, ID: strconv.Itoa(i)}, time.Now().Add(2*time.Hour))
 		}
 		time.Sleep(unlinkedWorries)
 		require.Contains(t, a.condition(time.Now()).Reason, "4 more")

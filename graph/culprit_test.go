@@ -12,11 +12,11 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
-func refusedWith(t testing.TB, members map[string]any) graph.Answer {
-	t.Helper()
+func refusedWith(tb testing.TB, members map[string]any) graph.Answer {
+	tb.Helper()
 	members["code"], members["error_subcode"] = 100, 2804019
 	body, err := json.Marshal(map[string]any{"error": members})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return graph.Judge(http.StatusBadRequest, nil, body, 1)
 }
 
