@@ -124,6 +124,7 @@ func (c *Config) Dispatcher() dispatcher.Config {
 	return dispatcher.Config{
 		Streams: c.NATS.Streams, Delivery: c.Delivery, Identity: c.Dedupe.Key,
 		Datasets: c.Datasets, Assets: c.Assets, Metrics: c.Metrics,
+		ForeignAccounts: c.Graph.ForeignAccounts, FillAccounts: c.Graph.FillAccounts,
 		Rules: c.Graph.Rules, RestrictedCountries: c.Graph.RestrictedCountries,
 		PartnerAgent: c.Graph.PartnerAgent, RequestTimeout: c.Graph.Timeout,
 	}

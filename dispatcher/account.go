@@ -31,15 +31,7 @@ func accountKey(e *entry) string {
 func (a *accounts) failed(e *entry, answer *graph.Answer) time.Time {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	key, now := accountKey(e), time.Now()
-	state := a.states[key]
-	if state == nil {
-		if len(a.states) >= maxTroubles {
-			delete(a.states, a.victim(e.lane.dataset))
-		}
-		state = &trouble{}
-		a.states[key] = state
-	}
+	now, state := time.Now(), a.state(accountKey(e), e.lane.dataset)
 	state.blame(metrics.Unlinked, now)
 	if !now.Before(state.until) {
 		state.failures++
@@ -47,6 +39,20 @@ func (a *accounts) failed(e *entry, answer *graph.Answer) time.Time {
 	}
 	state.since = now
 	return state.until
+}
+
+// state returns what is kept of a dataset's account, and forgets another when
+// there are too many.
+func (a *accounts) state(key, dataset string) *trouble {
+	if state := a.states[key]; state != nil {
+		return state
+	}
+	if len(a.states) >= maxTroubles {
+		delete(a.states, a.victim(dataset))
+	}
+	state := &trouble{}
+	a.states[key] = state
+	return state
 }
 
 // victim is whose trouble is forgotten for another of a dataset's: one of the

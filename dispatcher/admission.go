@@ -16,14 +16,19 @@ import (
 // whoever wants to know beforehand what a worker would do.
 type Admission struct {
 	cfg     *Config
-	maxBody int  // bytes of a request
-	asks    bool // Meta is asked for the datasets of accounts that are not configured
+	maxBody int                     // bytes of a request
+	asks    bool                    // Meta is asked for the datasets of accounts that are not configured
+	sole    map[string]event.Assets // accounts to be filled in, by dataset; nil for none
 }
 
 // NewAdmission returns the admission of a configuration. asks tells that Meta
 // is asked for the datasets of accounts that are not configured.
 func NewAdmission(cfg *Config, batch batcher.Config, asks bool) *Admission {
-	return &Admission{cfg: cfg, maxBody: batch.MaxBytes, asks: asks}
+	a := &Admission{cfg: cfg, maxBody: batch.MaxBytes, asks: asks}
+	if cfg.FillAccounts {
+		a.sole = cfg.Assets.soleAccounts()
+	}
+	return a
 }
 
 // Decision is what becomes of an event. The zero value is that it is sent.
@@ -49,6 +54,9 @@ func (a *Admission) Decide(to string, body event.Envelope, e *event.Event, now t
 	var fault *event.Fault
 	if to != "" {
 		dataset, _, fault = a.route(to, "", e)
+	}
+	if dataset != "" {
+		dataset, _ = a.ownerOf(e, dataset)
 	}
 	decision := a.check(e, a.Complete(besideEvent(body, e), dataset), fault, now, now)
 	late := e.CheckTime(now)

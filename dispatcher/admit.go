@@ -99,6 +99,7 @@ func (d *Dispatcher) direct(entries []*entry) {
 // decode reads a message. What we have parked is one event, with what its
 // request body said beside it in a header, or around it if that is long.
 func (d *Dispatcher) decode(m *message, decoder *event.Decoder) (event.Request, error) {
+	decoder.Fill(d.accountsFor(m))
 	request, err := decoder.Decode(m.Data())
 	envelope := m.Headers().Get(header.Envelope)
 	if err != nil || !m.source.parked || envelope == "" {
@@ -114,11 +115,14 @@ func (d *Dispatcher) newEntry(m *message, index int, request event.Request) *ent
 	if !e.history.recalled.IsZero() {
 		e.history.recalled = e.history.recalled.Add(-d.clock.Skew()) // our clock is what it is held against
 	}
+	e.history.nameContent(&e.event)
 	dataset, ask, fault := d.route(m, &e.event)
 	if len(e.event.Faults) == 0 { // a faulty event needs no dataset
 		e.asset = ask
 	}
-	e.lane = lane{dataset: dataset, envelope: d.envelope(m, besideEvent(request.Envelope, &e.event), dataset)}
+	e.lane.dataset = dataset
+	d.checkForeign(e)
+	e.lane.envelope = d.envelope(m, besideEvent(request.Envelope, &e.event), e.lane.dataset)
 	d.startSpan(e)
 	if !e.asks() {
 		d.check(e, fault)

@@ -76,6 +76,9 @@ func (d *Dispatcher) newLetter(group []*entry, now time.Time) *deadletter.Letter
 	}
 	if len(group) > 1 {
 		letter.DedupeID, letter.Places = h.messageID, places(group)
+		if h.namedByContent() {
+			letter.DedupeID = "" // it would name one of several
+		}
 	}
 	if e.claimed && h.maybeSent > 0 {
 		letter.Claim = int64(e.message.owner())

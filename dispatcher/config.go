@@ -99,6 +99,9 @@ type Delivery struct {
 	// MaxWait is how long a dataset's events may wait for a sender, when
 	// much is in hand, before they are parked to make room for others.
 	MaxWait time.Duration `yaml:"max_wait"`
+	// UnlinkedMax is how long events wait for their account to be linked, or
+	// to be found, before they are dead-lettered; 0 is until they expire.
+	UnlinkedMax time.Duration `yaml:"unlinked_max"`
 	// DrainTimeout is how long a stopping worker goes on with what it has.
 	DrainTimeout time.Duration `yaml:"drain_timeout"`
 }
@@ -156,6 +159,12 @@ type Config struct {
 	Metrics  Metrics
 	// Rules say how events are checked.
 	Rules event.Rules
+	// ForeignAccounts says what to do with events whose account belongs to
+	// another dataset; "" is [graph.WarnForeign].
+	ForeignAccounts graph.ForeignAccounts
+	// FillAccounts fills a dataset's only account into messaging events that
+	// name none.
+	FillAccounts bool
 	// RestrictedCountries are where Meta takes no messaging events from pages
 	// and Instagram accounts.
 	RestrictedCountries []string
@@ -267,6 +276,7 @@ func (d Delivery) Validate() error {
 	faults.check(d.MaxInHand >= 1, "max_in_hand", "%d is less than 1", d.MaxInHand)
 	faults.check(d.MaxInHandBytes >= 10_000_000, "max_in_hand_bytes", "%d is less than 10MB, too little for a few large messages", d.MaxInHandBytes)
 	faults.check(d.MaxWait >= time.Second, "max_wait", "%s is less than 1s", d.MaxWait)
+	faults.check(d.UnlinkedMax >= 0, "unlinked_max", "%s is negative; 0 is for as long as Meta takes the events", d.UnlinkedMax)
 	faults.check(d.DrainTimeout >= 0, "drain_timeout", "%s is negative", d.DrainTimeout)
 	return faults.join()
 }

@@ -23,6 +23,7 @@ func (d *Dispatcher) deliver(batch *batcher.Batch[lane, *entry]) {
 	entries = s.enter(entries)
 	defer func() { s.pass.leave() }()
 	s.send(d.claim(entries))
+	s.resolve()
 }
 
 // shipment is the delivery of one batch.
@@ -40,6 +41,11 @@ type shipment struct {
 	cautious bool
 	// trouble is what keeps the rest of the batch from being sent.
 	trouble *graph.Answer
+	// suspicion is that it may be no event's fault that they are refused.
+	suspicion *suspicion
+	// misled: Meta has named an event that it takes, so its hints count for
+	// nothing in this batch.
+	misled bool
 }
 
 func (d *Dispatcher) newShipment(batch *batcher.Batch[lane, *entry]) *shipment {

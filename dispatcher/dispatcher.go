@@ -95,6 +95,7 @@ type Dispatcher struct {
 	identities *identities
 	breaker    *breaker
 	accounts   *accounts
+	doubts     *doubts
 	quota      *quota
 	recalls    *recalls
 	health     *health
@@ -141,6 +142,7 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 		identities: newIdentities(),
 		breaker:    newBreaker(cfg.Delivery.Park, deps.Tokens, meters.datasets.Known),
 		accounts:   newAccounts(cfg.Delivery.Park),
+		doubts:     newDoubts(),
 		quota:      newQuota(),
 		recalls:    newRecalls(),
 		health:     newHealth(),

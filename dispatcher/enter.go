@@ -49,7 +49,7 @@ func (s *shipment) enterAccounts(entries []*entry) []*entry {
 		case until.IsZero():
 			free = append(free, e)
 		default:
-			s.setAsideFor([]*entry{e}, parkedUnlinked, until)
+			s.waitForAccount(e, until)
 		}
 	}
 	return free

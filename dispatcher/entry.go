@@ -62,6 +62,8 @@ type history struct {
 	parked         int       // times
 	parkedFor      string
 	recalled       time.Time // when it was called back, if it was
+	early          int       // times that Meta took it for one of the future
+	refusedAlone   time.Time // see [doubts]; zero if it was not, on the server's clock
 	originSubject  string
 	originSequence uint64
 	// messageID is what the producer has named the message, to tell events
@@ -100,6 +102,7 @@ func parkedHistory(m *message, index int) history {
 		maybeSent:     atoi(headers.Get(header.MaybeSent)),
 		parked:        atoi(headers.Get(header.Parked)),
 		parkedFor:     headers.Get(header.Reason),
+		early:         atoi(headers.Get(header.Early)),
 		originSubject: headers.Get(header.OriginSubject),
 		messageID:     shortID(headers.Get(header.DedupeID)),
 		numbered:      m.events > 1,
@@ -116,6 +119,9 @@ func parkedHistory(m *message, index int) history {
 	}
 	if at, err := time.Parse(time.RFC3339Nano, headers.Get(header.Recalled)); err == nil {
 		h.recalled = at
+	}
+	if at, err := time.Parse(time.RFC3339Nano, headers.Get(header.RefusedAlone)); err == nil {
+		h.refusedAlone = at
 	}
 	h.originSequence, _ = strconv.ParseUint(headers.Get(header.OriginSequence), 10, 64)
 	if owner, err := strconv.ParseInt(headers.Get(header.Claim), 10, 64); err == nil {

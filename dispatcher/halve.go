@@ -11,7 +11,8 @@ import (
 //
 // k culprits among n events cost at most 2·k·log2(n)+1 requests in all: where
 // the first half is accepted, a culprit is in the second, and nobody has to ask.
-// A culprit that Meta names costs two requests.
+// A culprit that Meta names costs two requests. What it names is a hint: where
+// the event is accepted, one request was in vain, and no hint is taken any more.
 func (s *shipment) halve(group []*entry, refusal graph.Answer) {
 	if len(group) == 1 {
 		s.refuse(group[0], refusal)
@@ -22,6 +23,7 @@ func (s *shipment) halve(group []*entry, refusal graph.Answer) {
 	switch {
 	case answer.Verdict == graph.Accepted:
 		s.accept(sent)
+		s.misled = s.misled || s.names(group, refusal) >= 0
 		if len(sent) == len(first) && len(second) > 1 {
 			s.halve(second, withoutName(refusal))
 			return
@@ -39,13 +41,20 @@ func (s *shipment) halve(group []*entry, refusal graph.Answer) {
 // split cuts a group in two: at the event that Meta names, if it does, else in
 // the middle.
 func (s *shipment) split(group []*entry, refusal graph.Answer) (first, second []*entry) {
-	if refusal.Error != nil && refusal.Error.Event >= 0 && refusal.Error.Event < len(group) {
-		at := refusal.Error.Event
+	if at := s.names(group, refusal); at >= 0 {
 		second = append(append(make([]*entry, 0, len(group)-1), group[:at]...), group[at+1:]...)
 		return group[at : at+1 : at+1], second
 	}
 	half := len(group) / 2
 	return group[:half:half], group[half:]
+}
+
+// names is the place in a group of the event that Meta seems to name, or -1.
+func (s *shipment) names(group []*entry, refusal graph.Answer) int {
+	if s.misled || refusal.Error == nil || refusal.Error.Event >= len(group) {
+		return -1
+	}
+	return refusal.Error.Event
 }
 
 // withoutName is a refusal of which only that is used that some event is at
@@ -63,7 +72,15 @@ func withoutName(refusal graph.Answer) graph.Answer {
 func (s *shipment) refuse(e *entry, refusal graph.Answer) {
 	e.answer = &refusal
 	if refusal.PerAsset {
-		s.parkUntil([]*entry{e}, parkedUnlinked, s.accounts.failed(e, &refusal))
+		s.waitForAccount(e, s.accounts.failed(e, &refusal))
+		return
+	}
+	if s.tooEarly(e, refusal) {
+		s.waitForMeta(e)
+		return
+	}
+	if refusal.Doubtful() {
+		s.doubtful(e, refusal)
 		return
 	}
 	e.dead(deadletter.Refused)

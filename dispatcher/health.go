@@ -43,7 +43,8 @@ func newHealth() *health {
 
 // Conditions tells what keeps events from flowing, if anything.
 func (d *Dispatcher) Conditions() []Condition {
-	return append(d.flow(), d.storageCondition(), d.overdueCondition(), d.settings.condition(), d.workersCondition())
+	return append(d.flow(), d.storageCondition(), d.overdueCondition(), d.settings.condition(), d.workersCondition(),
+		d.accounts.condition(time.Now()))
 }
 
 // flow lists what has to hold for events to flow.

@@ -45,6 +45,7 @@ func (c *Config) datasets() []string {
 func (m *meters) received(e *entry) {
 	e.series = m.datasets.Of(e.lane.dataset)
 	m.Received(e.series, e.event.Removed)
+	m.Filled(e.series, e.event.Filled)
 	m.Repaired(e.series, e.event.Repaired)
 	if !e.message.source.parked { // else it has been counted
 		m.warned(e)

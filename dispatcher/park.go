@@ -24,6 +24,7 @@ const (
 	parkedThrottled = "throttled" // Meta, or a limit that is near, asks to wait
 	parkedRetry     = "retry"     // it did not work for too long
 	parkedUnknown   = "unknown"   // nobody knows whether it did
+	parkedRefused   = "refused"   // every event of the dataset is refused
 	parkedUnlinked  = "unlinked"  // the account is not linked to the dataset
 	parkedCongested = "congested" // the dataset does not keep up
 	parkedNotYet    = "not_yet"   // the event comes from a fast clock
@@ -127,6 +128,12 @@ func (d *Dispatcher) parkedMessage(e *entry, reason string, at time.Time) *publi
 	msg.Header.Set(header.OriginSequence, strconv.FormatUint(h.originSequence, 10))
 	if h.maybeSent > 0 {
 		msg.Header.Set(header.MaybeSent, strconv.Itoa(h.maybeSent))
+	}
+	if h.early > 0 {
+		msg.Header.Set(header.Early, strconv.Itoa(h.early))
+	}
+	if !h.refusedAlone.IsZero() {
+		msg.Header.Set(header.RefusedAlone, h.refusedAlone.UTC().Format(time.RFC3339Nano))
 	}
 	if h.replaces != 0 {
 		msg.Header.Set(header.Claim, strconv.FormatInt(int64(h.replaces), 10))

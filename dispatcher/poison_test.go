@@ -249,6 +249,22 @@ func TestHalvingStopsWhenTheTroubleChanges(t *testing.T) {
 	require.Zero(t, again)
 }
 
+// As the live API does it, in a sentence.
+func TestMetaNamesTheCulpritInASentence(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	messages := events(1000)
+	messages[700] = poison("e700")
+	b.Script(dataset, graphtest.Fault{Error: &graphtest.Error{
+		Code: 100, Subcode: 2804019, Message: "Server Side Api Parameter Error: $['data'][700]['custom_data']['contents'] must be an array",
+	}})
+	b.publish(dataset, body(messages...))
+	b.awaitLetters(1)
+	b.awaitAccepted(999)
+	require.Equal(t, 3, b.Ledger().Sum().Requests, "the batch, the culprit, the others")
+	b.awaitQuiet()
+}
+
 func TestMetaNamesTheCulprit(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -33,7 +33,7 @@ type recall struct {
 // waits for its own time goes on waiting.
 func (r recall) covers(reason string) bool {
 	switch reason {
-	case parkedPaused, parkedThrottled, parkedRetry, parkedUnknown, parkedCongested:
+	case parkedPaused, parkedThrottled, parkedRetry, parkedUnknown, parkedCongested, parkedRefused:
 		return !r.unlinked
 	case parkedUnlinked:
 		return r.unlinked
@@ -312,7 +312,11 @@ func (d *Dispatcher) tryAgain(ctx context.Context) {
 	}
 	for _, dataset := range try {
 		d.log.Debug("an event is called back to try the dataset again", zap.String("dataset", dataset))
-		if err := d.callOneBack(ctx, recall{dataset: dataset}); err != nil && ctx.Err() == nil {
+		call := d.callOneBack
+		if d.doubts.exist(dataset) {
+			call = d.callFewBack
+		}
+		if err := call(ctx, recall{dataset: dataset}); err != nil && ctx.Err() == nil {
 			d.log.Warn("no parked event could be called back for a trial; it comes back at its own time",
 				zap.String("dataset", dataset), zap.Error(err))
 		}

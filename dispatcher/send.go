@@ -16,6 +16,10 @@ func (s *shipment) send(entries []*entry) {
 			s.hold(entries, *s.trouble)
 			return
 		}
+		if s.suspicion != nil {
+			s.suspicion.untried = append(s.suspicion.untried, entries...)
+			return
+		}
 		part, rest := s.firstPart(entries)
 		part, answer := s.try(part)
 		switch {
@@ -50,6 +54,7 @@ func blamesEvents(answer graph.Answer) bool {
 // accept remembers events as sent, and settles them.
 func (s *shipment) accept(entries []*entry) {
 	s.cautious = false
+	s.doubts.accepted(s.lane.dataset, s.clock.Now())
 	s.recovered(entries)
 	s.confirm(entries)
 	s.settleAll(entries, accepted)

@@ -20,6 +20,8 @@ func reasonOf(v graph.Verdict) metrics.Reason {
 		return metrics.Paused
 	case graph.Throttled:
 		return metrics.Throttled
+	case graph.Refused:
+		return metrics.Refused
 	default:
 		return metrics.Failing
 	}

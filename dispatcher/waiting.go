@@ -54,12 +54,33 @@ func (d *Dispatcher) waitRoot() string { return d.cfg.Streams.ParkedSubject + ".
 // that is a work queue cannot be read with a consumer of one's own.
 func (d *Dispatcher) readWaiting(ctx context.Context, dataset string, from uint64, most int) ([]waiter, error) {
 	const maxBytes = 4 << 20
-	request, err := json.Marshal(struct {
+	return d.getWaiting(ctx, most, struct {
 		From     uint64 `json:"seq"`
 		Subject  string `json:"next_by_subj"`
 		Most     int    `json:"batch"`
 		MaxBytes int    `json:"max_bytes"`
-	}{max(from, 1), d.waitRoot() + cmp.Or(dataset, "*") + ".>", most, maxBytes})
+	}{max(from, 1), d.waitSubjects(dataset), most, maxBytes})
+}
+
+// newestWaiting is the number of the newest event that waits for a dataset, or 0.
+func (d *Dispatcher) newestWaiting(ctx context.Context, dataset string) (uint64, error) {
+	newest, err := d.getWaiting(ctx, 1, struct {
+		Subject string `json:"last_by_subj"`
+	}{d.waitSubjects(dataset)})
+	if err != nil || len(newest) == 0 {
+		return 0, err
+	}
+	return newest[0].sequence, nil
+}
+
+// waitSubjects are where a dataset's events wait, or all events.
+func (d *Dispatcher) waitSubjects(dataset string) string {
+	return d.waitRoot() + cmp.Or(dataset, "*") + ".>"
+}
+
+// getWaiting asks for up to so many parked events.
+func (d *Dispatcher) getWaiting(ctx context.Context, most int, which any) ([]waiter, error) {
+	request, err := json.Marshal(which)
 	if err != nil {
 		return nil, err
 	}

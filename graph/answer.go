@@ -73,6 +73,16 @@ func (a *Answer) Detail() string {
 	return a.Reason()
 }
 
+// Doubtful reports whether a refusal may be nobody's event's fault: the codes
+// are not of those that speak of an event, and no event is named.
+func (a *Answer) Doubtful() bool {
+	if a.Verdict != Refused || a.Error == nil || a.Restricted || a.Error.Event >= 0 {
+		return false
+	}
+	meaning, known := Explain(a.Error.Code, a.Error.Subcode)
+	return !known || meaning.Blame != BlameEvent
+}
+
 // Error is the error object of a Graph answer.
 // Source: Meta, "Handling Errors" (2026).
 type Error struct {
@@ -83,7 +93,8 @@ type Error struct {
 	UserTitle   string
 	UserMessage string
 	Transient   bool
-	// Event is the index of the culprit, where Graph names one, else -1.
+	// Event is the index of the event that Graph seems to name, else -1. It is a
+	// hint: only trying that event alone tells.
 	Event int
 }
 
@@ -171,7 +182,7 @@ func (a *Answer) judgeError(wire *wireError) {
 	a.Error = &Error{
 		Code: wire.Code, Subcode: wire.Subcode, Type: wire.Type, Transient: wire.Transient,
 		Message: withoutTokens(wire.Message), UserTitle: withoutTokens(wire.UserTitle), UserMessage: withoutTokens(wire.UserMessage),
-		Event: eventIndex(wire.Data),
+		Event: namedEvent(wire),
 	}
 	meaning, known := Explain(wire.Code, wire.Subcode)
 	a.Restricted, a.ProofError = isRestricted(wire), isProofError(wire)
@@ -265,22 +276,6 @@ func plainWord(text string) string {
 		return ""
 	}
 	return text
-}
-
-// eventIndex looks for an event's index in error_data, which is an object, or
-// a string with an object in it.
-func eventIndex(data json.RawMessage) int {
-	var text string
-	if json.Unmarshal(data, &text) == nil {
-		data = json.RawMessage(text)
-	}
-	var named struct {
-		Index *int `json:"event_index"`
-	}
-	if json.Unmarshal(data, &named) != nil || named.Index == nil || *named.Index < 0 {
-		return -1
-	}
-	return *named.Index
 }
 
 // retryAfter reads Retry-After in both its forms; a time gone by is no delay.

@@ -36,12 +36,30 @@ type Config struct {
 	// PartnerAgent is sent where neither request nor dataset names one.
 	PartnerAgent string `yaml:"partner_agent"`
 
+	// ForeignAccounts says what to do with events whose account belongs to
+	// another dataset.
+	ForeignAccounts ForeignAccounts `yaml:"foreign_accounts"`
+	// FillAccounts fills the dataset's only account of a channel into messaging
+	// events that name none.
+	FillAccounts bool `yaml:"fill_accounts"`
+
 	event.Rules `yaml:",inline"`
 
 	// RestrictedCountries are where Meta takes no messaging events from pages
 	// and Instagram accounts, as ISO 3166-1 codes in capitals.
 	RestrictedCountries []string `yaml:"restricted_countries"`
 }
+
+// ForeignAccounts is what to do with events whose page, WhatsApp Business Account
+// or Instagram account belongs to another dataset.
+type ForeignAccounts string
+
+// What to do with events of foreign accounts.
+const (
+	WarnForeign    ForeignAccounts = "warn"    // count them
+	RefuseForeign  ForeignAccounts = "refuse"  // dead-letter them
+	RerouteForeign ForeignAccounts = "reroute" // send them to the account's dataset
+)
 
 // restricted are the member states of the European Union, Norway, Iceland and
 // Liechtenstein, the United Kingdom, and Japan. Source: respond.io's help for
@@ -56,6 +74,7 @@ func DefaultConfig() Config {
 		Timeout:  15 * time.Second,
 		TokenDir: "/etc/capi-dispatcher/tokens",
 
+		ForeignAccounts:     WarnForeign,
 		Rules:               event.DefaultRules(),
 		RestrictedCountries: strings.Fields(restricted),
 	}
@@ -77,6 +96,9 @@ func (c Config) Validate() error {
 	}
 	if c.TokenDir == "" {
 		faults = append(faults, errors.New("token_dir: is empty; name the directory with the access tokens"))
+	}
+	if c.ForeignAccounts != WarnForeign && c.ForeignAccounts != RefuseForeign && c.ForeignAccounts != RerouteForeign {
+		faults = append(faults, fmt.Errorf("foreign_accounts: %q is neither %q, %q nor %q", c.ForeignAccounts, WarnForeign, RefuseForeign, RerouteForeign))
 	}
 	faults = append(faults, c.Rules.Validate())
 	for _, country := range c.RestrictedCountries {

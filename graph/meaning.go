@@ -14,11 +14,30 @@ type Meaning struct {
 	Title string
 	// Advice is what a person should do.
 	Advice string
+	// Blame is whose fault it is.
+	Blame Blame
 	// PerAsset marks errors about the page or account that an event names:
 	// some events of a request may be fine, and the others are not to blame
 	// either, so they are set apart and wait.
 	PerAsset bool
 }
+
+// Blame says whose fault an error is: who has to change something before the
+// same request can succeed.
+type Blame string
+
+// Who may be to blame.
+const (
+	BlameEvent   Blame = "event"   // the event's own content
+	BlameAccount Blame = "account" // the page or account that the event names
+	BlameDataset Blame = "dataset" // the dataset, or its business's limits
+	BlameApp     Blame = "app"     // the app: its permissions, limits, or that it is gone
+	BlameCaller  Blame = "caller"  // whoever runs this: token, address, version
+	BlameMeta    Blame = "meta"    // nobody but Meta
+	// BlameUnclear: Meta says the same of a faulty event and of a setting that
+	// lets nothing through.
+	BlameUnclear Blame = "unclear"
+)
 
 // ErrorCode is a Graph error code, with a subcode or 0.
 type ErrorCode struct{ Code, Subcode int }
@@ -44,48 +63,57 @@ func ErrorCodes() []ErrorCode {
 // Sources: Meta, "Handling Errors" and "Rate Limiting" (2026), and answers
 // that users of the live API have published.
 func Explain(errorCode, subcode int) (meaning Meaning, ok bool) {
-	for _, key := range []ErrorCode{{errorCode, subcode}, {errorCode, 0}} {
-		if m, ok := meanings()[key]; ok {
-			return m, true
-		}
+	table := meanings()
+	if m, ok := table[ErrorCode{errorCode, subcode}]; ok {
+		return m, true
+	}
+	if errorCode == 100 && isEventSubcode(subcode) {
+		return untitled(), true
+	}
+	if m, ok := table[ErrorCode{errorCode, 0}]; ok {
+		return m, true
 	}
 	switch {
 	case errorCode >= 200 && errorCode <= 299:
 		return permission(), true
 	case errorCode >= 80000 && errorCode <= 80014:
-		return throttle("too many calls for this business use case"), true
+		return throttle(BlameDataset, "too many calls for this business use case"), true
 	default:
 		return Meaning{}, false
 	}
 }
 
+// isEventSubcode recognises the family of subcodes that speak of one event: all
+// that have been published of it do, but for those of accounts.
+func isEventSubcode(subcode int) bool { return subcode >= 2804000 && subcode <= 2804199 }
+
 func permission() Meaning {
 	return Meaning{
-		Verdict: Paused, Title: "permission missing",
+		Verdict: Paused, Blame: BlameApp, Title: "permission missing",
 		Advice: "give the app or system user the permission for this dataset; sending resumes by itself",
 	}
 }
 
-func throttle(title string) Meaning {
+func throttle(blame Blame, title string) Meaning {
 	return Meaning{
-		Verdict: Throttled, Title: title,
+		Verdict: Throttled, Blame: blame, Title: title,
 		Advice: "nothing; the dispatcher waits and slows this dataset down. If it lasts, fewer senders or larger batches help",
 	}
 }
 
 func deadToken(title string) Meaning {
 	return Meaning{
-		Verdict: Paused, Title: title,
+		Verdict: Paused, Blame: BlameCaller, Title: title,
 		Advice: "put a valid access token into the dataset's token file; sending resumes by itself",
 	}
 }
 
 func temporary(title string) Meaning {
-	return Meaning{Verdict: Retry, Title: title, Advice: "nothing; the dispatcher tries again"}
+	return Meaning{Verdict: Retry, Blame: BlameMeta, Title: title, Advice: "nothing; the dispatcher tries again"}
 }
 
 func badEvent(title, advice string) Meaning {
-	return Meaning{Verdict: Refused, Title: title, Advice: advice}
+	return Meaning{Verdict: Refused, Blame: BlameEvent, Title: title, Advice: advice}
 }
 
 // untitled is for subcodes that others have met as errors of an event, and
@@ -95,72 +123,83 @@ func untitled() Meaning {
 }
 
 func badLink(title, advice string) Meaning {
-	return Meaning{Verdict: Paused, Title: title, Advice: advice, PerAsset: true}
+	return Meaning{Verdict: Paused, Blame: BlameAccount, Title: title, Advice: advice, PerAsset: true}
 }
 
 // meanings is the table. It is a function so that nobody can change it.
 func meanings() map[ErrorCode]Meaning { //nolint:funlen // it is a table
 	return map[ErrorCode]Meaning{
-		{1, 0}:        temporary("unknown error on Meta's side, possibly temporary"),
-		{1, 99}:       temporary("unknown error on Meta's side, possibly temporary"),
-		{2, 0}:        temporary("service temporarily unavailable"),
-		{3, 0}:        permission(),
-		{4, 0}:        throttle("too many calls by the app"),
-		{4, 1504022}:  throttle("too many calls by the app"),
-		{4, 1504039}:  throttle("too many calls by the app"),
+		{1, 0}:       temporary("unknown error on Meta's side, possibly temporary"),
+		{1, 99}:      temporary("unknown error on Meta's side, possibly temporary"),
+		{2, 0}:       temporary("service temporarily unavailable"),
+		{3, 0}:       permission(),
+		{4, 0}:       throttle(BlameApp, "too many calls by the app"),
+		{4, 1504022}: throttle(BlameApp, "too many calls by the app"),
+		{4, 1504039}: throttle(BlameApp, "too many calls by the app"),
+		{5, 0}: {
+			Verdict: Paused, Blame: BlameCaller, Title: "the address that the request came from is not allowed",
+			Advice: "add the workers' address to the app's server IP allowlist, or send from one that is on it; sending resumes by itself",
+		},
 		{10, 0}:       permission(),
-		{17, 0}:       throttle("too many calls by the user or for the ad account"),
-		{17, 2446079}: throttle("too many calls for the ad account"),
-		{32, 0}:       throttle("too many calls for the page"),
+		{17, 0}:       throttle(BlameDataset, "too many calls by the user or for the ad account"),
+		{17, 2446079}: throttle(BlameDataset, "too many calls for the ad account"),
+		{32, 0}:       throttle(BlameDataset, "too many calls for the page"),
 		{33, 0}:       unreachableDataset(),
-		{100, 0}:      badEvent("invalid parameter", "see Meta's message; correct the event and replay it"),
-		{100, 33}:     unreachableDataset(),
-		{102, 0}:      deadToken("session expired or invalid"),
-		{104, 0}:      deadToken("an access token is required"),
-		{190, 0}:      deadToken("access token expired, revoked or invalid"),
-		{190, 452}:    deadToken("session mismatch"),
-		{190, 456}:    deadToken("access token malformed"),
-		{190, 457}:    deadToken("access token used from the wrong origin"),
-		{190, 458}:    deadToken("the user has removed the app"),
-		{190, 459}:    deadToken("the user has to log in at facebook.com first (checkpoint)"),
-		{190, 460}:    deadToken("the user's password has changed"),
-		{190, 461}:    deadToken("the app was installed anew"),
-		{190, 462}:    deadToken("access token of an old version"),
-		{190, 463}:    deadToken("access token expired"),
-		{190, 464}:    deadToken("the user is not confirmed"),
-		{190, 465}:    deadToken("invalid user, or a system user of another business"),
-		{190, 466}:    deadToken("access token invalidated"),
-		{190, 467}:    deadToken("access token invalid, or logged out"),
-		{190, 468}:    deadToken("the app was unused for too long"),
-		{190, 492}:    deadToken("invalid session: the role on the page was lost"),
-		{341, 0}:      throttle("temporary limit of the application"),
+		{100, 0}: {
+			Verdict: Refused, Blame: BlameUnclear, Title: "invalid parameter",
+			Advice: "see Meta's message; correct the event and replay it, or the setting that it speaks of",
+		},
+		{100, 33}: unreachableDataset(),
+		{101, 0}: {
+			Verdict: Paused, Blame: BlameApp, Title: "the app cannot be validated, or has been deleted",
+			Advice: "restore the app, or put a token of another app into the dataset's token file; sending resumes by itself",
+		},
+		{102, 0}:   deadToken("session expired or invalid"),
+		{104, 0}:   deadToken("an access token is required"),
+		{190, 0}:   deadToken("access token expired, revoked or invalid"),
+		{190, 452}: deadToken("session mismatch"),
+		{190, 456}: deadToken("access token malformed"),
+		{190, 457}: deadToken("access token used from the wrong origin"),
+		{190, 458}: deadToken("the user has removed the app"),
+		{190, 459}: deadToken("the user has to log in at facebook.com first (checkpoint)"),
+		{190, 460}: deadToken("the user's password has changed"),
+		{190, 461}: deadToken("the app was installed anew"),
+		{190, 462}: deadToken("access token of an old version"),
+		{190, 463}: deadToken("access token expired"),
+		{190, 464}: deadToken("the user is not confirmed"),
+		{190, 465}: deadToken("invalid user, or a system user of another business"),
+		{190, 466}: deadToken("access token invalidated"),
+		{190, 467}: deadToken("access token invalid, or logged out"),
+		{190, 468}: deadToken("the app was unused for too long"),
+		{190, 492}: deadToken("invalid session: the role on the page was lost"),
+		{341, 0}:   throttle(BlameApp, "temporary limit of the application"),
 		{368, 0}: {
-			Verdict: Paused, Title: "temporarily blocked for a policy violation",
+			Verdict: Paused, Blame: BlameApp, Title: "temporarily blocked for a policy violation",
 			Advice: "see the app's and the business's support inbox; sending resumes by itself once Meta lifts the block",
 		},
-		{613, 0}:       throttle("custom rate limit reached"),
-		{613, 1487742}: throttle("too many calls for the ad account"),
+		{613, 0}:       throttle(BlameDataset, "custom rate limit reached"),
+		{613, 1487742}: throttle(BlameDataset, "too many calls for the ad account"),
 		{803, 0}:       unreachableDataset(),
 		{960, 0}:       temporary("batch timed out on Meta's side"),
 		{2500, 0}:      unreachableDataset(),
 		{2635, 0}: {
-			Verdict: Paused, Title: "this version of the Graph API is switched off",
+			Verdict: Paused, Blame: BlameCaller, Title: "this version of the Graph API is switched off",
 			Advice: "set graph.version to a current one",
 		},
 		{5000, 0}:  temporary("unknown error on Meta's side"),
 		{21009, 0}: temporary("the data set upload is temporarily not ready"),
 
-		{80000, 0}:       throttle("too many calls: ads insights"),
-		{80001, 0}:       throttle("too many calls: pages"),
-		{80002, 0}:       throttle("too many calls: Instagram"),
-		{80003, 0}:       throttle("too many calls: custom audiences"),
-		{80004, 0}:       throttle("too many calls: ads management"),
-		{80004, 2446079}: throttle("too many calls for the ad account"),
-		{80005, 0}:       throttle("too many calls: lead generation"),
-		{80006, 0}:       throttle("too many calls: Messenger"),
-		{80008, 0}:       throttle("too many calls: WhatsApp Business management"),
-		{80009, 0}:       throttle("too many calls: catalogue management"),
-		{80014, 0}:       throttle("too many calls: catalogue batches"),
+		{80000, 0}:       throttle(BlameDataset, "too many calls: ads insights"),
+		{80001, 0}:       throttle(BlameDataset, "too many calls: pages"),
+		{80002, 0}:       throttle(BlameDataset, "too many calls: Instagram"),
+		{80003, 0}:       throttle(BlameDataset, "too many calls: custom audiences"),
+		{80004, 0}:       throttle(BlameDataset, "too many calls: ads management"),
+		{80004, 2446079}: throttle(BlameDataset, "too many calls for the ad account"),
+		{80005, 0}:       throttle(BlameDataset, "too many calls: lead generation"),
+		{80006, 0}:       throttle(BlameDataset, "too many calls: Messenger"),
+		{80008, 0}:       throttle(BlameDataset, "too many calls: WhatsApp Business management"),
+		{80009, 0}:       throttle(BlameDataset, "too many calls: catalogue management"),
+		{80014, 0}:       throttle(BlameDataset, "too many calls: catalogue batches"),
 
 		{100, 2804001}: untitled(),
 		{100, 2804003}: badEvent("event timestamp too old", "events are accepted for 7 days; send them sooner"),
@@ -198,7 +237,7 @@ func meanings() map[ErrorCode]Meaning { //nolint:funlen // it is a table
 
 func unreachableDataset() Meaning {
 	return Meaning{
-		Verdict: Paused, Title: "dataset unknown, or the token has no access to it",
+		Verdict: Paused, Blame: BlameDataset, Title: "dataset unknown, or the token has no access to it",
 		Advice: "check the dataset id, and that the token's app or system user is assigned to the dataset; sending resumes by itself",
 	}
 }

@@ -68,7 +68,7 @@ func TestEveryAlertHasARunbook(t *testing.T) {
 	t.Parallel()
 	guide := readFile(t, "../../docs/deploy.md")
 	all := alerts(t)
-	require.Len(t, all, 11)
+	require.Len(t, all, 13)
 	for _, a := range all {
 		require.Contains(t, guide, "\n#### "+a.Alert+"\n", "docs/deploy.md does not explain the alert")
 		require.True(t, strings.HasSuffix(a.Annotations["runbook_url"], "/docs/deploy.md#"+strings.ToLower(a.Alert)))
@@ -119,6 +119,9 @@ func TestAlertsFire(t *testing.T) {
 		"a dead token":                 {"CapiDispatcherPaused", `capi_dataset_paused{dataset="1",reason="paused"} 1x30`, 30, true},
 		"a token that was dead before": {"CapiDispatcherPaused", `capi_dataset_paused{dataset="1",reason="paused"} 1x10 _x20`, 30, false},
 		"another trouble":              {"CapiDispatcherPaused", `capi_dataset_paused{dataset="1",reason="failing"} 1x30`, 30, false},
+		"everything is refused":        {"CapiDispatcherRefused", `capi_dataset_paused{dataset="1",reason="refused"} 1x30`, 30, true},
+		"a dead token refuses nothing": {"CapiDispatcherRefused", `capi_dataset_paused{dataset="1",reason="paused"} 1x30`, 30, false},
+		"an account is not linked":     {"CapiDispatcherUnlinked", `capi_dataset_paused{dataset="1",reason="unlinked"} 1x90`, 80, true},
 		"throttled":                    {"CapiDispatcherThrottled", `capi_dataset_paused{dataset="1",reason="throttled"} 1x30`, 30, true},
 		"throttled now and then":       {"CapiDispatcherThrottled", `capi_dataset_paused{dataset="1",reason="throttled"} 1 _x9 1 _x9 1 _x9`, 29, true},
 		"throttled before":             {"CapiDispatcherThrottled", `capi_dataset_paused{dataset="1",reason="throttled"} 1x10 _x20`, 30, false},

@@ -26,11 +26,13 @@ type checker struct {
 
 func newChecker(cfg *config.Config, to string) *checker {
 	whole := cfg.Dispatcher()
-	return &checker{
+	c := &checker{
 		decoder:   event.NewDecoder(cfg.Graph.Rules).Withhold(graph.NewTokens(cfg.Graph.TokenDir).Used()),
 		admission: dispatcher.NewAdmission(&whole, cfg.Batch, cfg.Graph.ResolveDatasets),
 		to:        to, now: time.Now,
 	}
+	c.decoder.Fill(c.admission.AccountsFor(to))
+	return c
 }
 
 // decide tells what a worker would do with an event of a record, now.

@@ -141,6 +141,8 @@ func meaning(reason deadletter.Reason) string {
 		return "Meta has refused the event, alone"
 	case deadletter.RestrictedRegion:
 		return "Meta takes no messaging events of pages and Instagram accounts registered there"
+	case deadletter.Unlinked:
+		return "the event's account was not linked to the dataset, or not found, for delivery.unlinked_max"
 	case deadletter.UnknownOutcome:
 		return "Meta may have received the event or not"
 	default:
@@ -158,6 +160,8 @@ func advice(l *deadletter.Letter) string {
 		return "nothing: Meta will not take it any more. Find out why it waited for so long"
 	case deadletter.RestrictedRegion:
 		return "nothing: it is expected for accounts registered in the EU, Norway, Iceland, Liechtenstein, the UK and Japan. Stop publishing them"
+	case deadletter.Unlinked:
+		return "link the account to the dataset, or name its dataset under `assets`; then: " + again
 	case deadletter.UnknownOutcome:
 		return "look the event up in Meta's Events Manager; if it is not there: " + again
 	case deadletter.Refused:

@@ -30,12 +30,13 @@ const (
 	// Meta takes no messaging events from where the page or Instagram account
 	// is registered.
 	RestrictedRegion Reason = "restricted_region"
+	Unlinked         Reason = "unlinked"        // its account was not linked to the dataset, or not found, for too long
 	UnknownOutcome   Reason = "unknown_outcome" // it may have been accepted, and is not sent again
 )
 
 // Reasons lists every reason.
 func Reasons() []Reason {
-	return []Reason{Malformed, Invalid, NoDataset, TooLarge, Expired, Refused, RestrictedRegion, UnknownOutcome}
+	return []Reason{Malformed, Invalid, NoDataset, TooLarge, Expired, Refused, RestrictedRegion, Unlinked, UnknownOutcome}
 }
 
 // NoDatasetWord stands in a subject for a dataset that is not known.

@@ -26,6 +26,10 @@ const (
 const (
 	Parked   = "Capi-Parked"   // how often the event has been parked
 	Recalled = "Capi-Recalled" // when it was called back before its time, RFC 3339
+	// RefusedAlone is when Meta has refused the event alone, while it refused
+	// all events of the dataset that were tried, RFC 3339.
+	RefusedAlone = "Capi-Refused-Alone"
+	Early        = "Capi-Early" // how often Meta took the event for one of the future
 	// Undelivered says that this is no event but a dead letter, with all of its
 	// headers, that its stream has refused: it is stored there under this
 	// message id once it can be.

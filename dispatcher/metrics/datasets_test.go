@@ -171,6 +171,10 @@ func countEverything(meters *metrics.Meters, dataset *metrics.Dataset) {
 		meters.Posted(context.Background(), dataset, event.MaxEvents, &graph.Answer{Verdict: verdict})
 	}
 	meters.MaybeSent(dataset)
+	for _, action := range []string{"warn", "refuse", "reroute"} {
+		meters.ForeignAccount(dataset, action)
+	}
+	meters.Filled(dataset, "/user_data/page_id")
 	meters.CalledBack(dataset, 1)
 	meters.Took(time.Second)
 	meters.Usage(dataset, &graph.Usage{Percent: 1, App: 1})

@@ -34,6 +34,8 @@ type Meters struct {
 	warned   metric.Int64Counter
 	secrets  metric.Int64Counter
 	recalled metric.Int64Counter
+	filled   metric.Int64Counter
+	foreign  metric.Int64Counter
 	latency  metric.Float64Histogram
 
 	requests    metric.Int64Counter
@@ -51,7 +53,7 @@ func NewMeters(meter metric.Meter) (*Meters, error) {
 }
 
 func (m *Meters) forEvents(meter metric.Meter) error {
-	var errs [11]error
+	var errs [13]error
 	m.received, errs[0] = meter.Int64Counter("capi.events.received",
 		metric.WithDescription("Events taken in hand, repeated deliveries included"), metric.WithUnit("{event}"))
 	m.settled, errs[1] = meter.Int64Counter("capi.events.settled",
@@ -75,6 +77,10 @@ func (m *Meters) forEvents(meter metric.Meter) error {
 		metric.WithDescription("Members of events brought into the form that Meta takes, or filled in"), metric.WithUnit("{member}"))
 	m.warned, errs[10] = meter.Int64Counter("capi.events.warned",
 		metric.WithDescription("Events of which Meta may make less than it could, by what is wrong with them"), metric.WithUnit("{event}"))
+	m.filled, errs[11] = meter.Int64Counter("capi.accounts.filled",
+		metric.WithDescription("Events that named no account, and were given the dataset's only one of the channel"), metric.WithUnit("{event}"))
+	m.foreign, errs[12] = meter.Int64Counter("capi.accounts.foreign",
+		metric.WithDescription("Events whose account belongs to another dataset, by what was done"), metric.WithUnit("{event}"))
 	return errors.Join(errs[:]...)
 }
 
@@ -130,6 +136,18 @@ func (m *Meters) Withheld(of *Dataset, secrets, members int) {
 	if members > 0 {
 		m.removed.Add(ctx, int64(members), of.with(attribute.String("member", undocumented)))
 	}
+}
+
+// Filled counts an event into which an account was filled; "" is none.
+func (m *Meters) Filled(of *Dataset, pointer string) {
+	if pointer != "" {
+		m.filled.Add(context.Background(), 1, of.with(attribute.String("member", pointer)))
+	}
+}
+
+// ForeignAccount counts an event whose account belongs to another dataset.
+func (m *Meters) ForeignAccount(of *Dataset, action string) {
+	m.foreign.Add(context.Background(), 1, of.with(attribute.String("action", action)))
 }
 
 // Settled counts an event out that was counted in for the same dataset.

@@ -22,11 +22,12 @@ const (
 	Paused    Reason = "paused"    // its token is dead, or a permission is missing
 	Throttled Reason = "throttled" // a limit of Meta's is reached, or near
 	Failing   Reason = "failing"   // requests do not work, or nobody knows whether they did
+	Refused   Reason = "refused"   // every event is, and that is hardly their fault
 	Unlinked  Reason = "unlinked"  // accounts are not linked to it
 )
 
 // Reasons lists every reason.
-func Reasons() []Reason { return []Reason{Paused, Throttled, Failing, Unlinked} }
+func Reasons() []Reason { return []Reason{Paused, Throttled, Failing, Refused, Unlinked} }
 
 // Trouble is what keeps a dataset's events waiting.
 type Trouble struct {

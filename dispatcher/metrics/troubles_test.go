@@ -36,7 +36,7 @@ func TestTroublesAreNamedAndCounted(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	require.Equal(t, map[string]int64{
-		"datasets.troubled{,paused}": 1, "datasets.troubled{,throttled}": 2, "datasets.troubled{,failing}": 0, "datasets.troubled{,unlinked}": 1,
+		"datasets.troubled{,paused}": 1, "datasets.troubled{,refused}": 0, "datasets.troubled{,throttled}": 2, "datasets.troubled{,failing}": 0, "datasets.troubled{,unlinked}": 1,
 		"dataset.paused{1,paused}": 1, "dataset.paused{1,throttled}": 1, "dataset.paused{2,throttled}": 1, "dataset.paused{2,unlinked}": 1,
 	}, observed(t, nobody,
 		metrics.Trouble{Dataset: "1", Reason: metrics.Paused, Began: now},
@@ -51,7 +51,7 @@ func TestTroublesAreNamedAndCounted(t *testing.T) {
 func TestWithoutTroublesTheCountsAreThere(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, map[string]int64{
-		"datasets.troubled{,paused}": 0, "datasets.troubled{,throttled}": 0, "datasets.troubled{,failing}": 0, "datasets.troubled{,unlinked}": 0,
+		"datasets.troubled{,paused}": 0, "datasets.troubled{,refused}": 0, "datasets.troubled{,throttled}": 0, "datasets.troubled{,failing}": 0, "datasets.troubled{,unlinked}": 0,
 	}, observed(t, nobody))
 }
 

@@ -34,6 +34,8 @@ type Decoder struct {
 	json                      jsontext.Decoder
 	parser                    parser
 
+	accounts Assets // to be filled in, see [Decoder.Fill]
+
 	secrets Secrets // to be taken out, beside what looks like a token; may be nil
 	body    []byte
 	members []member // top-level members of the message being read

@@ -17,6 +17,9 @@ type Event struct {
 	// what a rule changes (personal data hashed, members removed or
 	// renamed; see [Rules] and docs/events.md).
 	Raw []byte
+	// Published is the event as it was published, where Raw is another one; else
+	// nil. It may hold personal data, and is not to be stored.
+	Published []byte
 	// Name is event_name.
 	Name string
 	// ID is event_id, or "" when the producer gave none.
@@ -32,6 +35,9 @@ type Event struct {
 	TestEventCode string
 	// Assets are the accounts the event names.
 	Assets Assets
+	// Filled is a JSON pointer to the account that was filled in, or "" (see
+	// [Decoder.Fill]).
+	Filled string
 	// Removed are JSON pointers to members that were taken out, because Meta
 	// would refuse them (see [Rules.MessagingExtras]), or could not use them
 	// (see [Rules.UnusablePersonalData]), with * for indexes.
@@ -46,13 +52,12 @@ type Event struct {
 	// stop an event. Each has its code from [WarningCodes].
 	Warnings []Fault
 
-	published []byte // as it came, if Raw is something else
 }
 
 // Copied returns how many bytes the event has of its own, beside those of its
 // message.
 func (e *Event) Copied() int {
-	if e.published == nil {
+	if e.Published == nil {
 		return 0
 	}
 	return len(e.Raw)
@@ -128,13 +133,20 @@ type Request struct {
 // ContentKey returns bytes that are equal for two events with the same
 // content: white space and the order of members do not matter, while numbers
 // and strings are compared as they are spelled, so that two long ids never
-// become one by rounding. The content is that which was published: what rules
-// change makes no other event of it.
-func (e *Event) ContentKey() []byte {
-	value := jsontext.Value(e.Raw).Clone()
-	if e.published != nil {
-		value = jsontext.Value(e.published).Clone()
+// become one by rounding.
+func (e *Event) ContentKey() []byte { return contentKey(e.Raw) }
+
+// PublishedKey is the content key of the event as it was published, before it
+// was changed; nil if it was not.
+func (e *Event) PublishedKey() []byte {
+	if e.Published == nil {
+		return nil
 	}
+	return contentKey(e.Published)
+}
+
+func contentKey(raw []byte) []byte {
+	value := jsontext.Value(raw).Clone()
 	// The event was decoded from valid JSON, so this cannot fail; if it
 	// did, the bytes as they are would still be a sound key.
 	_ = value.Format(

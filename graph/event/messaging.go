@@ -26,16 +26,19 @@ func (p *parser) validateMessaging() {
 	if !p.isObject(slotUser) {
 		return
 	}
+	filled := p.fillAccount()
 	switch p.event.Channel {
 	case Messenger:
-		p.require(slotPage, "/user_data/page_id", 2804069, "a messenger event has the page_id")
+		if !filled {
+			p.require(slotPage, "/user_data/page_id", 2804069, "a messenger event has the page_id")
+		}
 		p.require(slotPageUser, "/user_data/page_scoped_user_id", missingField, "a messenger event has the page_scoped_user_id")
 		p.digits(slotPage, "/user_data/page_id")
 		p.digits(slotPageUser, "/user_data/page_scoped_user_id")
 	case WhatsApp:
-		p.validateWhatsApp()
+		p.validateWhatsApp(filled)
 	case Instagram:
-		p.validateInstagram()
+		p.validateInstagram(filled)
 	}
 }
 
@@ -53,10 +56,10 @@ func (p *parser) validateChannel() {
 	p.event.Channel = Channel(p.text(slotChannel))
 }
 
-func (p *parser) validateWhatsApp() {
+func (p *parser) validateWhatsApp(filled bool) {
 	p.require(slotClick, "/user_data/ctwa_clid", 2804071, "a whatsapp event has the ctwa_clid of the click on the ad")
 	p.validateClick()
-	if p.text(slotPage) == "" {
+	if p.text(slotPage) == "" && !filled {
 		p.require(slotWhatsApp, "/user_data/whatsapp_business_account_id", 2804116,
 			"a whatsapp event has the whatsapp_business_account_id, or the page_id")
 	}
@@ -110,9 +113,12 @@ func isHash(text jsontext.Value) bool {
 
 // validateInstagram takes either id of the account that Meta's guides name, and
 // sends the one that the live API demands.
-func (p *parser) validateInstagram() {
+func (p *parser) validateInstagram(filled bool) {
 	p.require(slotInstagramUser, "/user_data/ig_sid", 2804075, "an instagram event has the ig_sid")
 	p.digits(slotInstagramUser, "/user_data/ig_sid")
+	if filled {
+		return
+	}
 	wanted, other := p.kept[slotInstagram], p.kept[slotInstagramBusiness]
 	if p.text(slotInstagramBusiness) == "" || p.text(slotInstagram) != "" {
 		p.require(slotInstagram, "/user_data/ig_account_id", 2804079,

@@ -81,7 +81,7 @@ func (p *parser) finish(from, to int64) {
 	p.countTheRest()
 	p.event.Raw = edited(p.body, from, to, p.edits)
 	if len(p.edits) > 0 {
-		p.event.published = p.body[from:to]
+		p.event.Published = p.body[from:to]
 	}
 }
 
@@ -90,7 +90,7 @@ func (p *parser) refuse(from, to int64) {
 	p.faultAt("", WrongType, 0, "an event is a JSON object")
 	p.event.Raw = p.body[from:to]
 	if p.rules.HashPersonalData {
-		p.event.published, p.event.Raw = p.event.Raw, Mask(p.event.Raw)
+		p.event.Published, p.event.Raw = p.event.Raw, Mask(p.event.Raw)
 		if !jsontext.Value(p.event.Raw).IsValid() { // there was an escape in it
 			p.event.Raw = []byte(redacted)
 		}

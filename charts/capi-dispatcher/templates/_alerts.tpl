@@ -38,6 +38,20 @@ README of the program lists the metrics; docs/deploy.md says what to do.
   description: >-
     Its token is dead, or a permission is missing. Its events wait, and go on by themselves when the token is replaced. A worker names 100
     datasets at most; `capi_datasets_troubled` counts all.
+- key: refused
+  alert: CapiDispatcherRefused
+  expr: max by (namespace, dataset) (max_over_time(capi_dataset_paused{SELECTOR,reason="refused"}[15m])) > 0
+  summary: 'Everything that dataset {{ "{{ $labels.dataset }}" }} is sent is refused'
+  description: >-
+    Meta refuses each event that is tried, with a code that does not speak of events. It may be a setting of the app, the business or the dataset.
+    The events wait. A worker names 100 datasets at most; `capi_datasets_troubled` counts all.
+- key: unlinked
+  alert: CapiDispatcherUnlinked
+  expr: max by (namespace, dataset) (max_over_time(capi_dataset_paused{SELECTOR,reason="unlinked"}[15m])) > 0
+  summary: 'Accounts are not linked to dataset {{ "{{ $labels.dataset }}" }}, or cannot be looked up'
+  description: >-
+    Events of a page, WhatsApp Business Account or Instagram account wait, because Meta says that it is not linked to the dataset, or does not tell
+    its dataset. A worker names 100 datasets at most; `capi_datasets_troubled` counts all.
 - key: throttled
   alert: CapiDispatcherThrottled
   expr: max by (namespace, dataset) (max_over_time(capi_dataset_paused{SELECTOR,reason="throttled"}[15m])) > 0

@@ -114,9 +114,11 @@ func state() map[string]string {
 
 func parked() map[string]string {
 	return map[string]string{
-		header.Parked:      "How often the event has been parked.",
-		header.Recalled:    "When it was called back before its time, RFC 3339.",
-		header.Undelivered: "That it is a dead letter, which its stream has refused for now: the id under which it is to be stored.",
+		header.Parked:       "How often the event has been parked.",
+		header.Recalled:     "When it was called back before its time, RFC 3339.",
+		header.RefusedAlone: "When Meta refused the event alone, while it refused all of the dataset's that were tried, RFC 3339.",
+		header.Early:        "How often Meta took the event for one of the future.",
+		header.Undelivered:  "That it is a dead letter, which its stream has refused for now: the id under which it is to be stored.",
 	}
 }
 
