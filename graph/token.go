@@ -14,8 +14,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 	"golang.org/x/sys/unix"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
 // ErrNoToken says that there is no token file for a dataset and no default.

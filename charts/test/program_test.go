@@ -206,12 +206,14 @@ func reportedSeries(t *testing.T) (all []labels.Labels) {
 	t.Helper()
 	w := startWorker(t)
 	w.await("/readyz", func(status int, _ string) bool { return status == http.StatusOK })
-	for id, tokens := range map[string]string{"1": token, "2": "another token", "3": token, "4": token} {
+	for id, tokens := range map[string]string{"1": token, "2": "another token", "3": token, "4": token, "5": token, "6": token} {
 		w.api.AddDataset(id, tokens)
 	}
 	// A limit of the dataset's own: the app's would hold the others up, which have the same token.
 	w.api.Always("3", graphtest.Fault{Error: &graphtest.Error{Code: 17, Type: "OAuthException", Message: "User request limit reached"}})
 	w.api.Script("4", graphtest.Fault{Accept: true, Drop: true})
+	w.api.Always("5", graphtest.Fault{Error: &graphtest.Error{Code: 424242, Message: "whatever it is"}})
+	w.api.LinkAssets("6", "999") // and not the account of the event
 
 	w.publish("1", event("good", time.Now()))
 	w.publish("1", event("old", time.Now().Add(-8*24*time.Hour)))
@@ -219,9 +221,14 @@ func reportedSeries(t *testing.T) (all []labels.Labels) {
 	w.publish("2", event("token is dead", time.Now()))
 	w.publish("3", event("throttled", time.Now()))
 	w.publish("4", event("who knows", time.Now()))
+	for i := range 20 {
+		w.publish("5", event(fmt.Sprint("refused", i), time.Now()))
+	}
+	w.publish("6", event("unlinked", time.Now()))
 	text := w.await("/metrics", func(_ int, body string) bool {
 		return containsAll(body, `outcome="accepted"`, `outcome="parked"`, `reason="expired"`, `reason="malformed"`, `verdict="paused"`, `verdict="throttled"`,
 			`capi_dataset_paused{dataset="2",reason="paused"}`, `capi_dataset_paused{dataset="3",reason="throttled"}`,
+			`capi_dataset_paused{dataset="5",reason="refused"}`, `capi_dataset_paused{dataset="6",reason="unlinked"}`,
 			"capi_events_maybe_sent_total{", "capi_event_latency_seconds_bucket", "capi_store_limit_bytes")
 	})
 	w.stop()

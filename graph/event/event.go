@@ -51,7 +51,6 @@ type Event struct {
 	// Warnings are what Meta takes, but may not be able to use. They never
 	// stop an event. Each has its code from [WarningCodes].
 	Warnings []Fault
-
 }
 
 // Copied returns how many bytes the event has of its own, beside those of its
