@@ -24,33 +24,36 @@ func refusedWith(tb testing.TB, members map[string]any) graph.Answer {
 // is as the live API answers.
 func TestAPathInASentenceNamesTheCulprit(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]int{
-		"Server Side Api Parameter Error: $['data'][0]['custom_data']['contents'] must be an array": 0,
-		`$["data"][17]["event_name"] is required`:                                                   17,
-		"$.data[700].custom_data.value is no number":                                                700,
-		"data[999] is no object":                                                                    999,
-		"Param data[3]['user_data'] must be an object":                                              3,
-		"$['data'][4]['custom_data']['contents'][2]['id'] is required":                              4,
-		"$['custom_data']['contents'][2] is no object":                                              -1,
-		"custom_data[2] and user_data[3] and metadata[4]":                                           -1,
-		"$['user_data'][1]":                                                                         -1,
-		"data[1000] is beyond the most events that there are":                                       -1,
-		"data[999999999]":                                        -1,
-		"data[99999999999999999999]":                             -1,
-		"data[-1] data[] data[x] data[1":                         -1,
-		"Der Parameter $['data'][12]['event_time'] ist ungültig": 12,
-		"Invalid parameter":                                      -1,
-		"":                                                       -1,
+	for _, tc := range []struct {
+		text string
+		want int
+	}{
+		{"Server Side Api Parameter Error: $['data'][0]['custom_data']['contents'] must be an array", 0},
+		{`$["data"][17]["event_name"] is required`, 17},
+		{"$.data[700].custom_data.value is no number", 700},
+		{"data[999] is no object", 999},
+		{"Param data[3]['user_data'] must be an object", 3},
+		{"$['data'][4]['custom_data']['contents'][2]['id'] is required", 4},
+		{"$['custom_data']['contents'][2] is no object", -1},
+		{"custom_data[2] and user_data[3] and metadata[4]", -1},
+		{"$['user_data'][1]", -1},
+		{"data[1000] is beyond the most events that there are", -1},
+		{"data[999999999]", -1},
+		{"data[99999999999999999999]", -1},
+		{"data[-1] data[] data[x] data[1", -1},
+		{"Der Parameter $['data'][12]['event_time'] ist ungültig", 12},
+		{"Invalid parameter", -1},
+		{"", -1},
 	} {
-		require.Equal(t, want, refusedWith(t, map[string]any{"message": text}).Error.Event, text)
-		require.Equal(t, want, refusedWith(t, map[string]any{"message": "Invalid parameter", "error_user_msg": text}).Error.Event, text)
-		require.Equal(t, want, refusedWith(t, map[string]any{"error_user_title": text}).Error.Event, text)
-		require.Equal(t, want, refusedWith(t, map[string]any{"error_data": text}).Error.Event, text)
-		object := map[string]any{"description": text}
-		require.Equal(t, want, refusedWith(t, map[string]any{"error_data": object}).Error.Event, text)
+		require.Equal(t, tc.want, refusedWith(t, map[string]any{"message": tc.text}).Error.Event, tc.text)
+		require.Equal(t, tc.want, refusedWith(t, map[string]any{"message": "Invalid parameter", "error_user_msg": tc.text}).Error.Event, tc.text)
+		require.Equal(t, tc.want, refusedWith(t, map[string]any{"error_user_title": tc.text}).Error.Event, tc.text)
+		require.Equal(t, tc.want, refusedWith(t, map[string]any{"error_data": tc.text}).Error.Event, tc.text)
+		object := map[string]any{"description": tc.text}
+		require.Equal(t, tc.want, refusedWith(t, map[string]any{"error_data": object}).Error.Event, tc.text)
 		packed, err := json.Marshal(object)
 		require.NoError(t, err)
-		require.Equal(t, want, refusedWith(t, map[string]any{"error_data": string(packed)}).Error.Event, text)
+		require.Equal(t, tc.want, refusedWith(t, map[string]any{"error_data": string(packed)}).Error.Event, tc.text)
 	}
 }
 
