@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo build image image-test test lint bench fuzz model crash chaos vuln vuln-database chart-docs chart-test cluster-test keda-test cluster redis cc node linux-root
+.PHONY: help demo build image image-test test lint bench fuzz model crash chaos faults vuln vuln-database chart-docs chart-test cluster-test keda-test cluster redis cc node linux-root
 
 # The version of golangci-lint is part of what the code is held against.
 GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -49,6 +49,9 @@ crash: redis ## Kill a worker at each step of an event's path; prints the table
 CHAOS_TIME ?= 2m
 chaos: redis ## Everything fails at random for CHAOS_TIME (2m); CHAOS_SEED=… replays a schedule
 	CHAOS_TIME=$(CHAOS_TIME) go test -timeout 30m -count 1 -v -run 'TestChaos$$' ./cmd/e2e
+
+faults: redis ## Faults in their long forms, with figures (twenty minutes at the most)
+	FAULTS_LONG=1 go test -timeout 20m -count 1 -v -run 'TestABigBacklog|TestThousandsOfSmall|TestHangingDatasets|TestDeadLettersThatAreRefused' ./cmd/e2e ./dispatcher
 
 VULN_DB ?= https://vuln.go.dev
 vuln: vuln-database ## Known vulnerabilities in what the program calls; VULN_DB=file://… names a copy of https://vuln.go.dev

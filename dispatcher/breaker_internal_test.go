@@ -99,3 +99,25 @@ func TestHowLongATroubleIsToldOf(t *testing.T) {
 		require.Zero(t, b.toldOfKnown())
 	})
 }
+
+// Those that failed while Meta was away are tried when it is back; those that it
+// has refused wait for their time.
+func TestMetaIsBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestBreaker()
+		b.failed("3", "token", &graph.Answer{Verdict: graph.Retry})
+		time.Sleep(10 * time.Minute)
+		lost := time.Now()
+		b.failed("1", "token", &graph.Answer{Verdict: graph.Retry})
+		b.failed("2", "token", &graph.Answer{Verdict: graph.Paused})
+		b.reachable(lost)
+		soon := time.Now().Add(time.Second)
+		require.True(t, b.states["1"].until.Before(soon))
+		require.True(t, b.states["2"].until.After(soon), "Meta does not want it")
+		require.True(t, b.states["3"].until.After(soon), "that was another trouble")
+		time.Sleep(time.Second)
+		try, _ := b.trials()
+		require.Equal(t, []string{"1"}, try)
+	})
+}

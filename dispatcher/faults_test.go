@@ -118,6 +118,26 @@ func TestMetaOutOfReach(t *testing.T) {
 	require.Zero(t, again)
 }
 
+// While Meta was out of reach, each dataset's breaker has opened, for an hour. As
+// soon as anybody gets through to Meta, all are tried.
+func TestWhatFailedWhileMetaWasAwayIsTriedAtOnce(t *testing.T) {
+	t.Parallel()
+	const datasets, each = 8, 5
+	address := fmt.Sprint("127.0.0.1:", natstest.Port(t))
+	b := setup(t, parkForAnHour, func(o *options) { o.graph.URL = "http://" + address })
+	for i := range datasets {
+		b.AddDataset(member(i), token)
+		b.publish(member(i), events(each)...)
+	}
+	b.awaitParked(datasets * each)
+	b.awaitCondition("graph", false)
+	b.listen(address)
+	b.publish(dataset, event("the first to get through"))
+	b.awaitAccepted(datasets*each + 1)
+	b.awaitQuiet()
+	b.requireNoneTwice()
+}
+
 func (b *bench) pending() uint64 {
 	b.t.Helper()
 	consumer, err := b.js.Consumer(b.t.Context(), "CAPI", "capi-dispatcher")
