@@ -88,9 +88,10 @@ func (k *redisKey) orphan(by owner, as holder) {
 type place uint8
 
 const (
-	absent place = iota
-	ready        // for any worker
-	out          // with a worker whose lease counts
+	absent  place = iota
+	overdue       // parked, and the server does not bring it back
+	ready         // for any worker
+	out           // with a worker whose lease counts
 	gone
 )
 
@@ -180,12 +181,13 @@ const (
 	redisDown
 	early
 	recreate
+	storeFull
 	faultKinds
 )
 
 func (f fault) String() string {
 	return [...]string{
-		"crash", "ambiguous", "lost reply", "lost acknowledgement", "failover", "lapse", "hang", "vanish", "park", "give back", "refuse", "replay", "Redis down", "early delivery", "recreate",
+		"crash", "ambiguous", "lost reply", "lost acknowledgement", "failover", "lapse", "hang", "vanish", "park", "give back", "refuse", "replay", "Redis down", "early delivery", "recreate", "store full",
 	}[f]
 }
 
@@ -197,7 +199,7 @@ type protocol struct {
 	most       uint8 // faults together
 	kinds      [faultKinds]uint8
 
-	presence, markAfter, workerLeases, noDeadline, dropHeld, blindRelease, noRenewal, noHolders, freeDoubtful, unmarked, ackFirst, forgeable, byName bool
+	presence, markAfter, workerLeases, noDeadline, dropHeld, blindRelease, noRenewal, noHolders, freeDoubtful, unmarked, ackFirst, forgeable, byName, noSweep bool
 }
 
 // deed is who does what, to which message.
@@ -287,6 +289,11 @@ func (s *step) outside() {
 	}
 	s.recreation()
 	for m := range slots {
+		if s.from.messages[m].at == overdue && !s.noSweep {
+			s.message = int8(m + 1)
+			s.do("is found to be overdue, and called back", func(w *world) { w.messages[m].at = ready })
+			s.message = 0
+		}
 		if s.from.messages[m].at == out {
 			s.message = int8(m + 1)
 			s.wrong(early, "is delivered again before its time", func(w *world) { w.messages[m].at = ready })

@@ -229,7 +229,7 @@ func (s *step) confirm(w, m int) {
 // publish stores a dead letter or a parked copy; either has an id that makes a
 // repetition harmless.
 func (s *step) publish(w, m int) {
-	store := func(to *world) {
+	store := func(to *world, parked place) {
 		h, msg := &to.hands[w][m], &to.messages[m]
 		switch {
 		case h.at == burying && msg.letter == noLetter:
@@ -239,19 +239,26 @@ func (s *step) publish(w, m int) {
 			}
 		case h.at == parking && !msg.copied:
 			msg.copied = true
-			to.messages[to.free()] = message{at: ready, maybe: h.maybe}
+			to.messages[to.free()] = message{at: parked, maybe: h.maybe}
 		}
 	}
+	next := map[stage]stage{burying: buried, parking: moved}[s.from.hands[w][m].at]
 	if s.ackFirst && s.from.messages[m].at == out {
 		s.do("acknowledges before it publishes", func(to *world) { to.messages[m].at = gone })
 		return
 	}
 	s.do("publishes", func(to *world) {
-		store(to)
-		to.hands[w][m].at = map[stage]stage{burying: buried, parking: moved}[to.hands[w][m].at]
+		store(to, ready)
+		to.hands[w][m].at = next
 	})
+	if s.from.hands[w][m].at == parking {
+		s.wrong(storeFull, "publishes, and NATS' store is full when its time comes", func(to *world) {
+			store(to, overdue)
+			to.hands[w][m].at = next
+		})
+	}
 	s.wrong(lostReply, "publishes, and the answer gets lost", func(to *world) {
-		store(to)
+		store(to, ready)
 		to.hands[w][m].at = returning
 	})
 }

@@ -63,6 +63,7 @@ func TestTheProtocolHolds(t *testing.T) {
 		"delivered early, parked":                    only(1, early, park),
 		"delivered early, replies lost, dead_letter": only(1, early, lostReply).with(deadLetters),
 		"recreated, crash":                           only(1, recreate, crash),
+		"parked while NATS' store is full":           only(1, park, storeFull, ambiguous),
 	})
 }
 
@@ -81,6 +82,7 @@ func TestTheProtocolHoldsDeeply(t *testing.T) {
 		"replayed by two, crash, dead_letter":            only(1, ambiguous, replay, crash).with(deadLetters).with(byTwo),
 		"delivered early, crash, lapse, reply lost":      only(1, early, crash, lapse, lostReply),
 		"recreated, crash, lapse":                        only(1, recreate, crash, lapse),
+		"parked while NATS' store is full, crash":        only(1, park, storeFull, crash, lapse),
 		"delivered early twice, parked, hang":            only(1, park, hang).with(func(p *protocol) { p.kinds[early] = 2 }),
 	})
 }
@@ -134,6 +136,7 @@ func TestBrokenProtocolsAreCaught(t *testing.T) {
 			only(1, crash, lostReply).with(deadLetters).with(func(p *protocol) { p.unmarked = true }), "accepted twice",
 		},
 		"claims that anybody may say to replace": {only(0).with(func(p *protocol) { p.forgeable = true }), "accepted twice"},
+		"nobody looks for what is overdue":       {only(1, park, storeFull).with(func(p *protocol) { p.noSweep = true }), "stuck"},
 		"acks go by name and sequence alone":     {only(1, recreate).with(func(p *protocol) { p.byName = true }), "lost"},
 		"claims of doubtful dead letters given up": {
 			only(1, ambiguous).with(deadLetters).with(func(p *protocol) { p.freeDoubtful = true }), "accepted twice",
@@ -354,7 +357,7 @@ func (p *protocol) wrong(w *world) string {
 // done tells that nothing is left to do.
 func (w *world) done() bool {
 	for m := range slots {
-		if at := w.messages[m].at; at == ready || at == out {
+		if at := w.messages[m].at; at == overdue || at == ready || at == out {
 			return false
 		}
 		for by := range workers {
