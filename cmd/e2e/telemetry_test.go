@@ -108,7 +108,7 @@ func TestNothingSecretIsWritten(t *testing.T) {
 		{"capi.events." + datasetID(0), withPerson(event("e", "x"), `"ph":"call `+person+`"`)},
 		{"capi.events." + datasetID(1), `{"data":[` + event("c", person) + `],"access_token":"` + token + `-in-the-body"}`},
 	})
-	r.await("all have come to their end", func() bool { return r.Ledger().Sum().Events == 3 && r.size("CAPI_DLQ") == 4 })
+	r.await("all have come to their end", func() bool { return r.Ledger().Sum().Events == 4 && r.size("CAPI_DLQ") == 3 })
 	metrics, err := w.get("/metrics")
 	require.NoError(t, err)
 	ready, err := w.get("/readyz")
