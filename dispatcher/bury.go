@@ -41,11 +41,16 @@ func (d *Dispatcher) buryTogether(groups [][]*entry) {
 		}
 	}
 	stored, refused := d.letters.publish(publications)
-	d.noteDeaths(stored, true)
-	dead := entriesOf(stored)
-	d.releaseUnsent(dead)
-	d.settleAll(dead, deadLettered)
+	d.settleLetters(stored, deadLettered)
 	d.parkLetters(refused)
+}
+
+// settleLetters settles the events of letters that are stored, or at least parked.
+func (d *Dispatcher) settleLetters(letters []*publication, as outcome) {
+	d.noteDeaths(letters, as == deadLettered)
+	dead := entriesOf(letters)
+	d.releaseUnsent(dead)
+	d.settleAll(dead, as)
 }
 
 // letterOf is the letter of a group of events: a new one, unless they have one.

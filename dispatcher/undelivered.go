@@ -44,10 +44,7 @@ func (d *Dispatcher) parkLetters(refused []*publication) {
 		waiting[i] = d.waitingLetter(p, now)
 	}
 	stored, refused := d.parking.publish(waiting)
-	d.noteDeaths(stored, false)
-	kept := entriesOf(stored)
-	d.releaseUnsent(kept)
-	d.settleAll(kept, parked)
+	d.settleLetters(stored, parked)
 	d.leaveThere(refused)
 }
 

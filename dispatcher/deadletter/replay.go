@@ -66,20 +66,15 @@ func (l *Letter) checkReplay() error {
 	}
 }
 
-// remove deletes a replayed letter.
+// remove deletes a replayed letter. It is well if somebody else has.
 func (b *Box) remove(ctx context.Context, sequence uint64) error {
 	if err := b.checkSame(ctx); err != nil {
 		return fmt.Errorf("dead letter %d is replayed, and was not deleted: %w", sequence, err)
 	}
-	err := b.stream.DeleteMsg(ctx, sequence)
-	if err == nil {
-		return nil
+	if err := b.delete(ctx, sequence, b.stream.DeleteMsg); err != nil && !errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("dead letter %d is replayed, and could not be deleted: %w", sequence, err)
 	}
-	// The server's answer does not tell this from other troubles.
-	if _, gone := b.stream.GetMsg(ctx, sequence); errors.Is(gone, jetstream.ErrMsgNotFound) {
-		return nil
-	}
-	return fmt.Errorf("dead letter %d is replayed, and could not be deleted: %w", sequence, err)
+	return nil
 }
 
 // replayed renders a letter as a parked event whose time has come. The requests

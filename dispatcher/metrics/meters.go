@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -48,55 +47,41 @@ type Meters struct {
 
 // NewMeters returns meters whose instruments are the given meter's.
 func NewMeters(meter metric.Meter) (*Meters, error) {
-	m := &Meters{all: newEndings(metric.WithAttributes)}
-	return m, errors.Join(m.forEvents(meter), m.forRequests(meter))
+	m, in := &Meters{all: newEndings(metric.WithAttributes)}, &instruments{meter: meter}
+	m.forEvents(in)
+	m.forRequests(in)
+	return m, in.err
 }
 
-func (m *Meters) forEvents(meter metric.Meter) error {
-	var errs [13]error
-	m.received, errs[0] = meter.Int64Counter("capi.events.received",
-		metric.WithDescription("Events taken in hand, repeated deliveries included"), metric.WithUnit("{event}"))
-	m.settled, errs[1] = meter.Int64Counter("capi.events.settled",
-		metric.WithDescription("Events that have left the dispatcher's hands, by dataset and outcome"), metric.WithUnit("{event}"))
-	m.outcomes, errs[2] = meter.Int64Counter("capi.outcomes",
-		metric.WithDescription("Events that have left the dispatcher's hands, of all datasets, by outcome"), metric.WithUnit("{event}"))
-	m.inHand, errs[3] = meter.Int64UpDownCounter("capi.events.in_hand",
+func (m *Meters) forEvents(in *instruments) {
+	m.received = in.counter("capi.events.received", "{event}", "Events taken in hand, repeated deliveries included")
+	m.settled = in.counter("capi.events.settled", "{event}", "Events that have left the dispatcher's hands, by dataset and outcome")
+	m.outcomes = in.counter("capi.outcomes", "{event}", "Events that have left the dispatcher's hands, of all datasets, by outcome")
+	m.inHand = made(in, in.meter.Int64UpDownCounter)("capi.events.in_hand",
 		metric.WithDescription("Events in hand"), metric.WithUnit("{event}"))
-	m.maybe, errs[4] = meter.Int64Counter("capi.events.maybe_sent",
-		metric.WithDescription("Times that nobody could tell whether Meta has received an event"), metric.WithUnit("{event}"))
-	m.removed, errs[5] = meter.Int64Counter("capi.members.removed",
-		metric.WithDescription("Members taken out of events, because Meta would refuse them"), metric.WithUnit("{member}"))
-	m.recalled, errs[6] = meter.Int64Counter("capi.events.recalled",
-		metric.WithDescription("Parked events called back before their time, because their dataset has recovered"), metric.WithUnit("{event}"))
-	m.latency, errs[7] = meter.Float64Histogram("capi.event.latency",
+	m.maybe = in.counter("capi.events.maybe_sent", "{event}", "Times that nobody could tell whether Meta has received an event")
+	m.removed = in.counter("capi.members.removed", "{member}", "Members taken out of events, because Meta would refuse them")
+	m.recalled = in.counter("capi.events.recalled", "{event}", "Parked events called back before their time, because their dataset has recovered")
+	m.latency = made(in, in.meter.Float64Histogram)("capi.event.latency",
 		metric.WithDescription("Time from an event's storage in NATS to its acceptance by Meta"), metric.WithUnit("s"),
 		metric.WithExplicitBucketBoundaries(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400, 604800))
-	m.secrets, errs[8] = meter.Int64Counter("capi.secrets.removed",
-		metric.WithDescription("Access tokens and other credentials taken out of messages"), metric.WithUnit("{secret}"))
-	m.repaired, errs[9] = meter.Int64Counter("capi.members.repaired",
-		metric.WithDescription("Members of events brought into the form that Meta takes, or filled in"), metric.WithUnit("{member}"))
-	m.warned, errs[10] = meter.Int64Counter("capi.events.warned",
-		metric.WithDescription("Events of which Meta may make less than it could, by what is wrong with them"), metric.WithUnit("{event}"))
-	m.filled, errs[11] = meter.Int64Counter("capi.accounts.filled",
-		metric.WithDescription("Events that named no account, and were given the dataset's only one of the channel"), metric.WithUnit("{event}"))
-	m.foreign, errs[12] = meter.Int64Counter("capi.accounts.foreign",
-		metric.WithDescription("Events whose account belongs to another dataset, by what was done"), metric.WithUnit("{event}"))
-	return errors.Join(errs[:]...)
+	m.secrets = in.counter("capi.secrets.removed", "{secret}", "Access tokens and other credentials taken out of messages")
+	m.repaired = in.counter("capi.members.repaired", "{member}", "Members of events brought into the form that Meta takes, or filled in")
+	m.warned = in.counter("capi.events.warned", "{event}", "Events of which Meta may make less than it could, by what is wrong with them")
+	m.filled = in.counter("capi.accounts.filled", "{event}", "Events that named no account, and were given the dataset's only one of the channel")
+	m.foreign = in.counter("capi.accounts.foreign", "{event}", "Events whose account belongs to another dataset, by what was done")
 }
 
-func (m *Meters) forRequests(meter metric.Meter) error {
-	var errs [4]error
-	m.requests, errs[0] = meter.Int64Counter("capi.requests",
-		metric.WithDescription("Requests to Meta, by verdict"), metric.WithUnit("{request}"))
-	m.requestTime, errs[1] = meter.Float64Histogram("capi.request.duration",
+func (m *Meters) forRequests(in *instruments) {
+	m.requests = in.counter("capi.requests", "{request}", "Requests to Meta, by verdict")
+	m.requestTime = made(in, in.meter.Float64Histogram)("capi.request.duration",
 		metric.WithDescription("Time from the beginning of a request to Meta to its verdict"), metric.WithUnit("s"),
 		metric.WithExplicitBucketBoundaries(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30))
-	m.batchEvents, errs[2] = meter.Int64Histogram("capi.request.events",
+	m.batchEvents = made(in, in.meter.Int64Histogram)("capi.request.events",
 		metric.WithDescription("Events in a request to Meta"), metric.WithUnit("{event}"),
 		metric.WithExplicitBucketBoundaries(1, 2, 5, 10, 25, 50, 100, 250, 500, 1000))
-	m.usage, errs[3] = meter.Float64Gauge("capi.usage",
+	m.usage = made(in, in.meter.Float64Gauge)("capi.usage",
 		metric.WithDescription("How much of a rate limit of Meta's is used up, in percent, by limit: dataset or app"))
-	return errors.Join(errs[:]...)
 }
 
 // Received counts an event that has been taken in hand, and the members that
