@@ -18,8 +18,8 @@ type Cluster struct {
 	t testing.TB
 }
 
-// StartCluster runs so many servers as one cluster, and returns once it has a
-// leader. Clients learn of no server that they are not told of.
+// StartCluster runs so many servers as one cluster, and returns once a stream
+// can have a copy on each. Clients learn of no server that they are not told of.
 func StartCluster(tb testing.TB, nodes int) *Cluster {
 	tb.Helper()
 	c := &Cluster{t: tb}
@@ -53,14 +53,17 @@ func StartCluster(tb testing.TB, nodes int) *Cluster {
 	return c
 }
 
-// sound tells that every node is there and follows the leader.
+// sound tells that every node follows the leader, and that the leader has heard
+// from each: before that, it finds no place for a stream with a copy on each.
 func (c *Cluster) sound() bool {
+	known := 0
 	for _, node := range c.Nodes {
 		if !node.Running() || !node.running.JetStreamIsCurrent() {
 			return false
 		}
+		known = max(known, len(node.running.JetStreamClusterPeers())) // none, but for the leader
 	}
-	return true
+	return known == len(c.Nodes)
 }
 
 // URL lists the servers' addresses.
