@@ -343,6 +343,27 @@ func TestLanesBorrowIdleSenders(t *testing.T) {
 	})
 }
 
+// A lane borrows nothing that would fill more than half of the room with what it
+// has sent, while others wait outside: what makes way needs room to pass through.
+func TestALaneThatOthersWaitForBorrowsLess(t *testing.T) {
+	t.Parallel()
+	for behind, want := range map[int][]string{
+		0:       {"big:1,2,3", "big:4,5,6", "big:7,8,9", "big:a,b,c"},
+		1 << 20: {"big:1,2,3", "big:4,5,6"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := setup(t, func(o *options) {
+				o.Senders, o.SendersPerLane, o.SendersPerLaneMax, o.MaxWaiting = 8, 1, 4, 6
+				o.MaxWait, o.Behind = time.Minute, func() int { return behind }
+			}, "big")
+			b.add("big", "1", "2", "3", "4", "5", "6", "7", "8", "9", "a", "b", "c")
+			require.ElementsMatch(t, want, b.got())
+			b.release("big")
+			b.Drain()
+		})
+	}
+}
+
 // A lane that takes all the room while others are behind it makes way, down to
 // its next batch, if they would have to wait for too long.
 func TestALaneInTheWayOverflows(t *testing.T) {

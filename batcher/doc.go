@@ -14,10 +14,12 @@
 // At most Senders batches are being sent in all, and at most SendersPerLane of
 // one lane, so that one slow lane leaves senders for the others. While many
 // senders are idle, a lane borrows some for full batches, up to
-// SendersPerLaneMax. Lanes that are
-// ready and find no free sender queue up, first come first served, and their
-// batches go on growing until it is their turn. A sender that only waits, to
-// try again later, gives its place to others with [Batch.Rest].
+// SendersPerLaneMax. A lane that has others waiting outside for room (see below)
+// borrows only while what it has sent stays within MaxWaiting, as what makes way
+// needs room to pass through. Lanes that are ready and find no free sender queue
+// up, first come first served, and their batches go on growing until it is their
+// turn. A sender that only waits, to try again later, gives its place to others
+// with [Batch.Rest].
 //
 // # Lanes that do not answer
 //

@@ -167,6 +167,11 @@ func (l *loop[K, T]) inTheWay(at *lane[K, T], behind int) bool {
 	if behind == 0 || len(at.items) <= l.opts.MaxEvents || !full || 2*at.held() < l.held {
 		return false
 	}
+	return l.outlasts(at, behind)
+}
+
+// outlasts reports whether what is behind is more than the lane sends in MaxWait.
+func (l *loop[K, T]) outlasts(at *lane[K, T], behind int) bool {
 	pace := at.pace.at(time.Now(), at.sending/max(1, at.inFlight)) * float64(at.inFlight)
 	return float64(behind) > pace*l.opts.MaxWait.Seconds()
 }
@@ -190,9 +195,15 @@ func (l *loop[K, T]) ready(at *lane[K, T]) bool {
 }
 
 // mayBorrow reports whether a lane may have one more sender than its share: for a
-// full batch, while many are idle.
+// full batch, while many are idle, and others have the room to pass by.
 func (l *loop[K, T]) mayBorrow(at *lane[K, T]) bool {
-	return at.inFlight < l.opts.SendersPerLaneMax && at.full(l.opts.Config) && 4*l.busy < 3*l.opts.Senders
+	return at.inFlight < l.opts.SendersPerLaneMax && at.full(l.opts.Config) && 4*l.busy < 3*l.opts.Senders && l.leavesRoom(at)
+}
+
+// leavesRoom reports whether one more batch of the lane leaves half of the room to
+// others, or nobody waits for it for long.
+func (l *loop[K, T]) leavesRoom(at *lane[K, T]) bool {
+	return at.sending+l.opts.MaxEvents <= l.opts.MaxWaiting || !l.outlasts(at, l.behind())
 }
 
 // crowded tells that so much waits that lingering for more would be wrong:
