@@ -6,19 +6,20 @@ import (
 	"time"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/metrics"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
 
 // accounts keeps pages and business accounts that are not linked to their
 // dataset from being tried over and over, while the dataset's others go on.
 type accounts struct {
-	pauses Backoff
+	pauses retry.Backoff
 
 	mu     sync.Mutex
 	states map[string]*trouble // only of those in trouble
 }
 
-func newAccounts(pauses Backoff) *accounts {
+func newAccounts(pauses retry.Backoff) *accounts {
 	return &accounts{pauses: pauses, states: make(map[string]*trouble)}
 }
 
@@ -35,7 +36,7 @@ func (a *accounts) failed(e *entry, answer *graph.Answer) time.Time {
 	state.blame(metrics.Unlinked, now)
 	if !now.Before(state.until) {
 		state.failures++
-		state.until = now.Add(max(askedDelay(*answer), a.pauses.delay(state.failures-1)))
+		state.until = now.Add(max(askedDelay(*answer), a.pauses.Delay(state.failures-1)))
 	}
 	state.since = now
 	return state.until

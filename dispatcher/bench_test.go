@@ -28,6 +28,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe/memredis"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/directory"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
@@ -120,9 +121,9 @@ func (b *bench) defaults() options {
 	o.graph.URL, o.graph.TokenDir, o.graph.Timeout = b.graph.URL, b.t.TempDir(), 10*time.Second
 	o.cfg.Streams.AckWait = time.Minute
 	o.cfg.Delivery.Retry = dispatcher.Retry{
-		Backoff: dispatcher.Backoff{Initial: 10 * time.Millisecond, Max: 50 * time.Millisecond}, Budget: 300 * time.Millisecond,
+		Backoff: retry.Backoff{Initial: 10 * time.Millisecond, Max: 50 * time.Millisecond}, Budget: 300 * time.Millisecond,
 	}
-	o.cfg.Delivery.Park = dispatcher.Backoff{Initial: time.Second, Max: 2 * time.Second}
+	o.cfg.Delivery.Park = retry.Backoff{Initial: time.Second, Max: 2 * time.Second}
 	o.cfg.Delivery.DrainTimeout = 25 * time.Second
 	b.writeToken("default", token, o.graph)
 	return o

@@ -1,12 +1,12 @@
 package dispatcher
 
 import (
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/metrics"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
 
@@ -21,7 +21,7 @@ import (
 //
 // Accounts that are not linked to their dataset are kept apart: see accounts.
 type breaker struct {
-	pauses Backoff
+	pauses retry.Backoff
 	tokens Tokens
 	known  func(dataset string) bool // and not just a name that somebody has made up
 
@@ -48,7 +48,7 @@ type trouble struct {
 // that is forgotten costs one more request.
 const maxTroubles = 10_000
 
-func newBreaker(pauses Backoff, tokens Tokens, known func(string) bool) *breaker {
+func newBreaker(pauses retry.Backoff, tokens Tokens, known func(string) bool) *breaker {
 	return &breaker{pauses: pauses, tokens: tokens, known: known, states: make(map[string]*trouble)}
 }
 
@@ -187,7 +187,7 @@ func (b *breaker) failed(dataset, token string, answer *graph.Answer) (until tim
 	state.called, state.callAt = 0, time.Time{}
 	if !now.Before(state.until) { // several batches in flight fail as one
 		state.failures++
-		state.until = now.Add(max(askedDelay(*answer), b.pauses.delay(state.failures-1)))
+		state.until = now.Add(max(askedDelay(*answer), b.pauses.Delay(state.failures-1)))
 		return state.until, true
 	}
 	return state.until, false
@@ -234,16 +234,6 @@ func (b *breaker) victim() (key string) {
 		}
 	}
 	return key
-}
-
-// delay is the wait after so many waits before it: doubling, with half of it
-// at random, so that what fails together does not come back together.
-func (b Backoff) delay(before int) time.Duration {
-	full := b.Max
-	if before < 30 {
-		full = min(b.Initial<<before, b.Max)
-	}
-	return full/2 + rand.N(full/2+1)
 }
 
 func later(a, b time.Time) time.Time {

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/metrics"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
@@ -23,7 +24,7 @@ const knownDataset = "1"
 
 // newTestBreaker knows one dataset; all others are made up.
 func newTestBreaker() *breaker {
-	return newBreaker(Backoff{Initial: time.Hour, Max: time.Hour}, oneToken{}, func(id string) bool { return id == knownDataset })
+	return newBreaker(retry.Backoff{Initial: time.Hour, Max: time.Hour}, oneToken{}, func(id string) bool { return id == knownDataset })
 }
 
 // toldOfKnown is the trouble of the dataset that is known, as it is told.
@@ -63,7 +64,7 @@ func TestMadeUpDatasetsCrowdNoKnownOneOut(t *testing.T) {
 // Accounts that somebody makes up for a dataset of his crowd out no other's.
 func TestMadeUpAccountsCrowdNoOtherDatasetOut(t *testing.T) {
 	t.Parallel()
-	a := newAccounts(Backoff{Initial: time.Hour, Max: time.Hour})
+	a := newAccounts(retry.Backoff{Initial: time.Hour, Max: time.Hour})
 	of := func(dataset, page string) *entry {
 		return &entry{lane: lane{dataset: dataset}, event: event.Event{Assets: event.Assets{Page: page}}}
 	}

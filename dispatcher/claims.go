@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 )
 
 // redisTimeout bounds one exchange with Redis.
@@ -22,7 +23,7 @@ func (d *Dispatcher) redisContext() (context.Context, context.CancelFunc) {
 // redisFailed shuts the gate that lets events in. Without claims nothing may
 // be sent, so nothing is taken either.
 func (d *Dispatcher) redisFailed(err error) {
-	if d.health.redis.shut(err.Error()) {
+	if d.gates.redis.Shut(err.Error()) {
 		d.log.Error("Redis does not answer; no events are taken, so that none is sent twice", zap.Error(err))
 	}
 }
@@ -32,17 +33,17 @@ func (d *Dispatcher) redisFailed(err error) {
 // away and our probe goes to another.
 func (d *Dispatcher) watchRedis(ctx context.Context) {
 	const steady = 10 * time.Second
-	var pace pace
+	var loop retry.Loop
 	var opened time.Time
-	for d.health.redis.await(ctx, false) == nil && ctx.Err() == nil {
+	for d.gates.redis.AwaitShut(ctx) == nil && ctx.Err() == nil {
 		if time.Since(opened) > steady {
-			pace.reset()
+			loop.Reset()
 		}
 		for again := true; again && ctx.Err() == nil; again = !d.tryRedis() {
-			pace.slowDown(ctx)
+			loop.SlowDown(ctx)
 		}
 		opened = time.Now()
-		if ctx.Err() == nil && d.health.redis.open() {
+		if ctx.Err() == nil && d.gates.redis.Open() {
 			d.log.Info("Redis answers again")
 		}
 	}
@@ -72,7 +73,7 @@ func (d *Dispatcher) release(entries []*entry) {
 			return
 		}
 		d.redisFailed(err)
-		if d.health.redis.await(d.taking, true) != nil {
+		if d.gates.redis.AwaitOpen(d.taking) != nil {
 			d.log.Warn("claims could not be released; copies of these events are held for a while", zap.Int("events", len(left)))
 			return
 		}
@@ -116,7 +117,7 @@ func (d *Dispatcher) confirm(entries []*entry) {
 		if left, err = d.tryConfirm(left); err == nil {
 			return
 		}
-		if d.health.redis.await(ctx, true) != nil {
+		if d.gates.redis.AwaitOpen(ctx) != nil {
 			d.confirms.add(left)
 			return
 		}
@@ -177,7 +178,7 @@ func (d *Dispatcher) confirmLater(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if d.health.redis.await(ctx, true) != nil {
+		if d.gates.redis.AwaitOpen(ctx) != nil {
 			return
 		}
 		d.flushConfirms()

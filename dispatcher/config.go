@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
@@ -59,15 +60,9 @@ const (
 	DeadLetter OnUnknown = "dead_letter"
 )
 
-// Backoff grows from Initial to Max, doubling, with half of it at random.
-type Backoff struct {
-	Initial time.Duration `yaml:"initial"`
-	Max     time.Duration `yaml:"max"`
-}
-
 // Retry is the backoff between attempts in process.
 type Retry struct {
-	Backoff `yaml:",inline"`
+	retry.Backoff `yaml:",inline"`
 
 	// Budget is how long a batch is tried in process before it is parked.
 	Budget time.Duration `yaml:"budget"`
@@ -92,7 +87,7 @@ type Delivery struct {
 	// Park is how long a dataset in trouble is left alone before one event is
 	// tried, the first time and at the most. Parked events that nobody calls
 	// back come back after Max.
-	Park Backoff `yaml:"park"`
+	Park retry.Backoff `yaml:"park"`
 	// MaxInHand and MaxInHandBytes bound the messages in this process.
 	MaxInHand      int `yaml:"max_in_hand"`
 	MaxInHandBytes int `yaml:"max_in_hand_bytes"`
@@ -192,8 +187,8 @@ func DefaultDelivery() Delivery {
 	return Delivery{
 		Senders: 32, SendersPerDataset: 2, SendersPerDatasetMax: 8,
 		OnUnknown: Resend, MaxUnknown: 5,
-		Retry:     Retry{Backoff: Backoff{Initial: 500 * time.Millisecond, Max: 30 * time.Second}, Budget: 45 * time.Second},
-		Park:      Backoff{Initial: time.Minute, Max: 15 * time.Minute},
+		Retry:     Retry{Backoff: retry.Backoff{Initial: 500 * time.Millisecond, Max: 30 * time.Second}, Budget: 45 * time.Second},
+		Park:      retry.Backoff{Initial: time.Minute, Max: 15 * time.Minute},
 		MaxInHand: 10_000, MaxInHandBytes: 32_000_000,
 		MaxWait: 15 * time.Second, DrainTimeout: 25 * time.Second,
 	}
@@ -333,7 +328,7 @@ func (f *faults) dataset(key, id string, required bool) {
 	f.check(graph.IsID(id) || id == "" && !required, key+".dataset", "%q is not a dataset id: digits only", id)
 }
 
-func (f *faults) backoff(key string, b Backoff) {
+func (f *faults) backoff(key string, b retry.Backoff) {
 	f.check(b.Initial > 0, key+".initial", "%s is not positive", b.Initial)
 	f.check(b.Max >= b.Initial, key+".max", "%s is less than %s.initial (%s)", b.Max, key, b.Initial)
 }

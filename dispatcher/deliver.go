@@ -106,7 +106,7 @@ func (d *Dispatcher) claim(entries []*entry) (ours []*entry) {
 			return ours
 		}
 		d.redisFailed(answers.err)
-		if d.health.redis.await(d.taking, true) != nil {
+		if d.gates.redis.AwaitOpen(d.taking) != nil {
 			d.giveBack(answers.unknown)
 			return ours
 		}

@@ -98,7 +98,7 @@ type Dispatcher struct {
 	doubts     *doubts
 	quota      *quota
 	recalls    *recalls
-	health     *health
+	gates      *gates
 	meters     *meters
 	confirms   *confirms
 	storage    *storage.Watch
@@ -145,7 +145,7 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 		doubts:     newDoubts(),
 		quota:      newQuota(),
 		recalls:    newRecalls(),
-		health:     newHealth(),
+		gates:      newGates(),
 		meters:     meters,
 		confirms:   newConfirms(),
 		settings:   newSettings(cfg.Streams, deps.Log.With(zap.String("component", "settings"))),
@@ -224,8 +224,8 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	background.Go(func() { d.callBack(ctx) })
 	background.Go(func() { d.storage.Run(ctx) })
 	background.Go(func() { d.watchSlots(ctx) })
-	d.health.events.open()
-	d.health.parked.open()
+	d.gates.events.Open()
+	d.gates.parked.Open()
 	for _, source := range sources {
 		intakes.Go(func() { d.take(source) })
 	}

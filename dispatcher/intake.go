@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
@@ -34,18 +35,18 @@ func (d *Dispatcher) take(s *source) {
 	admission.Go(func() { d.admitAll(pulled) })
 	defer admission.Wait()
 	defer close(pulled)
-	var pace pace
+	var loop retry.Loop
 	for !d.stopping() {
 		most, err := d.mayTake()
 		if err != nil {
 			return
 		}
 		if s = d.recheck(s); !s.usable() {
-			pace.slowDown(d.taking)
+			loop.SlowDown(d.taking)
 			continue
 		}
 		if s.waits {
-			_ = pause(d.taking, othersEvery)
+			_ = retry.Wait(d.taking, othersEvery)
 			continue
 		}
 		messages, bytes, err := d.budget.Reserve(d.taking, most, largestMessage(d.deps.JetStream.Conn()))
@@ -53,12 +54,12 @@ func (d *Dispatcher) take(s *source) {
 			return
 		}
 		if err := d.pull(s, messages, bytes, pulled); err != nil {
-			pace.slowDown(d.taking)
+			loop.SlowDown(d.taking)
 			s = d.reopen(s, err)
 			continue
 		}
-		pace.reset()
-		if s.gate.open() {
+		loop.Reset()
+		if s.gate.Open() {
 			d.log.Info("events are pulled again", zap.String("stream", s.stream))
 		}
 	}
@@ -68,16 +69,16 @@ func (d *Dispatcher) take(s *source) {
 // pulled at once. While Meta cannot be reached, the stream is the queue, and a
 // few events now and then are the probe.
 func (d *Dispatcher) mayTake() (most int, err error) {
-	if err := d.health.redis.await(d.taking, true); err != nil {
+	if err := d.gates.redis.AwaitOpen(d.taking); err != nil {
 		return 0, err
 	}
-	if d.health.graph.isOpen() {
+	if d.gates.graph.IsOpen() {
 		return pullSize, nil
 	}
 	const probeSize, probeEvery = 8, 5 * time.Second
 	ctx, cancel := context.WithTimeout(d.taking, probeEvery)
 	defer cancel()
-	if d.health.graph.await(ctx, true) == nil {
+	if d.gates.graph.AwaitOpen(ctx) == nil {
 		return pullSize, nil
 	}
 	return probeSize, d.taking.Err()
@@ -177,7 +178,7 @@ func (d *Dispatcher) reopen(s *source, cause error) *source {
 	if d.stopping() {
 		return s
 	}
-	if s.gate.shut("events cannot be pulled from stream " + s.stream + ": " + cause.Error()) {
+	if s.gate.Shut("events cannot be pulled from stream " + s.stream + ": " + cause.Error()) {
 		d.log.Warn("events cannot be pulled", zap.String("stream", s.stream), zap.Error(cause))
 	}
 	if !d.deps.JetStream.Conn().IsConnected() {
@@ -201,7 +202,7 @@ func (d *Dispatcher) openAgain(s *source) *source {
 	}
 	d.askAgain(err)
 	if d.taking.Err() == nil {
-		s.gate.shut(err.Error())
+		s.gate.Shut(err.Error())
 		d.log.Warn("the stream or its consumer is not usable", zap.String("stream", s.stream), zap.Error(err))
 	}
 	_, s.wrong = errors.AsType[*SetupError](err)
@@ -254,28 +255,5 @@ func (d *Dispatcher) lookAtTheClock(info *jetstream.ConsumerInfo, took time.Dura
 		d.clockTrouble.Do(func() {
 			d.log.Warn("the NATS server's clock differs from ours; set both by NTP", zap.Duration("ahead_of_ours", skew))
 		})
-	}
-}
-
-// pace makes a loop that fails go slower and slower.
-type pace struct{ wait time.Duration }
-
-func (p *pace) reset() { p.wait = 0 }
-
-// slowDown waits, from a tenth of a second to five seconds, or until ctx ends.
-func (p *pace) slowDown(ctx context.Context) {
-	p.wait = min(max(2*p.wait, 100*time.Millisecond), 5*time.Second)
-	_ = pause(ctx, p.wait)
-}
-
-// pause returns after a while, or with the context's error.
-func pause(ctx context.Context, wait time.Duration) error {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/epoch"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/health"
 )
 
 // source is a consumer that events are pulled from.
@@ -17,8 +18,8 @@ type source struct {
 	stream   string
 	consumer jetstream.Consumer
 	epoch    *epoch.Epoch
-	gate     *gate // open while pulling works
-	parked   bool  // its messages are events that we parked
+	gate     *health.Gate // open while pulling works
+	parked   bool         // its messages are events that we parked
 	pending  *atomic.Int64
 
 	// Only whoever pulls from the source looks at these.

@@ -10,6 +10,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 	"golang.org/x/time/rate"
+
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/health"
 )
 
 // Workers that share a consumer have to agree on what they reckon by: until when a
@@ -129,15 +131,15 @@ func (o *others) left() bool {
 	return waited
 }
 
-func (o *others) condition() Condition {
+func (o *others) condition() health.Condition {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return Condition{Name: "workers", OK: o.reason == "", Warning: true, Reason: o.reason, Since: o.since}
+	return health.Condition{Name: "workers", OK: o.reason == "", Warning: true, Reason: o.reason, Since: o.since}
 }
 
 // workersCondition says whether other workers have other settings. It is a
 // warning: in a rolling update the old ones stay until the new ones are ready.
-func (d *Dispatcher) workersCondition() Condition {
+func (d *Dispatcher) workersCondition() health.Condition {
 	if c := d.others.events.condition(); !c.OK {
 		return c
 	}

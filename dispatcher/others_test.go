@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/health"
 )
 
 // otherSettings are what workers have to agree on, all of them changed.
@@ -27,7 +28,7 @@ func (b *bench) consumerConfig(stream string) jetstream.ConsumerConfig {
 }
 
 // settingsOf returns the condition of a dispatcher that tells of other settings.
-func settingsOf(w *worker) (found dispatcher.Condition) {
+func settingsOf(w *worker) (found health.Condition) {
 	for _, c := range w.Conditions() {
 		if c.Name == "workers" {
 			found = c
@@ -53,7 +54,7 @@ func TestWorkersWithOtherSettingsWaitForTheOthersToGo(t *testing.T) {
 	publish("before", 50, 2)
 	otherSettings(b)
 	next := b.start()
-	require.Equal(t, dispatcher.Condition{Name: "workers", Warning: true}, withoutReason(settingsOf(next)))
+	require.Equal(t, health.Condition{Name: "workers", Warning: true}, withoutReason(settingsOf(next)))
 	require.Contains(t, settingsOf(next).Reason, "they have nats.ack_wait=20s nats.max_ack_pending=20000 dedupe.key=event, "+
 		"and ours are nats.ack_wait=40s nats.max_ack_pending=5000 dedupe.key=event_id")
 	require.True(t, settingsOf(old).OK)
@@ -79,7 +80,7 @@ func TestWorkersWithOtherSettingsWaitForTheOthersToGo(t *testing.T) {
 	require.Zero(t, b.streamSize("CAPI_DLQ"))
 }
 
-func withoutReason(c dispatcher.Condition) dispatcher.Condition {
+func withoutReason(c health.Condition) health.Condition {
 	c.Reason, c.Since = "", time.Time{}
 	return c
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/health"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
 )
 
@@ -35,8 +36,8 @@ type outlet struct {
 	log    *zap.Logger
 	// find looks for the stream, and makes it anew where that is ours to do.
 	find func() error
-	gate *gate  // open while it takes what it is given
-	then string // what becomes of what it refuses
+	gate *health.Gate // open while it takes what it is given
+	then string       // what becomes of what it refuses
 
 	// search is held by whoever looks for the stream; others wait.
 	search  sync.Mutex
@@ -61,7 +62,7 @@ func (d *Dispatcher) newOutlet(stream, then string) *outlet {
 	}
 	return &outlet{
 		js: d.deps.JetStream, rights: d.deps.Rights, log: d.log.With(zap.String("stream", stream)),
-		find: find, gate: newGate(), then: then,
+		find: find, gate: health.NewGate(), then: then,
 	}
 }
 
@@ -88,7 +89,7 @@ func (o *outlet) publish(publications []*publication) (stored, refused []*public
 	switch {
 	case len(refused) > 0:
 		o.refuses(refused[0])
-	case len(stored) > 0 && o.gate.open():
+	case len(stored) > 0 && o.gate.Open():
 		o.log.Info("the stream takes events again")
 	}
 	return stored, refused
@@ -208,7 +209,7 @@ func (o *outlet) refuses(p *publication) {
 	o.failed = time.Now()
 	o.mu.Unlock()
 	reason := "cannot publish to " + p.msg.Subject + ": " + p.err.Error()
-	if o.gate.shut(reason + "; " + o.then) {
+	if o.gate.Shut(reason + "; " + o.then) {
 		o.log.Error("the stream does not take events; "+o.then, zap.String("reason", reason))
 	}
 }
@@ -219,7 +220,7 @@ func (o *outlet) forget(back time.Duration) {
 	o.mu.Lock()
 	failed := o.failed
 	o.mu.Unlock()
-	if time.Since(failed) > back && !o.gate.isOpen() && o.gate.open() {
+	if time.Since(failed) > back && !o.gate.IsOpen() && o.gate.Open() {
 		o.log.Info("nothing has had to go to the stream since it has refused something")
 	}
 }

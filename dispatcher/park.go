@@ -90,7 +90,7 @@ func (d *Dispatcher) park(entries []*entry, reason string) {
 // after Meta would stop taking it, though, because then it has to be
 // dead-lettered.
 func (d *Dispatcher) wakeTime(e *entry, now time.Time) time.Time {
-	wait := d.cfg.Delivery.Park.delay(e.history.parked)
+	wait := d.cfg.Delivery.Park.Delay(e.history.parked)
 	if !e.until.IsZero() {
 		// Those that wait for the same moment do not all come at once.
 		wait = max(e.until.Sub(now), 0)

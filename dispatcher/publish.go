@@ -36,7 +36,7 @@ func (d *Dispatcher) move(publications []*publication) {
 func (d *Dispatcher) leaveThere(refused []*publication) {
 	left := entriesOf(refused)
 	d.releaseUnsent(left)
-	d.returnLater(left, d.cfg.Delivery.Park.delay(0))
+	d.returnLater(left, d.cfg.Delivery.Park.Delay(0))
 }
 
 func entriesOf(publications []*publication) (entries []*entry) {

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/health"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
@@ -107,12 +108,12 @@ func (s *settings) judge(have jetstream.StreamConfig) []string {
 }
 
 // condition says what the settings may cost. Events flow all the same.
-func (s *settings) condition() Condition {
+func (s *settings) condition() health.Condition {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var reasons []string
 	for _, stream := range s.streams.streams() {
 		reasons = append(reasons, s.found[stream.Name]...)
 	}
-	return Condition{Name: "settings", OK: len(reasons) == 0, Warning: true, Reason: strings.Join(reasons, "; "), Since: s.since}
+	return health.Condition{Name: "settings", OK: len(reasons) == 0, Warning: true, Reason: strings.Join(reasons, "; "), Since: s.since}
 }

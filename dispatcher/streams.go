@@ -12,22 +12,23 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/mod/semver"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
 )
 
 // openStreams creates or verifies all streams and consumers. While the server
 // does not answer it waits; what a person has to mend is an error.
 func (d *Dispatcher) openStreams(ctx context.Context) ([]*source, error) {
-	var pace pace
+	var loop retry.Loop
 	for {
 		sources, err := d.tryOpenStreams(ctx)
 		var setup *SetupError
 		if err == nil || errors.As(err, &setup) || ctx.Err() != nil {
 			return sources, err
 		}
-		d.health.events.shut(err.Error())
+		d.gates.events.Shut(err.Error())
 		d.log.Warn("the streams cannot be looked at yet", zap.Error(err))
-		pace.slowDown(ctx)
+		loop.SlowDown(ctx)
 		d.askAgain(err)
 	}
 }
@@ -65,9 +66,9 @@ func (d *Dispatcher) openSource(ctx context.Context, parked bool) (*source, erro
 		return nil, err
 	}
 	streams := d.streamSet()
-	name, gate, pending, others := d.cfg.Streams.Stream, d.health.events, &d.backlog.events, &d.others.events
+	name, gate, pending, others := d.cfg.Streams.Stream, d.gates.events, &d.backlog.events, &d.others.events
 	if parked {
-		name, gate, pending, others = d.cfg.Streams.ParkedStream, d.health.parked, &d.backlog.parked, &d.others.parked
+		name, gate, pending, others = d.cfg.Streams.ParkedStream, d.gates.parked, &d.backlog.parked, &d.others.parked
 	}
 	asked := time.Now()
 	stream, err := streams.open(ctx, name)
@@ -84,7 +85,7 @@ func (d *Dispatcher) openSource(ctx context.Context, parked bool) (*source, erro
 	switch {
 	case waits:
 		others.found(differ, d.log)
-		gate.open() // ready: in a rolling update the others stay until we are
+		gate.Open() // ready: in a rolling update the others stay until we are
 	case err != nil:
 		return nil, err
 	case others.left():
@@ -184,7 +185,7 @@ func (s *StreamSet) ensureConsumer(ctx context.Context, stream jetstream.Stream,
 		if time.Since(begun) > info.Config.AckWait+2*leastQuiet {
 			return fmt.Errorf("%w; stop those workers first", err)
 		}
-		if pause(ctx, othersEvery) != nil {
+		if retry.Wait(ctx, othersEvery) != nil {
 			return err
 		}
 	}

@@ -68,7 +68,7 @@ func (d *Dispatcher) waitingLetter(p *publication, now time.Time) *publication {
 // the stream still knows the message id: the letter may have been stored, and
 // the answer have got lost.
 func (d *Dispatcher) letterDelay(tries int) time.Duration {
-	return min(d.cfg.Delivery.Park.delay(tries), lettersDuplicates/2)
+	return min(d.cfg.Delivery.Park.Delay(tries), lettersDuplicates/2)
 }
 
 // isLetter reports whether the message is a dead letter on its way. Only what we

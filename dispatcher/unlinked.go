@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/health"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/metrics"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
@@ -66,11 +67,11 @@ func (a *accounts) found(asset graph.Asset) {
 func lookupKey(asset graph.Asset) string { return Auto + "/" + asset.String() }
 
 // condition says which accounts have been waited for for long.
-func (a *accounts) condition(now time.Time) Condition {
+func (a *accounts) condition(now time.Time) health.Condition {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	const named = 5
-	c := Condition{Name: "accounts", OK: true, Warning: true}
+	c := health.Condition{Name: "accounts", OK: true, Warning: true}
 	var names []string
 	for key, state := range a.states {
 		if !state.lasts(now) || now.Sub(state.began) < unlinkedWorries {

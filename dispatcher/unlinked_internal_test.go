@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
@@ -17,7 +18,7 @@ import (
 func TestAccountsThatAreWaitedForForLongAreNamed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		a := newAccounts(Backoff{Initial: time.Minute, Max: 15 * time.Minute})
+		a := newAccounts(retry.Backoff{Initial: time.Minute, Max: 15 * time.Minute})
 		page := &entry{lane: lane{dataset: "1"}, event: event.Event{Assets: event.Assets{Page: "106", WhatsApp: "102"}}}
 		asked := graph.Asset{Kind: graph.InstagramUser, ID: "77"}
 		for range 60 {
