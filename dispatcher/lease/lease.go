@@ -38,7 +38,9 @@ type Lease struct {
 	until   atomic.Int64 // Unix nanoseconds
 }
 
-func (l *Lease) left(now time.Time) time.Duration { return time.Duration(l.until.Load() - now.UnixNano()) }
+func (l *Lease) left(now time.Time) time.Duration {
+	return time.Duration(l.until.Load() - now.UnixNano())
+}
 
 // Lapsed reports whether the server may have given the message to somebody else.
 func (l *Lease) Lapsed(now time.Time) bool { return l.left(now) <= 0 }

@@ -2,7 +2,7 @@ package outlet_test
 
 import (
 	"errors"
-	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -26,6 +26,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type stream struct {
 	*outlet.Outlet[string]
 
+	t *testing.T
+
 	answer func(msg *nats.Msg) error // errSilent: none
 	find   func() error
 
@@ -38,18 +40,18 @@ type stream struct {
 
 var errSilent = errors.New("silent")
 
-func run(t *testing.T, test func(t *testing.T, s *stream)) {
+func run(t *testing.T, test func(s *stream)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		core, logged := observer.New(zapcore.InfoLevel)
-		s := &stream{gate: health.NewGate(), logged: logged}
+		s := &stream{t: t, gate: health.NewGate(), logged: logged}
 		s.answer, s.find = func(*nats.Msg) error { return nil }, func() error { return nil }
 		s.Outlet = outlet.New[string](outlet.Config{
 			JetStream: s, Log: zap.New(core), Gate: s.gate, Then: "it waits",
 			Find: func() error { s.found++; return s.find() },
 		})
-		test(t, s)
+		test(s)
 	})
 }
 
@@ -99,7 +101,8 @@ func (s *stream) send(subjects ...string) (refused []*outlet.Publication[string]
 
 // What is refused is handed back, each with its reason; its neighbours are stored.
 func TestOneRefusalIsNobodyElses(t *testing.T) {
-	run(t, func(t *testing.T, s *stream) {
+	run(t, func(s *stream) {
+		t := s.t
 		full := errors.New("maximum bytes exceeded")
 		s.answer = func(msg *nats.Msg) error {
 			if msg.Subject == "b" {
@@ -122,10 +125,11 @@ func TestOneRefusalIsNobodyElses(t *testing.T) {
 
 // More than may be under way at once are published part by part.
 func TestManyAreStored(t *testing.T) {
-	run(t, func(t *testing.T, s *stream) {
+	run(t, func(s *stream) {
+		t := s.t
 		var subjects []string
 		for i := range 1000 {
-			subjects = append(subjects, fmt.Sprint(i))
+			subjects = append(subjects, strconv.Itoa(i))
 		}
 		require.Empty(t, s.send(subjects...))
 		require.Equal(t, subjects, s.published)
@@ -140,7 +144,8 @@ func TestWhatIsTooLargeIsMadeSmaller(t *testing.T) {
 		"in its headers": &jetstream.APIError{ErrorCode: 10097},
 	} {
 		t.Run(name, func(t *testing.T) {
-			run(t, func(t *testing.T, s *stream) {
+			run(t, func(s *stream) {
+				t := s.t
 				s.answer = func(msg *nats.Msg) error {
 					if msg.Subject == "large" {
 						return tooLarge
@@ -160,7 +165,8 @@ func TestWhatIsTooLargeIsMadeSmaller(t *testing.T) {
 
 // A missing stream is looked for once, and what it missed is published again.
 func TestAMissingStreamIsLookedFor(t *testing.T) {
-	run(t, func(t *testing.T, s *stream) {
+	run(t, func(s *stream) {
+		t := s.t
 		missing := true
 		s.answer = func(*nats.Msg) error {
 			if missing {
@@ -190,7 +196,8 @@ func TestAMissingStreamIsLookedFor(t *testing.T) {
 // While a stream does not answer, nobody waits for it: one batch finds out, every
 // three seconds.
 func TestNobodyWaitsForASilentStream(t *testing.T) {
-	run(t, func(t *testing.T, s *stream) {
+	run(t, func(s *stream) {
+		t := s.t
 		s.answer = func(*nats.Msg) error { return errSilent }
 		began := time.Now()
 		require.Len(t, s.send("a"), 1)
@@ -221,7 +228,8 @@ func TestNobodyWaitsForASilentStream(t *testing.T) {
 // A refusal is forgotten when what was refused has had the time to come back, and
 // has not been refused again.
 func TestARefusalIsForgotten(t *testing.T) {
-	run(t, func(t *testing.T, s *stream) {
+	run(t, func(s *stream) {
+		t := s.t
 		s.answer = func(*nats.Msg) error { return errors.New("full") }
 		s.send("a")
 		time.Sleep(time.Minute)
