@@ -4,7 +4,7 @@ import (
 	"reflect"
 	"strings"
 
-	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
+	"github.com/capi-dispatcher/capi-dispatcher/internal/secret"
 )
 
 // Keys lists every key of the configuration, in the order of the file. Where

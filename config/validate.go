@@ -9,8 +9,8 @@ import (
 
 	"go.uber.org/zap/zapcore"
 
-	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/internal/secret"
 )
 
 // Validate reports every setting that cannot work, each with its key. It looks

@@ -44,11 +44,11 @@ type Client struct {
 func New(cfg Config, transport http.RoundTripper) (*Client, error) {
 	c := &Client{cfg: cfg, tokens: NewTokens(cfg.TokenDir), http: newHTTP(transport), fresh: newHTTP(usedOnce(transport))}
 	if cfg.AppSecretFile != "" {
-		secret, err := readSecret(cfg.AppSecretFile)
+		appSecret, err := readSecret(cfg.AppSecretFile)
 		if err != nil {
 			return nil, fmt.Errorf("graph.app_secret_file: %w", err)
 		}
-		c.appSecret = secret
+		c.appSecret = appSecret
 	}
 	return c, nil
 }

@@ -13,10 +13,10 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/capi-dispatcher/capi-dispatcher/config"
-	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe/memredis"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
+	"github.com/capi-dispatcher/capi-dispatcher/internal/secret"
 )
 
 // stage is what the worker needs around it: servers, and a configuration that
