@@ -47,18 +47,15 @@ The exit code is 3 if not all events were accepted.`,
 			if err != nil {
 				return err
 			}
-			in, _, err := openInput(args[0])
-			if err != nil {
-				return err
-			}
-			defer func() { _ = in.Close() }()
-			var exchange exchange
-			client, err := graph.New(cfg.Graph, exchange.over(graph.NewTransport(1)))
-			if err != nil {
-				return usageError{err}
-			}
-			trial := trial{flags: flags, checker: newChecker(cfg, flags.dataset), client: client, exchange: &exchange, out: cmd.OutOrStdout()}
-			return trial.run(cmd.Context(), in)
+			return withInput(cmd, args[0], func(in io.Reader, _ int64) error {
+				var exchange exchange
+				client, err := graph.New(cfg.Graph, exchange.over(graph.NewTransport(1)))
+				if err != nil {
+					return usageError{err}
+				}
+				trial := trial{flags: flags, checker: newChecker(cfg, flags.dataset), client: client, exchange: &exchange, out: cmd.OutOrStdout()}
+				return trial.run(cmd.Context(), in)
+			})
 		},
 	}
 	command.Flags().StringVar(&flags.dataset, "dataset", "", "dataset id")
