@@ -29,6 +29,7 @@ func fieldsOf(t reflect.Type, prefix string) (all []Field) {
 	for field := range fields(t) {
 		name, option, _ := strings.Cut(field.Tag.Get("yaml"), ",")
 		switch {
+		case name == "-":
 		case option == "inline":
 			all = append(all, fieldsOf(field.Type, prefix)...)
 		case field.Type.Kind() == reflect.Struct:

@@ -21,7 +21,7 @@ func (c *Config) Validate() []error {
 	for section, err := range map[string]error{
 		"nats": errors.Join(c.NATS.validate(), c.NATS.Validate()), "redis": c.Redis.validate(),
 		"dedupe": c.Dedupe.Validate(), "batch": c.Batch.Validate(), "delivery": c.Delivery.Validate(),
-		"graph": c.Graph.Validate(), "metrics": c.Metrics.Validate(), "admin": c.Admin.validate(), "log": c.Log.validate(),
+		"graph": c.Graph.validate(), "metrics": c.Metrics.Validate(), "admin": c.Admin.validate(), "log": c.Log.validate(),
 	} {
 		for _, fault := range flatten(err) {
 			all = append(all, fmt.Errorf("%s.%w", section, fault))

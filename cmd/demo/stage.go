@@ -140,7 +140,7 @@ func (s *stage) useRealGraph(f flags) error {
 		return fmt.Errorf("--token-file: %w", err)
 	}
 	s.config.Graph.URL = f.graphURL
-	if err := s.config.Graph.Validate(); err != nil {
+	if err := s.config.Graph.Config.Validate(); err != nil {
 		return fmt.Errorf("--graph-url: %w", err)
 	}
 	return s.writeToken(f.dataset, token)
