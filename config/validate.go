@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 	"github.com/capi-dispatcher/capi-dispatcher/internal/secret"
 )
 
@@ -29,6 +30,9 @@ func (c *Config) Validate() []error {
 	}
 	whole := c.Dispatcher()
 	all = append(all, flatten(whole.Validate())...)
+	if most := event.MaxEvents; c.Batch.MaxEvents > most {
+		all = append(all, fmt.Errorf("batch.max_events: %d is not between 1 and the %d that Meta takes in a request", c.Batch.MaxEvents, most))
+	}
 	if least := 3 * c.NATS.AckWait; c.Dedupe.Takeover < least {
 		all = append(all, fmt.Errorf("dedupe.takeover: %s is less than three times nats.ack_wait (%s): events could be taken over that are being sent",
 			c.Dedupe.Takeover, c.NATS.AckWait))
