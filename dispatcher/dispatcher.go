@@ -15,6 +15,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/epoch"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/inflight"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/lease"
@@ -86,7 +87,7 @@ type Dispatcher struct {
 	deps Deps
 	log  *zap.Logger
 
-	admission  *Admission
+	admission  *admission.Admission
 	budget     *inflight.Budget
 	load       *inflight.Load
 	clock      *serverclock.Clock
@@ -136,7 +137,7 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 	}
 	d := &Dispatcher{
 		cfg: cfg, deps: deps, log: deps.Log.With(zap.String("component", "dispatcher")),
-		admission:  NewAdmission(&cfg, batch, deps.Directory != nil),
+		admission:  admission.New(&cfg.Config, batch.MaxBytes, deps.Directory != nil),
 		budget:     inflight.NewBudget(cfg.Delivery.MaxInHand, cfg.Delivery.MaxInHandBytes),
 		load:       inflight.NewLoad(),
 		clock:      clock,
