@@ -28,6 +28,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe/memredis"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/claims"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
@@ -54,8 +55,8 @@ type options struct {
 	redis   redis.UniversalClient
 	nats    *natstest.Server
 	log     *zap.Logger
-	now     func() time.Time                          // the wall clock
-	claims  func(dispatcher.Claims) dispatcher.Claims // in front of Redis
+	now     func() time.Time                // the wall clock
+	claims  func(claims.Store) claims.Store // in front of Redis
 }
 
 // bench is a dispatcher between a real NATS server, a Redis and a simulated
@@ -164,7 +165,7 @@ func (b *bench) launch() *worker {
 	client, err := graph.New(o.graph, transport)
 	require.NoError(b.t, err)
 	provider := trace.NewTracerProvider(trace.WithSyncer(b.spans))
-	claims := dispatcher.Claims(dedupe.New(o.dedupe, o.cfg.Streams.ClaimLease(), o.redis))
+	claims := claims.Store(dedupe.New(o.dedupe, o.cfg.Streams.ClaimLease(), o.redis))
 	if o.claims != nil {
 		claims = o.claims(claims)
 	}

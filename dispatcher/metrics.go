@@ -111,7 +111,7 @@ func (d *Dispatcher) observe(meter metric.Meter) error {
 		gauge("capi.batches.waiting", "Events waiting for a request", func() int64 { return int64(d.batches.Stats().Waiting) }),
 		gauge("capi.senders.busy", "Senders in use", func() int64 { return int64(d.batches.Stats().Busy) }),
 		gauge("capi.parked.overdue", "Parked events that NATS should have brought back, and has not, at the last look", func() int64 { return int64(d.sweeper.left()) }),
-		gauge("capi.confirms.pending", "Events sent that Redis does not know of yet", func() int64 { return int64(d.confirms.count()) }),
+		gauge("capi.confirms.pending", "Events sent that Redis does not know of yet", func() int64 { return int64(d.claims.Pending()) }),
 	)
 }
 

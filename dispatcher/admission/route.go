@@ -54,6 +54,7 @@ func (a *Admission) routeByAsset(e *event.Event) (string, *event.Fault) {
 	return "", NoDataset("/user_data", "the event names no account that a dataset is configured for")
 }
 
+// NoDataset is the fault of an event for which no dataset is found, and why.
 func NoDataset(pointer, message string) *event.Fault {
 	return &event.Fault{Pointer: pointer, Code: "no_dataset", Message: message}
 }
