@@ -25,7 +25,6 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe/dedupetest"
-	"github.com/capi-dispatcher/capi-dispatcher/dedupe/memredis"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/claims"
@@ -98,10 +97,7 @@ func setup(tb testing.TB, change ...func(*options)) *bench {
 		b.options.nats = natstest.Start(tb)
 	}
 	if b.options.redis == nil {
-		server, err := memredis.Start()
-		require.NoError(tb, err)
-		tb.Cleanup(server.Close)
-		b.options.redis = redis.NewClient(&redis.Options{Addr: server.Addr(), MaxRetries: -1})
+		b.options.redis = redis.NewClient(&redis.Options{Addr: dedupetest.Start(tb).Addr, MaxRetries: -1})
 		tb.Cleanup(func() { _ = b.options.redis.Close() })
 	}
 	b.js = b.options.nats.JetStream()
