@@ -18,6 +18,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/epoch"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/inflight"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/notices"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/pacing"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/serverclock"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/storage"
@@ -96,7 +97,7 @@ type Dispatcher struct {
 	breaker    *breaker
 	accounts   *accounts
 	doubts     *doubts
-	quota      *quota
+	pacer      *pacing.Pacer
 	recalls    *recalls
 	gates      *gates
 	meters     *meters
@@ -143,7 +144,7 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 		breaker:    newBreaker(cfg.Delivery.Park, deps.Tokens, meters.datasets.Known),
 		accounts:   newAccounts(cfg.Delivery.Park),
 		doubts:     newDoubts(),
-		quota:      newQuota(),
+		pacer:      pacing.New(),
 		recalls:    newRecalls(),
 		gates:      newGates(),
 		meters:     meters,
