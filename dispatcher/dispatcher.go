@@ -15,6 +15,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/breaker"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/epoch"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/inflight"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/notices"
@@ -43,7 +44,8 @@ type Claims interface {
 // Tokens tells when a dataset's access token is replaced, and which datasets
 // have one of their own.
 type Tokens interface {
-	Fingerprint(dataset string) string
+	breaker.Tokens
+
 	Owns(dataset string) bool
 }
 
@@ -94,9 +96,9 @@ type Dispatcher struct {
 	leases     *leases
 	epochs     *epoch.Watch
 	identities *identities
-	breaker    *breaker
-	accounts   *accounts
-	doubts     *doubts
+	breaker    *breaker.Breaker
+	accounts   *breaker.Accounts
+	doubts     *breaker.Doubts[graph.ErrorCode]
 	pacer      *pacing.Pacer
 	recalls    *recalls
 	gates      *gates
@@ -141,9 +143,9 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 		clock:      clock,
 		leases:     newLeases(deps.JetStream.Conn(), cfg.Streams.AckWait),
 		identities: newIdentities(),
-		breaker:    newBreaker(cfg.Delivery.Park, deps.Tokens, meters.datasets.Known),
-		accounts:   newAccounts(cfg.Delivery.Park),
-		doubts:     newDoubts(),
+		breaker:    breaker.New(cfg.Delivery.Park, deps.Tokens, meters.datasets.Known),
+		accounts:   breaker.NewAccounts(cfg.Delivery.Park, graph.IsID),
+		doubts:     breaker.NewDoubts[graph.ErrorCode](),
 		pacer:      pacing.New(),
 		recalls:    newRecalls(),
 		gates:      newGates(),

@@ -33,7 +33,7 @@ func (s *shipment) noteUsage(answer *graph.Answer) {
 			s.logUsage(of.limit, of.percent)
 		}
 		if of.percent >= pacing.Full {
-			s.breaker.pause(s.lane.dataset, s.token, of.app, max(usage.Regain, fullPause))
+			s.breaker.Pause(s.lane.dataset, s.token, of.app, max(usage.Regain, fullPause))
 		}
 	}
 }
@@ -56,7 +56,7 @@ func (s *shipment) mustWait(entries []*entry) bool {
 			return true
 		}
 	}
-	until := s.breaker.shut(s.lane.dataset, s.pass)
+	until := s.breaker.TurnAway(s.lane.dataset, s.permit)
 	if until.IsZero() {
 		return false
 	}
