@@ -69,7 +69,7 @@ func (d *Dispatcher) take(s *source) {
 // pulled at once. While Meta cannot be reached, the stream is the queue, and a
 // few events now and then are the probe.
 func (d *Dispatcher) mayTake() (most int, err error) {
-	if err := d.gates.redis.AwaitOpen(d.taking); err != nil {
+	if err := d.claims.Await(d.taking); err != nil {
 		return 0, err
 	}
 	if d.gates.graph.IsOpen() {
@@ -120,7 +120,7 @@ func (d *Dispatcher) pull(s *source, messages, bytes int, pulled chan<- *message
 		}
 		messages--
 		bytes -= m.bytes
-		d.leases.begin(m, asked)
+		m.lease = d.leases.Begin(msg, s.epoch, asked)
 		got = true
 		pulled <- m
 	}

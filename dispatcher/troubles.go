@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"cmp"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/breaker"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
@@ -25,7 +26,7 @@ func reasonOf(v graph.Verdict) breaker.Reason {
 func (d *Dispatcher) troubles() []breaker.Trouble {
 	accounts := d.accounts.Troubles()
 	for i := range accounts {
-		accounts[i].Dataset = cmp.Or(accounts[i].Dataset, Auto)
+		accounts[i].Dataset = cmp.Or(accounts[i].Dataset, admission.Auto)
 	}
 	return append(d.breaker.Troubles(), accounts...)
 }
