@@ -6,6 +6,7 @@ import (
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/breaker"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/lease"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
@@ -19,7 +20,7 @@ func (d *Dispatcher) deliver(batch *batcher.Batch[lane, *entry]) {
 	entries, late := inTime(entries, d.clock.Now())
 	d.expire(d.claim(late))
 	entries = s.enter(entries)
-	defer func() { s.pass.leave() }()
+	defer func() { s.permit.Release() }()
 	s.send(d.claim(entries))
 	s.resolve()
 }
@@ -30,9 +31,9 @@ type shipment struct {
 
 	batch   *batcher.Batch[lane, *entry]
 	lane    lane
-	pass    *pass
-	token   string    // fingerprint of the one that the last request was made with
-	posted  time.Time // when that was
+	permit  *breaker.Permit // nil until there is one
+	token   string          // fingerprint of the one that the last request was made with
+	posted  time.Time       // when that was
 	backoff *backoff.ExponentialBackOff
 	// cautious sends the next event alone, to find out with the least harm
 	// whether requests are answered again.
@@ -48,7 +49,7 @@ type shipment struct {
 
 func (d *Dispatcher) newShipment(batch *batcher.Batch[lane, *entry]) *shipment {
 	retry := d.cfg.Delivery.Retry
-	return &shipment{Dispatcher: d, batch: batch, lane: batch.Lane, pass: &pass{}, backoff: backoff.NewExponentialBackOff(
+	return &shipment{Dispatcher: d, batch: batch, lane: batch.Lane, backoff: backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(retry.Initial),
 		backoff.WithMaxInterval(retry.Max),
 		backoff.WithMultiplier(2),

@@ -16,12 +16,14 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/breaker"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/claims"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/epoch"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/inflight"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/lease"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/notices"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/outlet"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/pacing"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/serverclock"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/storage"
@@ -38,7 +40,8 @@ type Sender interface {
 // Tokens tells when a dataset's access token is replaced, and which datasets
 // have one of their own.
 type Tokens interface {
-	Fingerprint(dataset string) string
+	breaker.Tokens
+
 	Owns(dataset string) bool
 }
 
@@ -89,10 +92,10 @@ type Dispatcher struct {
 	leases     *lease.Keeper
 	epochs     *epoch.Watch
 	identities *inflight.Coalescer[dedupe.Key, *entry]
-	breaker    *breaker
-	accounts   *accounts
-	doubts     *doubts
-	quota      *quota
+	breaker    *breaker.Breaker
+	accounts   *breaker.Accounts
+	doubts     *breaker.Doubts[graph.ErrorCode]
+	pacer      *pacing.Pacer
 	recalls    *recalls
 	gates      *gates
 	meters     *meters
@@ -136,10 +139,10 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 		clock:      clock,
 		leases:     lease.NewKeeper(deps.JetStream.Conn().FlushWithContext, cfg.Streams.AckWait),
 		identities: inflight.NewCoalescer[dedupe.Key, *entry](),
-		breaker:    newBreaker(cfg.Delivery.Park, deps.Tokens, meters.datasets.Known),
-		accounts:   newAccounts(cfg.Delivery.Park),
-		doubts:     newDoubts(),
-		quota:      newQuota(),
+		breaker:    breaker.New(cfg.Delivery.Park, deps.Tokens, meters.datasets.Known),
+		accounts:   breaker.NewAccounts(cfg.Delivery.Park, graph.IsID),
+		doubts:     breaker.NewDoubts[graph.ErrorCode](),
+		pacer:      pacing.New(),
 		recalls:    newRecalls(),
 		gates:      newGates(),
 		meters:     meters,

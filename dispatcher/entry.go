@@ -61,7 +61,7 @@ type history struct {
 	parkedFor      string
 	recalled       time.Time // when it was called back, if it was
 	early          int       // times that Meta took it for one of the future
-	refusedAlone   time.Time // see [doubts]; zero if it was not, on the server's clock
+	refusedAlone   time.Time // see [breaker.Doubts]; zero if it was not, on the server's clock
 	originSubject  string
 	originSequence uint64
 	// messageID is what the producer has named the message, to tell events

@@ -2,7 +2,6 @@ package dispatcher
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/health"
 )
@@ -27,7 +26,7 @@ func newGates() *gates {
 // Conditions tells what keeps events from flowing, if anything.
 func (d *Dispatcher) Conditions() []health.Condition {
 	return append(d.flow(), d.storageCondition(), d.overdueCondition(), d.settings.condition(), d.workersCondition(),
-		d.accounts.condition(time.Now()))
+		d.accounts.Condition())
 }
 
 // flow lists what has to hold for events to flow.

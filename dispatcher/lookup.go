@@ -82,7 +82,7 @@ func (d *Dispatcher) lookUp(asset graph.Asset, entries []*entry) {
 		d.parkUnfound(asset, entries, finding)
 		return
 	}
-	d.accounts.found(asset)
+	d.accounts.RecordSuccess(unfound(asset))
 	var fault *event.Fault
 	if finding.Dataset == "" {
 		fault = hasNone(asset)
@@ -119,7 +119,7 @@ func (d *Dispatcher) parkUnfound(asset graph.Asset, entries []*entry, finding di
 		d.log.Warn("the dataset of an account is not known yet; its events wait",
 			zap.Stringer("account", asset), zap.Int("events", len(entries)), zap.Error(finding.Err))
 	})
-	d.accounts.notFound(asset, finding.Until)
+	d.accounts.RecordNotFound(unfound(asset), finding.Until)
 	fresh, late := inTime(d.stillOurs(entries), d.clock.Now())
 	d.expire(late)
 	fresh, unlinked := d.withinPatience(fresh)
