@@ -10,7 +10,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 )
 
 // Validate reports every setting that cannot work, each with its key. It looks
@@ -62,7 +62,7 @@ func (n *NATS) validate() error {
 		addresses(n.URL, "nats://", "tls://", "ws://", "wss://"),
 		n.TLS.validate(),
 	}
-	if !dispatcher.IsSubject(n.InboxPrefix) {
+	if !streams.IsSubject(n.InboxPrefix) {
 		faults = append(faults, fmt.Errorf("inbox_prefix: %q is not a subject of words joined by dots, without wildcards", n.InboxPrefix))
 	}
 	if ways := count(n.CredsFile != "", n.NKeySeedFile != "", n.User != "", n.TokenFile != ""); ways > 1 {

@@ -29,6 +29,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/directory"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
@@ -110,7 +111,7 @@ func setup(tb testing.TB, change ...func(*options)) *bench {
 func (b *bench) defaults() options {
 	o := options{
 		cfg: dispatcher.Config{
-			Streams: dispatcher.DefaultStreams(), Delivery: dispatcher.DefaultDelivery(), Identity: dispatcher.ByEvent,
+			Streams: streams.Default(), Delivery: dispatcher.DefaultDelivery(), Identity: dispatcher.ByEvent,
 			Rules: graph.DefaultConfig().Rules, Metrics: dispatcher.DefaultMetrics(),
 			Datasets: map[string]dispatcher.Dataset{dataset: {}, other: {}},
 		},

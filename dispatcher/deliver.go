@@ -61,7 +61,7 @@ func (d *Dispatcher) newShipment(batch *batcher.Batch[lane, *entry]) *shipment {
 
 // stillOurs lets go of events whose message may be somebody else's by now.
 func (d *Dispatcher) stillOurs(entries []*entry) []*entry {
-	ours, lost := d.leases.ensure(d.working, entries, d.cfg.RequestTimeout+d.cfg.Streams.toBegin())
+	ours, lost := d.leases.ensure(d.working, entries, d.cfg.RequestTimeout+d.cfg.Streams.ToBegin())
 	d.drop(lost)
 	return ours
 }
@@ -130,7 +130,7 @@ func (d *Dispatcher) grownOld(entries []*entry) bool { return time.Now().After(d
 // latestBegin is until when a request on these claims may be begun.
 func (d *Dispatcher) latestBegin(entries []*entry) time.Time {
 	oldest := slices.MinFunc(entries, func(a, b *entry) int { return a.claimedAt.Compare(b.claimedAt) })
-	return oldest.claimedAt.Add(d.cfg.Streams.toBegin())
+	return oldest.claimedAt.Add(d.cfg.Streams.ToBegin())
 }
 
 // heldDelay is how long a message waits whose event somebody else has claimed:
@@ -139,7 +139,7 @@ const heldDelay = 2 * time.Second
 
 // askForClaims waits no longer than an answer is of use.
 func (d *Dispatcher) askForClaims(entries []*entry) []dedupe.Result {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.working), min(redisTimeout, d.cfg.Streams.toBegin()))
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.working), min(redisTimeout, d.cfg.Streams.ToBegin()))
 	defer cancel()
 	return d.deps.Claims.Claim(ctx, claimsOf(entries))
 }

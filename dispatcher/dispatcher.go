@@ -21,6 +21,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/serverclock"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/storage"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/directory"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
@@ -89,7 +90,7 @@ type Dispatcher struct {
 	load       *inflight.Load
 	clock      *serverclock.Clock
 	backlog    backlog
-	others     struct{ events, parked others }
+	others     struct{ events, parked streams.OtherWorkers }
 	leases     *leases
 	epochs     *epoch.Watch
 	identities *identities
@@ -102,7 +103,7 @@ type Dispatcher struct {
 	meters     *meters
 	confirms   *confirms
 	storage    *storage.Watch
-	settings   *settings
+	settings   *streams.Settings
 	unreached  atomic.Int64 // connections in a row that did not come about
 	deadline   atomic.Int64 // of the drain, in Unix nanoseconds
 
@@ -148,7 +149,7 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 		gates:      newGates(),
 		meters:     meters,
 		confirms:   newConfirms(),
-		settings:   newSettings(cfg.Streams, deps.Log.With(zap.String("component", "settings"))),
+		settings:   streams.NewSettings(cfg.Streams, deps.Log.With(zap.String("component", "settings"))),
 
 		deaths:        notices.New[death, firstDeath](deathsEvery, deathKinds),
 		lookupTrouble: rate.Sometimes{First: 1, Interval: 10 * time.Second},
@@ -157,7 +158,7 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 	d.letters = d.newOutlet(cfg.Streams.DeadLetterStream, "dead letters are parked, as they are, and tried again")
 	d.parking = d.newOutlet(cfg.Streams.ParkedStream, "what has to be parked stays where it is")
 	d.epochs = newEpochs(deps.JetStream, d.log)
-	d.storage = storage.New(deps.JetStream, deps.Log.With(zap.String("component", "storage")), cfg.Streams.watched(d.seen)...)
+	d.storage = storage.New(deps.JetStream, deps.Log.With(zap.String("component", "storage")), d.watched()...)
 	d.startBatchers(batch)
 	if err := errors.Join(d.observe(deps.Meter), d.storage.Observe(deps.Meter)); err != nil {
 		return nil, err

@@ -24,7 +24,7 @@ func (a *Assets) owner(e *event.Event, dataset string) (owner, pointer string) {
 // checkForeign looks whether an event's account belongs to another dataset, and
 // does about it what is configured, once: what has been parked was looked at.
 func (d *Dispatcher) checkForeign(e *entry) {
-	if e.message.source.parked && !e.message.replayed() || e.lane.dataset == "" {
+	if e.message.source.parked() && !e.message.replayed() || e.lane.dataset == "" {
 		return
 	}
 	dataset, foreign := d.admission.ownerOf(&e.event, e.lane.dataset)
@@ -93,7 +93,7 @@ func (a *Assets) soleAccounts() map[string]event.Assets {
 // accountsFor are the accounts to fill into a message's events: those of the
 // dataset that it is published for.
 func (d *Dispatcher) accountsFor(m *message) event.Assets {
-	if d.admission.sole == nil || m.source.parked && !m.replayed() {
+	if d.admission.sole == nil || m.source.parked() && !m.replayed() {
 		return event.Assets{}
 	}
 	dataset := d.subjectWord(m)

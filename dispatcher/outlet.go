@@ -14,6 +14,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/health"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 )
 
 const (
@@ -51,12 +52,12 @@ type outlet struct {
 }
 
 func (d *Dispatcher) newOutlet(stream, then string) *outlet {
-	streams := StreamSet{cfg: d.cfg.Streams, js: d.deps.JetStream, warn: func(text string) { d.log.Warn(text) }}
+	set := d.streamSet()
 	find := func() error {
 		ctx, cancel := context.WithTimeout(d.working, publishTimeout)
 		defer cancel()
 		return d.deps.Rights.Do(ctx, func(ctx context.Context) error {
-			_, err := streams.open(ctx, stream)
+			_, err := set.Open(ctx, stream)
 			return err
 		}, d.rightsToOpen(stream)...)
 	}
@@ -70,7 +71,7 @@ func (d *Dispatcher) newOutlet(stream, then string) *outlet {
 // more of what they had refused.
 func (d *Dispatcher) forgetRefusals() {
 	park, ackWait := d.cfg.Delivery.Park, d.cfg.Streams.AckWait
-	d.letters.forget(min(park.Max, lettersDuplicates/2) + ackWait)
+	d.letters.forget(min(park.Max, streams.LettersDuplicates/2) + ackWait)
 	d.parking.forget(2*park.Initial + ackWait)
 }
 

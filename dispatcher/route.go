@@ -54,7 +54,7 @@ func (a *Admission) route(word, named string, e *event.Event) (dataset string, a
 // subjectWord is what follows the common part of the subject.
 func (d *Dispatcher) subjectWord(m *message) string {
 	root := d.cfg.Streams.Subject + "."
-	if m.source.parked {
+	if m.source.parked() {
 		root = d.dueSubject("")
 	}
 	return strings.TrimPrefix(m.Subject(), root)
@@ -86,7 +86,7 @@ func noDataset(pointer, message string) *event.Fault {
 // completed like a new event: its letter may be of a message that nobody could
 // read at the time.
 func (d *Dispatcher) envelope(m *message, asked event.Envelope, dataset string) event.Envelope {
-	if m.source.parked && !m.replayed() && d.subjectWord(m) != Auto {
+	if m.source.parked() && !m.replayed() && d.subjectWord(m) != Auto {
 		return asked // it was completed when the event first came
 	}
 	asked.TestEventCode = cmp.Or(asked.TestEventCode, withoutSecrets(m.Headers().Get(header.TestEventCode)))
