@@ -11,11 +11,10 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
-	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
-	"github.com/capi-dispatcher/capi-dispatcher/graph"
+	"github.com/capi-dispatcher/capi-dispatcher/internal/secret"
 )
 
 // Config is the whole configuration. What each key means is written in
@@ -26,7 +25,7 @@ type Config struct {
 	Dedupe   Dedupe                        `yaml:"dedupe"`
 	Batch    batcher.Config                `yaml:"batch"`
 	Delivery dispatcher.Delivery           `yaml:"delivery"`
-	Graph    graph.Config                  `yaml:"graph"`
+	Graph    Graph                         `yaml:"graph"`
 	Datasets map[string]dispatcher.Dataset `yaml:"datasets"`
 	Assets   dispatcher.Assets             `yaml:"assets"`
 	Metrics  dispatcher.Metrics            `yaml:"metrics"`
@@ -116,7 +115,7 @@ func Default() Config {
 		Dedupe:   Dedupe{Key: dispatcher.ByEvent, Config: dedupe.DefaultConfig()},
 		Batch:    batcher.DefaultConfig(),
 		Delivery: dispatcher.DefaultDelivery(),
-		Graph:    graph.DefaultConfig(),
+		Graph:    defaultGraph(),
 		Metrics:  dispatcher.DefaultMetrics(),
 		Admin:    Admin{Address: "127.0.0.1:8080"},
 		Log:      Log{Level: "info", Format: JSON},

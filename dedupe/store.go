@@ -242,6 +242,9 @@ func failed(claims []Claim, cmds []redis.Cmder) ([]Claim, error) {
 	return left, first
 }
 
+// ErrLogin says that Redis does not let the client in.
+var ErrLogin = errors.New("redis refuses the user name or password")
+
 // explain adds what to do to the errors that an operator can mend.
 func explain(err error) error {
 	switch {
@@ -253,7 +256,7 @@ func explain(err error) error {
 		return fmt.Errorf("the redis user needs ~* +get +set +del +pexpire +pttl +eval +client|setname, +select for a database other than 0, "+
 			"and +cluster|slots +command in a cluster (see docs/security.md, Rights in Redis): %w", err)
 	case redis.HasErrorPrefix(err, "NOAUTH"), redis.HasErrorPrefix(err, "WRONGPASS"):
-		return fmt.Errorf("redis refuses the user name or password; check redis.user and redis.password_file: %w", err)
+		return fmt.Errorf("%w: %w", ErrLogin, err)
 	case redis.HasErrorPrefix(err, "READONLY"):
 		return fmt.Errorf("redis is a read-only replica; use the primary, Sentinel or Cluster: %w", err)
 	default:

@@ -84,7 +84,7 @@ func (d *Dispatcher) direct(entries []*entry) {
 		switch {
 		case e.leaves():
 			leaving = append(leaving, e)
-		case d.identities.join(e):
+		case d.identities.Join(e.key, e):
 			items = append(items, e.item())
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/lease"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
 
@@ -61,7 +62,7 @@ func (d *Dispatcher) newShipment(batch *batcher.Batch[lane, *entry]) *shipment {
 
 // stillOurs lets go of events whose message may be somebody else's by now.
 func (d *Dispatcher) stillOurs(entries []*entry) []*entry {
-	ours, lost := d.leases.ensure(d.working, entries, d.cfg.RequestTimeout+d.cfg.Streams.ToBegin())
+	ours, lost := lease.Ensure(d.working, d.leases, entries, (*entry).lease, d.cfg.RequestTimeout+d.cfg.Streams.ToBegin())
 	d.drop(lost)
 	return ours
 }

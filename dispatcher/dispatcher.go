@@ -17,7 +17,9 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/epoch"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/inflight"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/lease"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/notices"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/outlet"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/serverclock"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/storage"
@@ -91,9 +93,9 @@ type Dispatcher struct {
 	clock      *serverclock.Clock
 	backlog    backlog
 	others     struct{ events, parked streams.OtherWorkers }
-	leases     *leases
+	leases     *lease.Keeper
 	epochs     *epoch.Watch
-	identities *identities
+	identities *inflight.Coalescer[dedupe.Key, *entry]
 	breaker    *breaker
 	accounts   *accounts
 	doubts     *doubts
@@ -107,7 +109,7 @@ type Dispatcher struct {
 	unreached  atomic.Int64 // connections in a row that did not come about
 	deadline   atomic.Int64 // of the drain, in Unix nanoseconds
 
-	letters, parking *outlet // where events go that do not go to Meta
+	letters, parking *outlet.Outlet[leaving] // where events go that do not go to Meta
 	deaths           *notices.Tally[death, firstDeath]
 
 	batches *batcher.Batcher[lane, *entry]        // on their way to Meta
@@ -139,8 +141,8 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 		budget:     inflight.NewBudget(cfg.Delivery.MaxInHand, cfg.Delivery.MaxInHandBytes),
 		load:       inflight.NewLoad(),
 		clock:      clock,
-		leases:     newLeases(deps.JetStream.Conn(), cfg.Streams.AckWait),
-		identities: newIdentities(),
+		leases:     lease.NewKeeper(deps.JetStream.Conn().FlushWithContext, cfg.Streams.AckWait),
+		identities: inflight.NewCoalescer[dedupe.Key, *entry](),
 		breaker:    newBreaker(cfg.Delivery.Park, deps.Tokens, meters.datasets.Known),
 		accounts:   newAccounts(cfg.Delivery.Park),
 		doubts:     newDoubts(),
@@ -219,7 +221,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		}
 		return err
 	}
-	background.Go(func() { d.leases.run(working) })
+	background.Go(func() { d.leases.Run(working) })
 	background.Go(func() { doubtOnReconnect(working, d.deps.JetStream.Conn(), d.epochs) })
 	background.Go(func() { d.confirmLater(working) })
 	background.Go(func() { d.callBack(ctx) })
@@ -254,7 +256,7 @@ func (d *Dispatcher) drain() {
 	if err := d.deps.JetStream.Conn().FlushTimeout(patience); err != nil {
 		d.log.Warn("the last acknowledgements may not have reached NATS; what was sent is remembered in Redis", zap.Error(err))
 	}
-	d.log.Info("stopped", zap.Int("left_in_hand", d.leases.count()))
+	d.log.Info("stopped", zap.Int("left_in_hand", d.leases.Count()))
 }
 
 // stopping tells that nothing new may be begun.

@@ -52,7 +52,7 @@ func (d *Dispatcher) flow() []health.Condition {
 // letters that are refused are parked meanwhile: that keeps no events from
 // flowing.
 func (d *Dispatcher) exitsCondition() health.Condition {
-	letters, parking := d.letters.gate.Condition("exits"), d.parking.gate.Condition("exits")
+	letters, parking := d.letters.Gate.Condition("exits"), d.parking.Gate.Condition("exits")
 	switch {
 	case letters.Blocks() && parking.Blocks():
 		parking.Reason = letters.Reason + "; " + parking.Reason

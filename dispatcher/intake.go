@@ -127,7 +127,7 @@ func (d *Dispatcher) pull(s *source, messages, bytes int, pulled chan<- *message
 		}
 		messages--
 		bytes -= m.bytes
-		d.leases.begin(m, asked)
+		m.lease = d.leases.Begin(msg, s.epoch, asked)
 		got = true
 		pulled <- m
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/epoch"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/health"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/lease"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 )
 
@@ -63,9 +64,7 @@ type message struct {
 	bytes       int  // what it weighs, and its events once they are admitted
 	admitted    bool // its events are in hand
 
-	// lease is until when, in Unix nanoseconds, the server will not give the
-	// message to anybody else.
-	lease atomic.Int64
+	lease *lease.Lease
 
 	events int // it carries
 
@@ -83,16 +82,3 @@ func (m *message) owner() dedupe.Owner { return dedupe.NewOwner(m.source.epoch.I
 func (m *message) replayed() bool {
 	return m.source.parked() && m.Headers().Get(header.Parked) == ""
 }
-
-func (m *message) leaseLeft(now time.Time) time.Duration {
-	return time.Duration(m.lease.Load() - now.UnixNano())
-}
-
-// leftToOthers reports whether somebody else may have the message before so
-// long. Nobody else gets one whose stream is gone.
-func (m *message) leftToOthers(now time.Time, least time.Duration) bool {
-	return m.leaseLeft(now) < least && !m.source.epoch.Over()
-}
-
-// lapsed tells that the server may have given the message to somebody else.
-func (m *message) lapsed(now time.Time) bool { return m.leaseLeft(now) <= 0 }

@@ -144,7 +144,7 @@ func (d *Dispatcher) parkedMessage(e *entry, reason string, at time.Time) *publi
 	if envelope != "" {
 		msg.Header.Set(header.Envelope, envelope)
 	}
-	return &publication{entries: []*entry{e}, msg: msg, opts: []jetstream.PublishOpt{
+	return &publication{For: leaving{entries: []*entry{e}}, Msg: msg, Opts: []jetstream.PublishOpt{
 		jetstream.WithScheduleAt(at),
 		jetstream.WithScheduleTarget(d.dueSubject(e.destination())),
 		jetstream.WithMsgID("park-" + e.id()),

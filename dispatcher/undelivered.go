@@ -44,7 +44,7 @@ func (d *Dispatcher) parkLetters(refused []*publication) {
 	for i, p := range refused {
 		waiting[i] = d.waitingLetter(p, now)
 	}
-	stored, refused := d.parking.publish(waiting)
+	stored, refused := d.parking.Publish(waiting)
 	d.settleLetters(stored, parked)
 	d.leaveThere(refused)
 }
@@ -52,13 +52,13 @@ func (d *Dispatcher) parkLetters(refused []*publication) {
 // waitingLetter is a letter as a message that waits.
 func (d *Dispatcher) waitingLetter(p *publication, now time.Time) *publication {
 	const headers = 1 << 10 // of the schedule, and ours, beside the letter's
-	letter, id := p.letter, groupID(p.entries)
+	letter, id := p.For.letter, groupID(p.For.entries)
 	to := deadWord + "." + cmp.Or(letter.Dataset, deadletter.NoDatasetWord)
 	msg := letter.Message(d.cfg.Streams.DeadLetterSubject, d.maxPayload()-headers)
 	msg.Subject = d.cfg.Streams.ParkedSubject + ".wait." + to + "." + id
 	msg.Header.Set(header.Undelivered, letter.id)
 	msg.Header.Set(header.Parked, strconv.Itoa(letter.tries+1))
-	return &publication{entries: p.entries, msg: msg, letter: letter, opts: []jetstream.PublishOpt{
+	return &publication{For: p.For, Msg: msg, Opts: []jetstream.PublishOpt{
 		jetstream.WithScheduleAt(now.Add(d.letterDelay(letter.tries)).Truncate(time.Second).Add(time.Second)),
 		jetstream.WithScheduleTarget(d.dueSubject(to)),
 		jetstream.WithMsgID("park-dead-" + id),

@@ -176,7 +176,7 @@ func (c *Client) exchange(ctx context.Context, asset Asset, method, name string)
 func (c *Client) newDatasetRequest(ctx context.Context, asset Asset, method, name string, token Secret) (*http.Request, error) {
 	target, err := url.JoinPath(c.cfg.URL, c.cfg.Version, asset.ID, "dataset")
 	if err != nil {
-		return nil, fmt.Errorf("graph.url: %w", err)
+		return nil, fmt.Errorf("the API's address: %w", err)
 	}
 	parameters := make(map[string]string)
 	if name != "" {
@@ -197,7 +197,7 @@ func (c *Client) newDatasetRequest(ctx context.Context, asset Asset, method, nam
 	}
 	r, err := http.NewRequestWithContext(ctx, method, target, body)
 	if err != nil {
-		return nil, fmt.Errorf("graph.url: %w", err)
+		return nil, fmt.Errorf("the API's address: %w", err)
 	}
 	r.Header.Set("Authorization", "Bearer "+string(token))
 	r.Header.Set("User-Agent", "capi-dispatcher")

@@ -14,6 +14,9 @@ type Meaning struct {
 	Title string
 	// Advice is what a person should do.
 	Advice string
+	// Setting is the path of what can be set in a [Config] against it; "" is
+	// none.
+	Setting string
 	// Blame is whose fault it is.
 	Blame Blame
 	// PerAsset marks errors about the page or account that an event names:
@@ -184,7 +187,7 @@ func meanings() map[ErrorCode]Meaning { //nolint:funlen // it is a table
 		{2500, 0}:      unreachableDataset(),
 		{2635, 0}: {
 			Verdict: Paused, Blame: BlameCaller, Title: "this version of the Graph API is switched off",
-			Advice: "set graph.version to a current one",
+			Advice: "use a current version of the Graph API", Setting: "version",
 		},
 		{5000, 0}:  temporary("unknown error on Meta's side"),
 		{21009, 0}: temporary("the data set upload is temporarily not ready"),

@@ -10,13 +10,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+	"github.com/capi-dispatcher/capi-dispatcher/internal/secret"
 )
 
 // ErrNoToken says that there is no token file for a dataset and no default.
@@ -215,21 +215,10 @@ func (u *usedTokens) Holds(text []byte) bool {
 	return ok
 }
 
-// readSecret reads a file with one secret in it.
+// readSecret reads a file with a token, or with an app secret.
 func readSecret(path string) (Secret, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return "", err
-	}
-	secret := strings.TrimSpace(string(text))
-	switch {
-	case secret == "":
-		return "", fmt.Errorf("%s is empty", path)
-	case strings.ContainsFunc(secret, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return "", fmt.Errorf("%s holds more than one word of plain ASCII", path)
-	default:
-		return Secret(secret), nil
-	}
+	word, err := secret.ReadWord(path)
+	return Secret(word), err
 }
 
 // proof is appsecret_proof: what shows Meta that a token is used by its app.

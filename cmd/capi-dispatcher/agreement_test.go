@@ -23,11 +23,11 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/worker"
 	"github.com/capi-dispatcher/capi-dispatcher/config"
-	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
+	"github.com/capi-dispatcher/capi-dispatcher/internal/secret"
 )
 
 const dataset = "1234567890"

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
@@ -76,7 +77,7 @@ func (p *program) askDataset(
 	}
 	transport := graph.NewTransport(1)
 	defer transport.CloseIdleConnections()
-	client, err := graph.New(cfg.Graph, transport)
+	client, err := connect.Graph(&cfg.Graph, transport)
 	if err != nil {
 		return usageError{err}
 	}

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
@@ -35,6 +37,9 @@ func (p *program) withBox(cmd *cobra.Command, work func(box *deadletter.Box) err
 	return nats.Rights.Do(cmd.Context(), func(ctx context.Context) error {
 		cmd.SetContext(ctx)
 		box, err := deadletter.Open(ctx, nats, cfg.NATS.Letters())
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			return fmt.Errorf("%w; check nats.dead_letter_stream", err)
+		}
 		if err != nil {
 			return err
 		}

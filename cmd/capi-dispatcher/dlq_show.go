@@ -167,7 +167,7 @@ func advice(l *deadletter.Letter) string {
 	case deadletter.Refused:
 		if l.Graph != nil {
 			if m, ok := graph.Explain(l.Graph.Code, l.Graph.Subcode); ok {
-				return m.Advice + "; publish the corrected event, or, if the fault was elsewhere: " + again
+				return remedy(m) + "; publish the corrected event, or, if the fault was elsewhere: " + again
 			}
 		}
 		return "see what Meta said; publish the corrected event, or, if the fault was elsewhere: " + again

@@ -102,7 +102,7 @@ func explain(code graph.ErrorCode) explanation {
 	}
 	e.Known, e.KnownSubcode = true, code.Subcode == 0 || slices.Contains(graph.ErrorCodes(), code)
 	e.Verdict, e.PerAsset = meaning.Verdict.String(), meaning.PerAsset
-	e.Title, e.Dispatcher, e.Advice = meaning.Title, reaction(meaning), meaning.Advice
+	e.Title, e.Dispatcher, e.Advice = meaning.Title, reaction(meaning), remedy(meaning)
 	return e
 }
 
@@ -158,6 +158,14 @@ func reaction(m graph.Meaning) string {
 	default:
 		return "halves the batch until the culprit is alone, dead-letters that event as refused, and sends the others"
 	}
+}
+
+// remedy is what a person should do, with the key of the setting that can help.
+func remedy(m graph.Meaning) string {
+	if m.Setting == "" {
+		return m.Advice
+	}
+	return m.Advice + " (graph." + m.Setting + ")"
 }
 
 // byStatus is what is done with an error of unknown code.

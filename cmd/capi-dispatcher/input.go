@@ -9,10 +9,32 @@ import (
 	"io"
 	"iter"
 	"maps"
+	"os"
 	"slices"
 
+	"github.com/spf13/cobra"
+
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
+
+// withInput has a file read, or the standard input if its name is -. The size is
+// -1 where it is not known.
+func withInput(cmd *cobra.Command, name string, read func(in io.Reader, size int64) error) error {
+	if name == "-" {
+		return read(cmd.InOrStdin(), -1)
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return usageError{errors.New(terminal.Line(err.Error()))} // the name may be somebody else's
+	}
+	defer func() { _ = file.Close() }()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	return read(file, info.Size())
+}
 
 // record is one message of an input: an event, or a request body.
 type record struct {
@@ -172,19 +194,16 @@ func splitBody(r record, err error) (parts []record) {
 }
 
 // bodyWith is a request body with other events in it.
-func bodyWith(body map[string]json.RawMessage, events []json.RawMessage) []byte {
-	var data []byte
-	for i, e := range events {
-		if i > 0 {
-			data = append(data, ',')
-		}
-		data = append(data, e...)
+func bodyWith(body map[string]json.RawMessage, others []json.RawMessage) []byte {
+	events := make([][]byte, len(others))
+	for i, e := range others {
+		events[i] = e
 	}
-	whole := slices.Concat([]byte(`{"data":[`), data, []byte("]"))
+	var members [][]byte
 	for _, name := range slices.Sorted(maps.Keys(body)) {
 		if name != "data" {
-			whole = fmt.Appendf(whole, ",%q:%s", name, body[name])
+			members = append(members, fmt.Appendf(nil, "%q:%s", name, body[name]))
 		}
 	}
-	return append(whole, '}')
+	return bytes.Join(event.Pieces(bytes.Join(members, []byte(",")), events...), nil)
 }

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
-	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
+	"github.com/capi-dispatcher/capi-dispatcher/config"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
 )
@@ -48,25 +48,9 @@ line, the rest goes on, and the exit code is 3.`,
 				return err
 			}
 			defer nats.Conn().Close()
-			in, size, err := openInput(args[0])
-			if err != nil {
-				return err
-			}
-			defer func() { _ = in.Close() }()
-			bar := newBar(os.Stderr, size)
-			out := publisher{
-				js: nats, flags: flags, checker: newChecker(cfg, flags.dataset), subject: cfg.NATS.Subject + "." + flags.dataset,
-				complain: func(text string) { _ = bar.Clear(); cmd.PrintErrln(text) },
-			}
-			out.checker.testCode = flags.testCode
-			began := time.Now()
-			// What is under way is waited for, but not when it is denied.
-			err = nats.Rights.Do(context.WithoutCancel(cmd.Context()), func(allowed context.Context) error {
-				out.denied = allowed.Done()
-				return errors.Join(out.publishAll(cmd.Context(), io.TeeReader(in, bar)), context.Cause(allowed))
+			return withInput(cmd, args[0], func(in io.Reader, size int64) error {
+				return flags.publish(cmd, cfg, nats, in, size)
 			})
-			_ = bar.Finish()
-			return errors.Join(err, out.report(cmd.OutOrStdout(), time.Since(began)))
 		},
 	}
 	addDestination(command, &flags.dataset, dispatcher.Auto, "dataset id, or auto to find it by the account in the event")
@@ -75,19 +59,22 @@ line, the rest goes on, and the exit code is 3.`,
 	return command
 }
 
-func openInput(name string) (in io.ReadCloser, size int64, err error) {
-	if name == "-" {
-		return io.NopCloser(os.Stdin), -1, nil
+// publish publishes an input of a size, and reports.
+func (f *publishFlags) publish(cmd *cobra.Command, cfg *config.Config, nats *connect.Connection, in io.Reader, size int64) error {
+	bar := newBar(os.Stderr, size)
+	out := publisher{
+		js: nats, flags: *f, checker: newChecker(cfg, f.dataset), subject: cfg.NATS.Subject + "." + f.dataset,
+		complain: func(text string) { _ = bar.Clear(); cmd.PrintErrln(text) },
 	}
-	file, err := os.Open(name)
-	if err != nil {
-		return nil, 0, usageError{errors.New(terminal.Line(err.Error()))} // the name may be somebody else's
-	}
-	info, err := file.Stat()
-	if err != nil {
-		return nil, 0, errors.Join(err, file.Close())
-	}
-	return file, info.Size(), nil
+	out.checker.testCode = f.testCode
+	began := time.Now()
+	// What is under way is waited for, but not when it is denied.
+	err := nats.Rights.Do(context.WithoutCancel(cmd.Context()), func(allowed context.Context) error {
+		out.denied = allowed.Done()
+		return errors.Join(out.publishAll(cmd.Context(), io.TeeReader(in, bar)), context.Cause(allowed))
+	})
+	_ = bar.Finish()
+	return errors.Join(err, out.report(cmd.OutOrStdout(), time.Since(began)))
 }
 
 // newBar shows how much of the input is read, on a terminal only.

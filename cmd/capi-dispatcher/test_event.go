@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
@@ -47,18 +48,15 @@ The exit code is 3 if not all events were accepted.`,
 			if err != nil {
 				return err
 			}
-			in, _, err := openInput(args[0])
-			if err != nil {
-				return err
-			}
-			defer func() { _ = in.Close() }()
-			var exchange exchange
-			client, err := graph.New(cfg.Graph, exchange.over(graph.NewTransport(1)))
-			if err != nil {
-				return usageError{err}
-			}
-			trial := trial{flags: flags, checker: newChecker(cfg, flags.dataset), client: client, exchange: &exchange, out: cmd.OutOrStdout()}
-			return trial.run(cmd.Context(), in)
+			return withInput(cmd, args[0], func(in io.Reader, _ int64) error {
+				var exchange exchange
+				client, err := connect.Graph(&cfg.Graph, exchange.over(graph.NewTransport(1)))
+				if err != nil {
+					return usageError{err}
+				}
+				trial := trial{flags: flags, checker: newChecker(cfg, flags.dataset), client: client, exchange: &exchange, out: cmd.OutOrStdout()}
+				return trial.run(cmd.Context(), in)
+			})
 		},
 	}
 	command.Flags().StringVar(&flags.dataset, "dataset", "", "dataset id")
@@ -159,7 +157,7 @@ func inWords(answer *graph.Answer) string {
 	text := answer.Verdict.String() + ": " + terminal.Line(answer.Detail())
 	if e := answer.Error; e != nil {
 		if meaning, ok := graph.Explain(e.Code, e.Subcode); ok {
-			text += "\n  what it means: " + meaning.Title + "\n  what to do: " + meaning.Advice + "\n  the dispatcher " + reaction(meaning)
+			text += "\n  what it means: " + meaning.Title + "\n  what to do: " + remedy(meaning) + "\n  the dispatcher " + reaction(meaning)
 		}
 	}
 	return text

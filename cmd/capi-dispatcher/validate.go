@@ -35,20 +35,14 @@ If there are faults, the exit code is 3. Warnings and notes are no faults.`,
 			if err != nil {
 				return err
 			}
-			in, _, err := openInput(args[0])
-			if err != nil {
-				return err
-			}
-			defer func() { _ = in.Close() }()
-			v := validation{checker: newChecker(cfg, to), report: reporter(cmd.OutOrStdout(), asJSON)}
-			if err := v.run(in); err != nil {
-				return err
-			}
-			cmd.PrintErrln(v.summary())
-			if v.faults > 0 {
-				return errPartial
-			}
-			return nil
+			return withInput(cmd, args[0], func(in io.Reader, _ int64) error {
+				v := validation{checker: newChecker(cfg, to), report: reporter(cmd.OutOrStdout(), asJSON)}
+				if err := v.run(in); err != nil {
+					return err
+				}
+				cmd.PrintErrln(v.summary())
+				return partialIf(v.faults > 0)
+			})
 		},
 	}
 	addDestination(command, &to, "", "dataset id or auto: where the events are to be published to")

@@ -205,7 +205,7 @@ func TestTheRightsOfEachRoleAreEnoughAndNeeded(t *testing.T) {
 func TestAMissingRightIsNamed(t *testing.T) {
 	t.Parallel()
 	putBack := replayed(t)
-	const subscribe = `NATS denies the right to subscribe to %s>; grant it, or set nats.inbox_prefix \(see docs/security.md, Rights in NATS\)`
+	const subscribe = `NATS denies the right to subscribe to %s>; grant it, or connect with another inbox prefix \(see docs/security.md, Rights in NATS\)`
 	const publish = `NATS denies the right to publish to %s\S*; grant it \(see docs/security.md, Rights in NATS\)`
 	for _, tc := range []struct{ role, without, want, verb string }{
 		{"Producer", "_INBOX_capi_publish.>", subscribe, "publish --dataset " + shop + " FILE"},

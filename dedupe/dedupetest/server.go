@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"io"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -18,6 +17,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/capi-dispatcher/capi-dispatcher/internal/porttest"
 )
 
 // Server is one redis-server process on this machine. It ends with the test.
@@ -101,7 +102,7 @@ func start(tb testing.TB, ready string, args func(port string) []string) *Server
 	tb.Cleanup(s.Kill)
 	// Somebody else may have the port.
 	for range 5 {
-		port := freePort()
+		port := strconv.Itoa(porttest.Port(tb))
 		s.Addr, s.args = net.JoinHostPort("127.0.0.1", port), args(port)
 		if s.run() {
 			return s
@@ -161,11 +162,4 @@ func (s *Server) Client() *redis.Client {
 	client := redis.NewClient(&redis.Options{Addr: s.Addr, MaxRetries: -1, ContextTimeoutEnabled: true})
 	s.t.Cleanup(func() { _ = client.Close() })
 	return client
-}
-
-// freePort is none of the ports that systems give to whoever asks for any, so
-// that a killed server finds it free again.
-func freePort() string {
-	const lowest, ports = 20_000, 12_000
-	return strconv.Itoa(lowest + rand.IntN(ports))
 }

@@ -50,7 +50,7 @@ func Open(ctx context.Context, js jetstream.JetStream, streams Streams) (*Box, e
 	name := streams.Letters
 	stream, err := js.Stream(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, fmt.Errorf("there is no stream %s; nothing has been dead-lettered yet, or nats.dead_letter_stream is another: %w", name, err)
+		return nil, fmt.Errorf("there is no stream %s; nothing has been dead-lettered yet, or the dead letters are in another: %w", name, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", name, err)

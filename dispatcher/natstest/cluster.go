@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/stretchr/testify/require"
+
+	"github.com/capi-dispatcher/capi-dispatcher/internal/porttest"
 )
 
 // Cluster is a JetStream cluster in this process. It ends with the test.
@@ -26,12 +28,12 @@ func StartCluster(tb testing.TB, nodes int) *Cluster {
 	var routes []*url.URL
 	var ports []int
 	for range nodes {
-		ports = append(ports, Port(tb))
+		ports = append(ports, porttest.Port(tb))
 		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprint("127.0.0.1:", ports[len(ports)-1])})
 	}
 	for i := range nodes {
 		options := &server.Options{
-			ServerName: fmt.Sprintf("node-%d", i+1), Host: "127.0.0.1", Port: Port(tb),
+			ServerName: fmt.Sprintf("node-%d", i+1), Host: "127.0.0.1", Port: porttest.Port(tb),
 			JetStream: true, JetStreamMaxStore: roomy, StoreDir: tb.TempDir(), NoSigs: true, NoLog: true, Routes: routes,
 			Cluster: server.ClusterOpts{
 				Name: "test", Host: "127.0.0.1", Port: ports[i], NoAdvertise: true,

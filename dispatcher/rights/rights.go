@@ -27,7 +27,7 @@ type DeniedError struct {
 
 func (d *DeniedError) Error() string {
 	if d.Subscribe {
-		return "NATS denies the right to subscribe to " + d.Subject + "; grant it, or set nats.inbox_prefix (see docs/security.md, Rights in NATS)"
+		return "NATS denies the right to subscribe to " + d.Subject + "; grant it, or connect with another inbox prefix (see docs/security.md, Rights in NATS)"
 	}
 	return "NATS denies the right to publish to " + d.Subject + "; grant it (see docs/security.md, Rights in NATS)"
 }

@@ -122,7 +122,9 @@ func TestADeletedStreamIsMadeAnew(t *testing.T) {
 	js := natstest.Start(t).JetStream()
 	cfg := streams.Default()
 	var warnings []string
-	set := func() *streams.Set { return streams.New(cfg, js, func(text string) { warnings = append(warnings, text) }) }
+	set := func() *streams.Set {
+		return streams.New(cfg, js, func(text string) { warnings = append(warnings, text) })
+	}
 	require.NoError(t, set().Ensure(t.Context()))
 	_, err := set().Open(t.Context(), "CAPI_DLQ")
 	require.NoError(t, err)

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
+	"github.com/capi-dispatcher/capi-dispatcher/internal/bounded"
 )
 
 // API answers for one account: an [*graph.Client].
@@ -203,12 +204,7 @@ func (d *Directory) forget() {
 			delete(d.kept, asset)
 		}
 	}
-	for asset := range d.kept {
-		if len(d.kept) < maxKept {
-			return
-		}
-		delete(d.kept, asset)
-	}
+	bounded.MakeRoom(d.kept, maxKept)
 }
 
 // pause is how long an account is left alone after so many failures in a row,

@@ -20,8 +20,8 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/capi-dispatcher/capi-dispatcher/config"
-	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
+	"github.com/capi-dispatcher/capi-dispatcher/internal/secret"
 )
 
 // Role is what a connection to NATS is for. Each role has an inbox of its own,

@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"github.com/capi-dispatcher/capi-dispatcher/config"
-	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
+	"github.com/capi-dispatcher/capi-dispatcher/internal/secret"
 )
 
 // examineClearText looks for what travels over networks unencrypted, and for

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -14,7 +15,11 @@ import (
 
 func (r *report) examineRedis(ctx context.Context, cfg *config.Config, client redis.UniversalClient) {
 	if err := dedupe.New(cfg.Dedupe.Config, cfg.NATS.ClaimLease(), client).Check(ctx); err != nil {
-		r.fault("redis", err.Error(), "nothing is sent without claims")
+		advice := "nothing is sent without claims"
+		if errors.Is(err, dedupe.ErrLogin) {
+			advice = "check redis.user and redis.password_file; " + advice
+		}
+		r.fault("redis", err.Error(), advice)
 		return
 	}
 	r.ok("redis", "events can be claimed and released")

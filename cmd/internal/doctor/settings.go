@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/capi-dispatcher/capi-dispatcher/config"
-	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+	"github.com/capi-dispatcher/capi-dispatcher/internal/secret"
 )
 
 // lastWords is how long a worker may take after its drain timeout: for its
@@ -60,7 +60,7 @@ func (r *report) examineTokens(cfg *config.Config) {
 		r.ok("tokens", "well-formed for %d of the datasets configured or named by a file in %s; Meta was not asked", sound, dir)
 	}
 	if file := cfg.Graph.AppSecretFile; file != "" {
-		if _, err := secret.ReadFile(file); err != nil {
+		if _, err := secret.ReadWord(file); err != nil {
 			r.fault("app secret", "graph.app_secret_file: "+err.Error(), "put the app secret into the file, or leave the setting out")
 		} else {
 			r.ok("app secret", "graph.app_secret_file can be read")

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
+	"github.com/capi-dispatcher/capi-dispatcher/internal/secret"
 )
 
 // shown is everything that can be printed of addresses.
@@ -109,4 +109,20 @@ func TestReadFile(t *testing.T) {
 	require.ErrorContains(t, err, "is empty")
 	_, err = secret.ReadFile(filepath.Join(dir, "nowhere"))
 	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+func TestReadWord(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "token")
+	for text, want := range map[string]string{" hush\n": "", "hush hush": "more than one word", "hüsh": "more than one word", "\n": "is empty"} {
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		word, err := secret.ReadWord(path)
+		if want == "" {
+			require.NoError(t, err)
+			require.Equal(t, "hush", word)
+			continue
+		}
+		require.ErrorContains(t, err, want)
+		require.Empty(t, word)
+	}
 }

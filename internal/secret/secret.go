@@ -1,4 +1,5 @@
-// Package secret holds settings that must not be printed.
+// Package secret holds settings that must not be printed, and reads those that
+// stand in files.
 package secret
 
 import (
@@ -117,4 +118,14 @@ func ReadFile(path string) (string, error) {
 		return "", fmt.Errorf("%s is empty", path)
 	}
 	return secret, nil
+}
+
+// ReadWord reads a file like [ReadFile], with a secret in it that goes into a
+// header of HTTP: one word of plain ASCII.
+func ReadWord(path string) (string, error) {
+	secret, err := ReadFile(path)
+	if strings.ContainsFunc(secret, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", fmt.Errorf("%s holds more than one word of plain ASCII", path)
+	}
+	return secret, err
 }
