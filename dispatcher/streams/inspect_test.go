@@ -77,13 +77,16 @@ func TestInspectChangesNothing(t *testing.T) {
 		}
 	}
 	require.NoError(t, set.Ensure(t.Context()))
+	found, _ := look()
+	require.True(t, found[3].Missing(), "its stream is there")
 	_, err := js.CreatePushConsumer(t.Context(), "CAPI", jetstream.ConsumerConfig{Durable: "capi-dispatcher", DeliverSubject: "x"})
 	require.NoError(t, err)
 	_, err = js.CreateConsumer(t.Context(), "CAPI_PARKED", jetstream.ConsumerConfig{
 		Durable: "capi-dispatcher", FilterSubject: "capi.parked.due.>", AckPolicy: jetstream.AckExplicitPolicy, BackOff: []time.Duration{30 * time.Second},
+		Metadata: map[string]string{"capi-dispatcher-settings": "theirs"},
 	})
 	require.NoError(t, err)
-	found, _ := look()
+	found, _ = look()
 	for _, one := range found {
 		require.False(t, one.Missing(), one.Name)
 	}
@@ -93,5 +96,10 @@ func TestInspectChangesNothing(t *testing.T) {
 	require.NoError(t, found[4].Err)
 	require.Equal(t, []string{
 		"consumer capi-dispatcher on stream CAPI_PARKED has a backoff of its own, which stretches the dispatcher's delays; remove it",
-	}, found[4].Warnings)
+	}, found[4].Warnings, "who does not know the key cannot compare")
+	set = set.KeyedBy("event")
+	found, _ = look()
+	require.Len(t, found[4].Warnings, 2)
+	require.Equal(t, "workers with other settings use consumer capi-dispatcher on stream CAPI_PARKED: they have theirs, "+
+		"and ours are nats.ack_wait=30s nats.max_ack_pending=20000 dedupe.key=event: workers with ours wait for theirs to go", found[4].Warnings[1])
 }

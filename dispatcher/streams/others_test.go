@@ -1,6 +1,7 @@
 package streams_test
 
 import (
+	"cmp"
 	"context"
 	"testing"
 	"testing/synctest"
@@ -8,7 +9,10 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/health"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 )
 
@@ -16,9 +20,10 @@ import (
 type used struct {
 	jetstream.Stream
 
-	begun time.Time
-	look  func(second int) jetstream.ConsumerInfo
-	taken *jetstream.ConsumerConfig // as it is taken over
+	begun  time.Time
+	look   func(second int) jetstream.ConsumerInfo
+	filter string                    // "": that of events
+	taken  *jetstream.ConsumerConfig // as it is taken over
 }
 
 func (u *used) CachedInfo() *jetstream.StreamInfo {
@@ -28,7 +33,7 @@ func (u *used) CachedInfo() *jetstream.StreamInfo {
 func (u *used) Consumer(context.Context, string) (jetstream.Consumer, error) {
 	info := u.look(int(time.Since(u.begun) / time.Second))
 	info.Name, info.Stream = "capi-dispatcher", "CAPI"
-	info.Config.FilterSubject = "capi.events.>"
+	info.Config.FilterSubject = cmp.Or(u.filter, "capi.events.>")
 	info.Config.Metadata = map[string]string{"capi-dispatcher-settings": "theirs", "team": "shop", "_nats.ver": "2"}
 	return &consumer{info: &info}, nil
 }
@@ -137,6 +142,85 @@ func TestVerifyingTakesNothingOver(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		require.Nil(t, stream.taken)
+	})
+}
+
+// usedServer is a server whose streams are used by others.
+type usedServer struct {
+	jetstream.JetStream
+
+	streams map[string]*used
+}
+
+func (s usedServer) Stream(_ context.Context, name string) (jetstream.Stream, error) {
+	return s.streams[name], nil
+}
+
+// Whoever sets the consumers up waits for workers that are about to go, and says
+// what to do about those that are not.
+func TestEnsureWaitsForOthersThatGo(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		pulls   int
+		takes   time.Duration
+		problem string
+	}{
+		"gone":  {0, 20 * time.Second, ""},
+		"there": {1, 41 * time.Second, "; stop those workers first"}, // AckWait, and twice as long as they may be silent
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				began, busy := time.Now(), func(int) jetstream.ConsumerInfo {
+					return jetstream.ConsumerInfo{NumWaiting: tc.pulls, Config: jetstream.ConsumerConfig{AckWait: 20 * time.Second}}
+				}
+				events, parked := &used{begun: began, look: busy}, &used{begun: began, look: busy, filter: "capi.parked.due.>"}
+				js := usedServer{streams: map[string]*used{"CAPI": events, "CAPI_PARKED": parked}}
+				set := streams.New(streams.Default(), js, func(text string) { t.Error(text) }).KeyedBy("event")
+				err := set.EnsureConsumers(t.Context())
+				require.Equal(t, tc.takes, time.Since(began))
+				if tc.problem == "" {
+					require.NoError(t, err)
+					require.NotNil(t, events.taken)
+					require.NotNil(t, parked.taken)
+					return
+				}
+				require.ErrorContains(t, err, tc.problem)
+				require.Nil(t, events.taken)
+				var differ *streams.OtherSettingsError
+				require.ErrorAs(t, err, &differ)
+			})
+		})
+	}
+}
+
+// Why a worker waits is a condition, and is said once a minute.
+func TestOthersAreSaid(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		core, logged := observer.New(zap.InfoLevel)
+		stream := &used{begun: time.Now(), look: func(int) jetstream.ConsumerInfo { return jetstream.ConsumerInfo{NumWaiting: 1} }}
+		others := new(streams.OtherWorkers)
+		_, err := streams.New(streams.Default(), nil, nil).KeyedBy("event").Consumer(t.Context(), stream, streams.Events, others)
+		var differ *streams.OtherSettingsError
+		require.ErrorAs(t, err, &differ)
+		require.Equal(t, health.Condition{Name: "workers", OK: true, Warning: true}, others.Condition())
+		require.False(t, others.Left(), "nobody was there")
+		for range 2 {
+			began := time.Now()
+			for range 90 {
+				others.Found(differ, zap.New(core))
+				time.Sleep(time.Second)
+			}
+			require.Equal(t, health.Condition{Name: "workers", Warning: true, Reason: differ.Error(), Since: began}, others.Condition())
+			said := logged.TakeAll()
+			require.Len(t, said, 2)
+			require.Equal(t, "this worker takes no events until the workers with other settings are gone", said[0].Message)
+			require.Equal(t, differ.Error(), said[0].ContextMap()["reason"])
+			require.True(t, others.Left())
+			require.True(t, others.Condition().OK)
+			require.False(t, others.Left())
+		}
 	})
 }
 

@@ -113,6 +113,7 @@ func TestWhatDoesNotFitIsSaid(t *testing.T) {
 		"kept for longer":   {manage: true, stream: &streamConfig{MaxAge: 1000 * time.Hour}, warning: "stream CAPI keeps messages for 1000h, and nats.max_age says for 192h: set that, or run: nats stream edit CAPI --max-age=192h"},
 		"a limit":           {manage: true, stream: &streamConfig{MaxBytes: 5e10, Discard: jetstream.DiscardNew}, warning: "stream CAPI may hold 50GB, and nats.max_bytes says any size: set that, or run: nats stream edit CAPI --max-bytes=-1"},
 		"shared ids":        {manage: true, stream: &streamConfig{Duplicates: 2 * time.Minute}, warning: "in one name space for all datasets"},
+		"parked for longer": {manage: true, stream: &streamConfig{}, parked: &streamConfig{MaxAge: 1000 * time.Hour}},
 		"wider subjects":    {manage: true, stream: &streamConfig{Subjects: []string{"capi.events.>", "else"}}},
 		"work queue":        {manage: true, stream: &streamConfig{Retention: jetstream.WorkQueuePolicy}},
 		"interest":          {manage: true, stream: &streamConfig{Retention: jetstream.InterestPolicy}},

@@ -48,6 +48,7 @@ func TestSettingsThatChangeAreNoticed(t *testing.T) {
 		require.Empty(t, look("CAPI", "capi.events.>", jetstream.MemoryStorage, time.Hour))
 		require.Equal(t, began.Add(2*time.Minute), settings.Condition().Since)
 		require.Empty(t, look("CAPI_DLQ", "capi.dead.>", jetstream.FileStorage, time.Hour), "letters may be kept for less")
+		require.Equal(t, inMemory+"; "+forgets, settings.Condition().Reason)
 		require.Equal(t, []string{changed + misled}, look("CAPI_DLQ", "else.>", jetstream.MemoryStorage, 0))
 		require.Equal(t, inMemory+"; "+forgets+"; "+misled, settings.Condition().Reason)
 		require.Empty(t, look("OF_OTHERS", "else", jetstream.MemoryStorage, time.Hour))
