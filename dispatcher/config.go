@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
-	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
@@ -70,34 +70,6 @@ const (
 	ByEventID IdentityKind = "event_id" // event_id alone
 )
 
-// Dataset is what differs for one dataset.
-type Dataset struct {
-	PartnerAgent  string `yaml:"partner_agent"`
-	TestEventCode string `yaml:"test_event_code"`
-}
-
-// Asset is a page or an Instagram account: the dataset that its events go to,
-// and the country it is registered in, as ISO 3166-1 code in capitals. Either
-// may be "".
-type Asset struct {
-	Dataset string `yaml:"dataset"`
-	Country string `yaml:"country"`
-}
-
-// WhatsAppAccount is a WhatsApp Business Account. Meta restricts none of these
-// by country.
-type WhatsAppAccount struct {
-	Dataset string `yaml:"dataset"`
-}
-
-// Assets are what is known of the accounts that events belong to, by id. The
-// datasets are for events on Subject.auto.
-type Assets struct {
-	Pages            map[string]Asset           `yaml:"pages"`
-	WhatsAppAccounts map[string]WhatsAppAccount `yaml:"whatsapp_business_accounts"`
-	Instagram        map[string]Asset           `yaml:"instagram_accounts"`
-}
-
 // Metrics bounds what is counted.
 type Metrics struct {
 	// Datasets is how many datasets have series of their own.
@@ -106,25 +78,14 @@ type Metrics struct {
 
 // Config is everything a dispatcher can be told.
 type Config struct {
+	admission.Config
+
 	Streams  streams.Config
 	Delivery Delivery
 	Identity IdentityKind
-	Datasets map[string]Dataset
-	Assets   Assets
 	Metrics  Metrics
 	// Rules say how events are checked.
 	Rules event.Rules
-	// ForeignAccounts says what to do with events whose account belongs to
-	// another dataset; "" is [graph.WarnForeign].
-	ForeignAccounts graph.ForeignAccounts
-	// FillAccounts fills a dataset's only account into messaging events that
-	// name none.
-	FillAccounts bool
-	// RestrictedCountries are where Meta takes no messaging events from pages
-	// and Instagram accounts.
-	RestrictedCountries []string
-	// PartnerAgent is for datasets that name none.
-	PartnerAgent string
 	// RequestTimeout is the graph client's bound on one request.
 	RequestTimeout time.Duration
 }
@@ -179,21 +140,7 @@ func (c Config) Validate() error {
 	faults.check(c.Identity == ByEvent || c.Identity == ByEventID, "dedupe.key", "%q is neither %q nor %q", c.Identity, ByEvent, ByEventID)
 	faults.check(c.Streams.AckWait >= 2*c.RequestTimeout, "nats.ack_wait",
 		"%s is less than twice graph.timeout (%s): a message could go to another worker while it is being sent", c.Streams.AckWait, c.RequestTimeout)
-	for id := range c.Datasets {
-		faults.check(graph.IsID(id), "datasets."+id, "is not a dataset id: digits only")
-	}
-	for kind, assets := range map[string]map[string]Asset{"pages": c.Assets.Pages, "instagram_accounts": c.Assets.Instagram} {
-		for id, asset := range assets {
-			key := "assets." + kind + "." + id
-			faults.check(asset.Country == "" || graph.IsCountry(asset.Country), key+".country",
-				"%q is not a country of ISO 3166-1 in capitals, like DE", asset.Country)
-			faults.dataset(key, asset.Dataset, asset.Country == "")
-		}
-	}
-	for id, account := range c.Assets.WhatsAppAccounts {
-		faults.dataset("assets.whatsapp_business_accounts."+id, account.Dataset, true)
-	}
-	return faults.join()
+	return errors.Join(faults.join(), c.Config.Validate())
 }
 
 // faults gathers what is wrong with a configuration.
@@ -203,10 +150,6 @@ func (f *faults) check(ok bool, key, format string, args ...any) {
 	if !ok {
 		*f = append(*f, fmt.Errorf("%s: "+format, append([]any{key}, args...)...))
 	}
-}
-
-func (f *faults) dataset(key, id string, required bool) {
-	f.check(graph.IsID(id) || id == "" && !required, key+".dataset", "%q is not a dataset id: digits only", id)
 }
 
 func (f *faults) backoff(key string, b retry.Backoff) {

@@ -15,6 +15,8 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/claims"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/epoch"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/inflight"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/lease"
@@ -32,14 +34,6 @@ import (
 // Sender posts one request to Meta, once.
 type Sender interface {
 	Send(ctx context.Context, request graph.Request) graph.Answer
-}
-
-// Claims keeps who may send an event and what has been sent.
-type Claims interface {
-	Claim(ctx context.Context, claims []dedupe.Claim) []dedupe.Result
-	Confirm(ctx context.Context, claims []dedupe.Claim) (left []dedupe.Claim, err error)
-	Release(ctx context.Context, claims []dedupe.Claim) (left []dedupe.Claim, err error)
-	Check(ctx context.Context) error
 }
 
 // Tokens tells when a dataset's access token is replaced, and which datasets
@@ -61,7 +55,7 @@ type Directory interface {
 type Deps struct {
 	JetStream jetstream.JetStream
 	Rights    *rights.Watch // what NATS denies to the connection; nil: nobody knows
-	Claims    Claims
+	Claims    claims.Store
 	Graph     Sender
 	Tokens    Tokens
 	Secrets   event.Secrets // kept out of what is stored and sent; may be nil
@@ -87,7 +81,7 @@ type Dispatcher struct {
 	deps Deps
 	log  *zap.Logger
 
-	admission  *Admission
+	admission  *admission.Admission
 	budget     *inflight.Budget
 	load       *inflight.Load
 	clock      *serverclock.Clock
@@ -103,7 +97,7 @@ type Dispatcher struct {
 	recalls    *recalls
 	gates      *gates
 	meters     *meters
-	confirms   *confirms
+	claims     *claims.Book
 	storage    *storage.Watch
 	settings   *streams.Settings
 	unreached  atomic.Int64 // connections in a row that did not come about
@@ -137,7 +131,7 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 	}
 	d := &Dispatcher{
 		cfg: cfg, deps: deps, log: deps.Log.With(zap.String("component", "dispatcher")),
-		admission:  NewAdmission(&cfg, batch, deps.Directory != nil),
+		admission:  admission.New(&cfg.Config, batch.MaxBytes, deps.Directory != nil),
 		budget:     inflight.NewBudget(cfg.Delivery.MaxInHand, cfg.Delivery.MaxInHandBytes),
 		load:       inflight.NewLoad(),
 		clock:      clock,
@@ -150,13 +144,13 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 		recalls:    newRecalls(),
 		gates:      newGates(),
 		meters:     meters,
-		confirms:   newConfirms(),
 		settings:   streams.NewSettings(cfg.Streams, deps.Log.With(zap.String("component", "settings"))),
 
 		deaths:        notices.New[death, firstDeath](deathsEvery, deathKinds),
 		lookupTrouble: rate.Sometimes{First: 1, Interval: 10 * time.Second},
 		clockTrouble:  rate.Sometimes{First: 1, Interval: 10 * time.Minute},
 	}
+	d.claims = claims.NewBook(deps.Claims, d.gates.redis, d.log)
 	d.letters = d.newOutlet(cfg.Streams.DeadLetterStream, "dead letters are parked, as they are, and tried again")
 	d.parking = d.newOutlet(cfg.Streams.ParkedStream, "what has to be parked stays where it is")
 	d.epochs = newEpochs(deps.JetStream, d.log)
@@ -210,7 +204,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		stop()
 		background.Wait()
 	}()
-	background.Go(func() { d.watchRedis(working) })
+	background.Go(func() { d.claims.Watch(working) })
 	sources, err := d.openStreams(ctx)
 	if err != nil {
 		d.lookups.Drain()
@@ -223,7 +217,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	}
 	background.Go(func() { d.leases.Run(working) })
 	background.Go(func() { doubtOnReconnect(working, d.deps.JetStream.Conn(), d.epochs) })
-	background.Go(func() { d.confirmLater(working) })
+	background.Go(func() { d.claims.ConfirmLater(working) })
 	background.Go(func() { d.callBack(ctx) })
 	background.Go(func() { d.storage.Run(ctx) })
 	background.Go(func() { d.watchSlots(ctx) })
@@ -249,7 +243,7 @@ func (d *Dispatcher) drain() {
 	d.lookups.Drain()
 	d.batches.Drain()
 	d.exits.Drain()
-	d.flushConfirms()
+	d.claims.Flush(d.working)
 	d.tellDeaths(d.deaths.All())
 	const patience = 5 * time.Second
 	d.epochs.Close(patience)

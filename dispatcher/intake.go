@@ -71,7 +71,7 @@ func (d *Dispatcher) take(s *source) {
 // pulled at once. While Meta cannot be reached, the stream is the queue, and a
 // few events now and then are the probe.
 func (d *Dispatcher) mayTake() (most int, err error) {
-	if err := d.gates.redis.AwaitOpen(d.taking); err != nil {
+	if err := d.claims.Await(d.taking); err != nil {
 		return 0, err
 	}
 	if d.gates.graph.IsOpen() {

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
 )
 
@@ -45,7 +46,7 @@ func (d *Dispatcher) dueSubject(dataset string) string {
 // to be found out.
 func (e *entry) destination() string {
 	if e.lane.dataset == "" {
-		return Auto
+		return admission.Auto
 	}
 	return e.lane.dataset
 }

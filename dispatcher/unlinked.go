@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/health"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/metrics"
@@ -51,7 +52,7 @@ func (d *Dispatcher) withinPatience(entries []*entry) (waits, unlinked []*entry)
 func (a *accounts) notFound(asset graph.Asset, until time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	state, now := a.state(lookupKey(asset), Auto), time.Now()
+	state, now := a.state(lookupKey(asset), admission.Auto), time.Now()
 	state.blame(metrics.Unlinked, now)
 	state.until, state.since = until, now
 }
@@ -64,7 +65,7 @@ func (a *accounts) found(asset graph.Asset) {
 }
 
 // lookupKey is the key of an account whose dataset is not known yet.
-func lookupKey(asset graph.Asset) string { return Auto + "/" + asset.String() }
+func lookupKey(asset graph.Asset) string { return admission.Auto + "/" + asset.String() }
 
 // condition says which accounts have been waited for for long.
 func (a *accounts) condition(now time.Time) health.Condition {
@@ -95,7 +96,7 @@ func (a *accounts) condition(now time.Time) health.Condition {
 // accountName is what a person is told of an account.
 func accountName(key string) string {
 	dataset, account, _ := strings.Cut(key, "/")
-	if dataset == Auto {
+	if dataset == admission.Auto {
 		return account
 	}
 	ids := strings.Split(account, "/")

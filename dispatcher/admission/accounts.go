@@ -1,8 +1,6 @@
-package dispatcher
+package admission
 
 import (
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
-	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
@@ -21,47 +19,37 @@ func (a *Assets) owner(e *event.Event, dataset string) (owner, pointer string) {
 	return "", ""
 }
 
-// checkForeign looks whether an event's account belongs to another dataset, and
-// does about it what is configured, once: what has been parked was looked at.
-func (d *Dispatcher) checkForeign(e *entry) {
-	if e.message.source.parked() && !e.message.replayed() || e.lane.dataset == "" {
-		return
-	}
-	dataset, foreign := d.admission.ownerOf(&e.event, e.lane.dataset)
-	if foreign {
-		d.meters.ForeignAccount(d.meters.datasets.Of(e.lane.dataset), string(d.cfg.foreignAccounts()))
-	}
-	e.lane.dataset = dataset
-}
-
-// ownerOf is the dataset that an event for a dataset goes to, and reports whether
+// OwnerOf is the dataset that an event for a dataset goes to, and reports whether
 // its account belongs to another one. Where such an event is to be refused, it
 // gets a fault that says so.
-func (a *Admission) ownerOf(e *event.Event, dataset string) (to string, foreign bool) {
+func (a *Admission) OwnerOf(e *event.Event, dataset string) (to string, foreign bool) {
 	owner, pointer := a.cfg.Assets.owner(e, dataset)
 	if owner == "" {
 		return dataset, false
 	}
-	switch a.cfg.foreignAccounts() {
-	case graph.RefuseForeign:
+	switch a.cfg.Foreign() {
+	case RefuseForeign:
 		e.Faults = append(e.Faults, event.Fault{
 			Pointer: pointer, Code: "foreign_account",
 			Message: "the account belongs to dataset " + owner + " by assets, and the event is for " + dataset +
 				"; publish it there, or set graph.foreign_accounts",
 		})
-	case graph.RerouteForeign:
+	case RerouteForeign:
 		return owner, true
 	}
 	return dataset, true
 }
 
+// Fills reports whether accounts are filled in.
+func (a *Admission) Fills() bool { return a.sole != nil }
+
 // AccountsFor are the accounts to fill into events of a dataset that name none.
 func (a *Admission) AccountsFor(dataset string) event.Assets { return a.sole[dataset] }
 
-// foreignAccounts is what to do with events of foreign accounts.
-func (c *Config) foreignAccounts() graph.ForeignAccounts {
+// Foreign is what to do with events of foreign accounts.
+func (c *Config) Foreign() ForeignAccounts {
 	if c.ForeignAccounts == "" {
-		return graph.WarnForeign
+		return WarnForeign
 	}
 	return c.ForeignAccounts
 }
@@ -88,17 +76,4 @@ func (a *Assets) soleAccounts() map[string]event.Assets {
 	}
 	delete(sole, "")
 	return sole
-}
-
-// accountsFor are the accounts to fill into a message's events: those of the
-// dataset that it is published for.
-func (d *Dispatcher) accountsFor(m *message) event.Assets {
-	if d.admission.sole == nil || m.source.parked() && !m.replayed() {
-		return event.Assets{}
-	}
-	dataset := d.subjectWord(m)
-	if dataset == Auto {
-		dataset = m.Headers().Get(header.Dataset)
-	}
-	return d.admission.AccountsFor(dataset)
 }

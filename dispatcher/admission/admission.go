@@ -1,19 +1,22 @@
-package dispatcher
+// Package admission decides about events by the configuration and the clock alone:
+// where they go, and whether they may.
+//
+// Workers decide by it, and so does whoever wants to know beforehand what a worker
+// would do. What only servers know is left out: whether an event has been sent
+// before, and what Meta says of it or of its account.
+package admission
 
 import (
 	"cmp"
 	"slices"
 	"time"
 
-	"github.com/capi-dispatcher/capi-dispatcher/batcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
-// Admission decides about events by the configuration and the clock alone:
-// where they go, and whether they may. Workers decide by it, and so does
-// whoever wants to know beforehand what a worker would do.
+// Admission decides about events. It is safe for concurrent use.
 type Admission struct {
 	cfg     *Config
 	maxBody int                     // bytes of a request
@@ -21,10 +24,11 @@ type Admission struct {
 	sole    map[string]event.Assets // accounts to be filled in, by dataset; nil for none
 }
 
-// NewAdmission returns the admission of a configuration. asks tells that Meta
-// is asked for the datasets of accounts that are not configured.
-func NewAdmission(cfg *Config, batch batcher.Config, asks bool) *Admission {
-	a := &Admission{cfg: cfg, maxBody: batch.MaxBytes, asks: asks}
+// New returns the admission of a configuration. maxBody is the most bytes that a
+// request may have; asks says that Meta is asked for the datasets of accounts that
+// are not configured.
+func New(cfg *Config, maxBody int, asks bool) *Admission {
+	a := &Admission{cfg: cfg, maxBody: maxBody, asks: asks}
 	if cfg.FillAccounts {
 		a.sole = cfg.Assets.soleAccounts()
 	}
@@ -41,7 +45,7 @@ type Decision struct {
 	Wait time.Duration
 }
 
-// Decide tells what a worker that takes a message up now would do with one of
+// Decide returns what a worker that takes a message up now would do with one of
 // its events. to is the last word of the subject, a dataset id or [Auto]; with
 // "" nobody has said where the event is to go, and nobody looks at that. body is
 // what the message says beside the event.
@@ -53,12 +57,12 @@ func (a *Admission) Decide(to string, body event.Envelope, e *event.Event, now t
 	var dataset string
 	var fault *event.Fault
 	if to != "" {
-		dataset, _, fault = a.route(to, "", e)
+		dataset, _, fault = a.Route(to, "", e)
 	}
 	if dataset != "" {
-		dataset, _ = a.ownerOf(e, dataset)
+		dataset, _ = a.OwnerOf(e, dataset)
 	}
-	decision := a.check(e, a.Complete(besideEvent(body, e), dataset), fault, now, now)
+	decision := a.Check(e, a.Complete(BesideEvent(body, e), dataset), fault, now, now)
 	late := e.CheckTime(now)
 	if late == nil || e.Time.IsZero() || decision.Wait > 0 || decision.hasTimeFault() {
 		return decision
@@ -77,6 +81,13 @@ func (d *Decision) hasTimeFault() bool {
 	return false
 }
 
+// BesideEvent is what a request body says beside one of its events. A test code
+// of the event's own goes before that of the body.
+func BesideEvent(body event.Envelope, e *event.Event) event.Envelope {
+	body.TestEventCode = cmp.Or(e.TestEventCode, body.TestEventCode)
+	return body
+}
+
 // Complete adds to what is said beside the events what is configured for their
 // dataset, then for all.
 func (a *Admission) Complete(asked event.Envelope, dataset string) event.Envelope {
@@ -89,10 +100,10 @@ func (a *Admission) Complete(asked event.Envelope, dataset string) event.Envelop
 	return asked
 }
 
-// check decides about an event whose way is known, or known not to exist: then
+// Check decides about an event whose way is known, or known not to exist: then
 // fault says why. Those that are too old are found later, right before sending:
 // they may be copies of events that were sent in time.
-func (a *Admission) check(e *event.Event, envelope event.Envelope, fault *event.Fault, firstSeen, now time.Time) Decision {
+func (a *Admission) Check(e *event.Event, envelope event.Envelope, fault *event.Fault, firstSeen, now time.Time) Decision {
 	switch {
 	case fault != nil:
 		return dead(deadletter.NoDataset, append(slices.Clip(e.Faults), *fault)...)
@@ -117,15 +128,15 @@ func (a *Admission) checkSize(e *event.Event, envelope event.Envelope) *event.Fa
 	if graph.Overhead(envelope)+len(e.Raw) <= a.maxBody {
 		return nil
 	}
-	return &event.Fault{Code: tooLarge, Message: "the event alone is larger than batch.max_bytes"}
+	return &event.Fault{Code: TooLarge, Message: "the event alone is larger than batch.max_bytes"}
 }
 
-// tooLarge is the code of an event that does not fit where it has to go.
-const tooLarge event.Code = "too_large"
+// TooLarge is the code of an event that does not fit where it has to go.
+const TooLarge event.Code = "too_large"
 
-// maxSkew is how far ahead a producer's clock may be. An event from so near a
+// MaxSkew is how far ahead a producer's clock may be. An event from so near a
 // future waits until its time has come; one from further ahead is a mistake.
-const maxSkew = 10 * time.Minute
+const MaxSkew = 10 * time.Minute
 
 // checkFuture keeps events back whose time has not come. What had happened when
 // the server stored the event is not in the future, whatever any clock says
@@ -138,7 +149,7 @@ func checkFuture(e *event.Event, firstSeen, now time.Time) Decision {
 	switch {
 	case fault == nil || fault.Code != event.InFuture:
 		return Decision{}
-	case ahead <= maxSkew:
+	case ahead <= MaxSkew:
 		return Decision{Faults: []event.Fault{*fault}, Wait: ahead + time.Second}
 	default:
 		return dead(deadletter.Invalid, *fault)
