@@ -14,6 +14,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 	"github.com/capi-dispatcher/capi-dispatcher/internal/secret"
 )
 
@@ -45,8 +46,11 @@ type NATS struct {
 	InboxPrefix  string      `yaml:"inbox_prefix"`
 	TLS          TLS         `yaml:"tls"`
 
-	dispatcher.Streams `yaml:",inline"`
+	Streams `yaml:",inline"`
 }
+
+// Streams says where events come from and go to in NATS.
+type Streams = streams.Config
 
 // Redis says how to connect to Redis.
 type Redis struct {
@@ -107,7 +111,7 @@ const (
 // Default returns the settings a careful operator would leave alone.
 func Default() Config {
 	return Config{
-		NATS:     NATS{URL: "nats://localhost:4222", InboxPrefix: "_INBOX_capi", Streams: dispatcher.DefaultStreams()},
+		NATS:     NATS{URL: "nats://localhost:4222", InboxPrefix: "_INBOX_capi", Streams: streams.Default()},
 		Redis:    Redis{URL: "redis://localhost:6379/0", Mode: Single},
 		Dedupe:   Dedupe{Key: dispatcher.ByEvent, Config: dedupe.DefaultConfig()},
 		Batch:    batcher.DefaultConfig(),

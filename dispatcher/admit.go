@@ -102,7 +102,7 @@ func (d *Dispatcher) decode(m *message, decoder *event.Decoder) (event.Request, 
 	decoder.Fill(d.accountsFor(m))
 	request, err := decoder.Decode(m.Data())
 	envelope := m.Headers().Get(header.Envelope)
-	if err != nil || !m.source.parked || envelope == "" {
+	if err != nil || !m.source.parked() || envelope == "" {
 		return request, err
 	}
 	request.Envelope, err = event.ParseEnvelope(envelope)

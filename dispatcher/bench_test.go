@@ -30,6 +30,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/claims"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/directory"
 	rules "github.com/capi-dispatcher/capi-dispatcher/graph/event"
@@ -110,7 +111,7 @@ func setup(tb testing.TB, change ...func(*options)) *bench {
 func (b *bench) defaults() options {
 	o := options{
 		cfg: dispatcher.Config{
-			Streams: dispatcher.DefaultStreams(), Delivery: dispatcher.DefaultDelivery(), Identity: dispatcher.ByEvent,
+			Streams: streams.Default(), Delivery: dispatcher.DefaultDelivery(), Identity: dispatcher.ByEvent,
 			Rules: rules.DefaultRules(), Metrics: dispatcher.DefaultMetrics(),
 			Config: admission.Config{Datasets: map[string]admission.Dataset{dataset: {}, other: {}}},
 		},

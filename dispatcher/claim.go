@@ -15,7 +15,7 @@ import (
 func (d *Dispatcher) claim(entries []*entry) (ours []*entry) {
 	for len(entries) > 0 {
 		asked := time.Now()
-		answers := newClaimAnswers(d.claims.Claim(d.working, claimsOf(entries), min(claims.Timeout, d.cfg.Streams.toBegin())), entries, asked)
+		answers := newClaimAnswers(d.claims.Claim(d.working, claimsOf(entries), min(claims.Timeout, d.cfg.Streams.ToBegin())), entries, asked)
 		d.settleAll(answers.sent, duplicate)
 		d.returnLater(answers.held, heldDelay)
 		ours = append(ours, d.sendAgain(answers.maybeSent)...)
@@ -47,7 +47,7 @@ func (d *Dispatcher) grownOld(entries []*entry) bool { return time.Now().After(d
 // latestBegin is until when a request on these claims may be begun.
 func (d *Dispatcher) latestBegin(entries []*entry) time.Time {
 	oldest := slices.MinFunc(entries, func(a, b *entry) int { return a.claimedAt.Compare(b.claimedAt) })
-	return oldest.claimedAt.Add(d.cfg.Streams.toBegin())
+	return oldest.claimedAt.Add(d.cfg.Streams.ToBegin())
 }
 
 // heldDelay is how long a message waits whose event somebody else has claimed:

@@ -3,53 +3,13 @@ package dispatcher
 import (
 	"errors"
 	"fmt"
-	"regexp"
-	"strings"
 	"time"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
-
-// Streams says where events come from and go to in NATS.
-type Streams struct {
-	// Stream holds the events, on Subject.<dataset id> and Subject.auto.
-	Stream  string `yaml:"stream"`
-	Subject string `yaml:"subject"`
-	// Consumer is the durable consumer's name, on the events and on the
-	// parked events. Workers with the same name share the work.
-	Consumer string `yaml:"consumer"`
-	// ParkedStream holds events that wait, on ParkedSubject.>.
-	ParkedStream  string `yaml:"parked_stream"`
-	ParkedSubject string `yaml:"parked_subject"`
-	// DeadLetterStream holds events that Meta will not take, on
-	// DeadLetterSubject.<dataset id>.<reason>.
-	DeadLetterStream  string `yaml:"dead_letter_stream"`
-	DeadLetterSubject string `yaml:"dead_letter_subject"`
-	// Manage creates missing streams and keeps the consumers up to date. If
-	// false, they are only verified.
-	Manage bool `yaml:"manage"`
-	// Replicas, ages and sizes are for streams that are created.
-	Replicas int `yaml:"replicas"`
-	// MaxAge is how long events are kept, sent or not; 0 is for ever.
-	MaxAge time.Duration `yaml:"max_age"`
-	// MaxBytes is how much the stream of events may hold; 0 is no limit. It
-	// refuses events when it is full.
-	MaxBytes int `yaml:"max_bytes"`
-	// DeadLetterMaxAge is how long dead letters are kept; 0 is for ever.
-	DeadLetterMaxAge time.Duration `yaml:"dead_letter_max_age"`
-	// DeadLetterMaxBytes is how much the stream of dead letters may hold; 0 is
-	// no limit. When it is full, dead letters wait in the parked stream.
-	DeadLetterMaxBytes int `yaml:"dead_letter_max_bytes"`
-	// AckWait is how long the server waits for a worker's sign of life
-	// before it gives a message to another worker.
-	AckWait time.Duration `yaml:"ack_wait"`
-	// MaxAckPending is how many messages all workers together may have in
-	// hand.
-	MaxAckPending int `yaml:"max_ack_pending"`
-}
 
 // OnUnknown says what to do with events that Meta may have received or not.
 type OnUnknown string
@@ -120,7 +80,7 @@ type Metrics struct {
 type Config struct {
 	admission.Config
 
-	Streams  Streams
+	Streams  streams.Config
 	Delivery Delivery
 	Identity IdentityKind
 	Metrics  Metrics
@@ -128,19 +88,6 @@ type Config struct {
 	Rules event.Rules
 	// RequestTimeout is the graph client's bound on one request.
 	RequestTimeout time.Duration
-}
-
-// DefaultStreams returns the settings a careful operator would leave alone.
-func DefaultStreams() Streams {
-	return Streams{
-		Stream: "CAPI", Subject: "capi.events",
-		Consumer:     "capi-dispatcher",
-		ParkedStream: "CAPI_PARKED", ParkedSubject: "capi.parked",
-		DeadLetterStream: "CAPI_DLQ", DeadLetterSubject: "capi.dead",
-		Manage: true, Replicas: 1,
-		MaxAge: event.MaxAge + 24*time.Hour, DeadLetterMaxAge: 90 * 24 * time.Hour, DeadLetterMaxBytes: 1_000_000_000,
-		AckWait: 30 * time.Second, MaxAckPending: 20_000,
-	}
 }
 
 // DefaultDelivery returns the settings a careful operator would leave alone.
@@ -157,64 +104,6 @@ func DefaultDelivery() Delivery {
 
 // DefaultMetrics returns the settings a careful operator would leave alone.
 func DefaultMetrics() Metrics { return Metrics{Datasets: 1000} }
-
-// toBegin is how old a claim may be when a request on it is begun.
-func (s Streams) toBegin() time.Duration { return s.AckWait / 6 }
-
-// ClaimLease is for how long after a claim nobody else may send the event: a
-// sixth of AckWait until the request is begun, half of it for the request, and
-// a sixth to confirm it. It depends on nothing that may differ among workers.
-func (s Streams) ClaimLease() time.Duration { return s.AckWait * 5 / 6 }
-
-// Letters says where dead letters are, and where they go when replayed.
-func (s Streams) Letters() deadletter.Streams {
-	return deadletter.Streams{
-		Letters: s.DeadLetterStream, LettersSubject: s.DeadLetterSubject,
-		Parked: s.ParkedStream, ParkedSubject: s.ParkedSubject,
-	}
-}
-
-// Validate reports every setting that cannot work, joined.
-func (s Streams) Validate() error {
-	var faults faults
-	for key, name := range map[string]string{
-		"stream": s.Stream, "consumer": s.Consumer, "parked_stream": s.ParkedStream, "dead_letter_stream": s.DeadLetterStream,
-	} {
-		faults.check(validName.MatchString(name), key, "%q is not a name for JetStream: letters, digits, - and _", name)
-	}
-	subjects := map[string]string{
-		"subject": s.Subject, "parked_subject": s.ParkedSubject, "dead_letter_subject": s.DeadLetterSubject,
-	}
-	for key, subject := range subjects {
-		faults.check(IsSubject(subject), key, "%q is not a subject of words joined by dots, without wildcards", subject)
-		for other, prefix := range subjects {
-			faults.check(key == other || !strings.HasPrefix(subject+".", prefix+"."), key, "%q lies within %s %q", subject, other, prefix)
-		}
-	}
-	faults.check(s.Replicas >= 1 && s.Replicas <= 5, "replicas", "%d is not between 1 and 5", s.Replicas)
-	s.checkRetention(&faults)
-	faults.check(s.AckWait >= time.Second && s.AckWait <= time.Hour, "ack_wait", "%s is not between 1s and 1h", s.AckWait)
-	faults.check(s.MaxAckPending >= 1 && s.MaxAckPending <= 100_000, "max_ack_pending", "%d is not between 1 and 100000", s.MaxAckPending)
-	return faults.join()
-}
-
-// lettersDuplicates is the window in which the stream of dead letters knows
-// copies. It can be no longer than the letters are kept.
-const lettersDuplicates = time.Hour
-
-// leastBytes is room for a few large messages.
-const leastBytes = 10_000_000
-
-// checkRetention looks at how much is kept, and for how long.
-func (s Streams) checkRetention(faults *faults) {
-	faults.check(s.MaxAge == 0 || s.MaxAge >= event.MaxAge, "max_age",
-		"%s is less than the %s for which Meta takes events: those that wait would vanish", s.MaxAge, event.MaxAge)
-	faults.check(s.DeadLetterMaxAge == 0 || s.DeadLetterMaxAge >= lettersDuplicates, "dead_letter_max_age",
-		"%s is less than %s, for which copies of dead letters are known", s.DeadLetterMaxAge, lettersDuplicates)
-	for key, size := range map[string]int{"max_bytes": s.MaxBytes, "dead_letter_max_bytes": s.DeadLetterMaxBytes} {
-		faults.check(size == 0 || size >= leastBytes, key, "%d is less than 10MB, too little for a few large messages; 0 is no limit", size)
-	}
-}
 
 // Validate reports every setting that cannot work, joined.
 func (d Delivery) Validate() error {
@@ -253,14 +142,6 @@ func (c Config) Validate() error {
 		"%s is less than twice graph.timeout (%s): a message could go to another worker while it is being sent", c.Streams.AckWait, c.RequestTimeout)
 	return errors.Join(faults.join(), c.Config.Validate())
 }
-
-var (
-	validName    = regexp.MustCompile(`^[A-Za-z0-9_-]{1,200}$`)
-	validSubject = regexp.MustCompile(`^[^\s.*>]+(\.[^\s.*>]+)*$`)
-)
-
-// IsSubject reports whether that is a subject without wildcards.
-func IsSubject(text string) bool { return validSubject.MatchString(text) }
 
 // faults gathers what is wrong with a configuration.
 type faults []error

@@ -17,6 +17,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/claims"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
@@ -241,7 +242,7 @@ func TestCopiesOfADoubtfulDeadLetterAreNotSent(t *testing.T) {
 	b.requireOnce("a")
 	require.Len(t, b.letters(), 2, "the copy ends like the first")
 
-	box, err := deadletter.Open(t.Context(), b.js, dispatcher.DefaultStreams().Letters())
+	box, err := deadletter.Open(t.Context(), b.js, streams.Default().Letters())
 	require.NoError(t, err)
 	last, err := box.Get(t.Context(), 2)
 	require.NoError(t, err)

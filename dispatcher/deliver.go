@@ -60,7 +60,7 @@ func (d *Dispatcher) newShipment(batch *batcher.Batch[lane, *entry]) *shipment {
 
 // stillOurs lets go of events whose message may be somebody else's by now.
 func (d *Dispatcher) stillOurs(entries []*entry) []*entry {
-	ours, lost := lease.Ensure(d.working, d.leases, entries, (*entry).lease, d.cfg.RequestTimeout+d.cfg.Streams.toBegin())
+	ours, lost := lease.Ensure(d.working, d.leases, entries, (*entry).lease, d.cfg.RequestTimeout+d.cfg.Streams.ToBegin())
 	d.drop(lost)
 	return ours
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/serverclock"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/storage"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/directory"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
@@ -88,7 +89,7 @@ type Dispatcher struct {
 	load       *inflight.Load
 	clock      *serverclock.Clock
 	backlog    backlog
-	others     struct{ events, parked others }
+	others     struct{ events, parked streams.OtherWorkers }
 	leases     *lease.Keeper
 	epochs     *epoch.Watch
 	identities *inflight.Coalescer[dedupe.Key, *entry]
@@ -101,7 +102,7 @@ type Dispatcher struct {
 	meters     *meters
 	claims     *claims.Book
 	storage    *storage.Watch
-	settings   *settings
+	settings   *streams.Settings
 	unreached  atomic.Int64 // connections in a row that did not come about
 	deadline   atomic.Int64 // of the drain, in Unix nanoseconds
 
@@ -146,7 +147,7 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 		recalls:    newRecalls(),
 		gates:      newGates(),
 		meters:     meters,
-		settings:   newSettings(cfg.Streams, deps.Log.With(zap.String("component", "settings"))),
+		settings:   streams.NewSettings(cfg.Streams, deps.Log.With(zap.String("component", "settings"))),
 
 		deaths:        notices.New[death, firstDeath](deathsEvery, deathKinds),
 		lookupTrouble: rate.Sometimes{First: 1, Interval: 10 * time.Second},
@@ -156,7 +157,7 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 	d.letters = d.newOutlet(cfg.Streams.DeadLetterStream, "dead letters are parked, as they are, and tried again")
 	d.parking = d.newOutlet(cfg.Streams.ParkedStream, "what has to be parked stays where it is")
 	d.epochs = newEpochs(deps.JetStream, d.log)
-	d.storage = storage.New(deps.JetStream, deps.Log.With(zap.String("component", "storage")), cfg.Streams.watched(d.seen)...)
+	d.storage = storage.New(deps.JetStream, deps.Log.With(zap.String("component", "storage")), d.watched()...)
 	d.startBatchers(batch)
 	if err := errors.Join(d.observe(deps.Meter), d.storage.Observe(deps.Meter)); err != nil {
 		return nil, err

@@ -78,7 +78,7 @@ type history struct {
 // somebody has replayed, or begins anew. Anybody may have written what is on
 // the events' own stream: there, no header that carries our state counts.
 func newHistory(m *message, index int) history {
-	if m.source.parked {
+	if m.source.parked() {
 		return parkedHistory(m, index)
 	}
 	h := history{

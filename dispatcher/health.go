@@ -25,7 +25,7 @@ func newGates() *gates {
 
 // Conditions tells what keeps events from flowing, if anything.
 func (d *Dispatcher) Conditions() []health.Condition {
-	return append(d.flow(), d.storageCondition(), d.overdueCondition(), d.settings.condition(), d.workersCondition(),
+	return append(d.flow(), d.storageCondition(), d.overdueCondition(), d.settings.Condition(), d.workersCondition(),
 		d.accounts.Condition())
 }
 

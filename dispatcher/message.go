@@ -12,6 +12,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/health"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/lease"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 )
 
 // source is a consumer that events are pulled from.
@@ -20,7 +21,7 @@ type source struct {
 	consumer jetstream.Consumer
 	epoch    *epoch.Epoch
 	gate     *health.Gate // open while pulling works
-	parked   bool         // its messages are events that we parked
+	role     streams.Role
 	pending  *atomic.Int64
 
 	// Only whoever pulls from the source looks at these.
@@ -30,6 +31,9 @@ type source struct {
 	lastDelivery uint64    // number of the last message that came, as the consumer counts
 	lastNew      uint64    // number of the last that came for the first time, as the stream counts
 }
+
+// parked reports whether the messages are events that we parked.
+func (s *source) parked() bool { return s.role == streams.Parked }
 
 // usable reports whether there is any use in pulling from the source.
 func (s *source) usable() bool { return !s.wrong && !s.epoch.Over() }
@@ -76,5 +80,5 @@ func (m *message) owner() dedupe.Owner { return dedupe.NewOwner(m.source.epoch.I
 // replayed reports whether the message is a dead letter that somebody has
 // replayed: what we have parked says so.
 func (m *message) replayed() bool {
-	return m.source.parked && m.Headers().Get(header.Parked) == ""
+	return m.source.parked() && m.Headers().Get(header.Parked) == ""
 }

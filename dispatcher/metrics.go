@@ -31,7 +31,7 @@ func (m *meters) received(e *entry) {
 	m.Received(e.series, e.event.Removed)
 	m.Filled(e.series, e.event.Filled)
 	m.Repaired(e.series, e.event.Repaired)
-	if !e.message.source.parked { // else it has been counted
+	if !e.message.source.parked() { // else it has been counted
 		m.warned(e)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/health"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/outlet"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 )
 
 // publication is a message that leaves for a stream, on behalf of entries.
@@ -19,12 +20,12 @@ type leaving struct {
 }
 
 func (d *Dispatcher) newOutlet(stream, then string) *outlet.Outlet[leaving] {
-	streams := StreamSet{cfg: d.cfg.Streams, js: d.deps.JetStream, warn: func(text string) { d.log.Warn(text) }}
+	set := d.streamSet()
 	find := func() error {
 		ctx, cancel := context.WithTimeout(d.working, outlet.Timeout)
 		defer cancel()
 		return d.deps.Rights.Do(ctx, func(ctx context.Context) error {
-			_, err := streams.open(ctx, stream)
+			_, err := set.Open(ctx, stream)
 			return err
 		}, d.rightsToOpen(stream)...)
 	}
@@ -38,7 +39,7 @@ func (d *Dispatcher) newOutlet(stream, then string) *outlet.Outlet[leaving] {
 // more of what they had refused.
 func (d *Dispatcher) forgetRefusals() {
 	park, ackWait := d.cfg.Delivery.Park, d.cfg.Streams.AckWait
-	d.letters.Forget(min(park.Max, lettersDuplicates/2) + ackWait)
+	d.letters.Forget(min(park.Max, streams.LettersDuplicates/2) + ackWait)
 	d.parking.Forget(2*park.Initial + ackWait)
 }
 

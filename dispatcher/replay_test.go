@@ -13,12 +13,13 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
 func (b *bench) box() *deadletter.Box {
 	b.t.Helper()
-	box, err := deadletter.Open(b.t.Context(), b.js, dispatcher.DefaultStreams().Letters())
+	box, err := deadletter.Open(b.t.Context(), b.js, streams.Default().Letters())
 	require.NoError(b.t, err)
 	return box
 }

@@ -24,7 +24,7 @@ func (d *Dispatcher) route(m *message, e *event.Event) (dataset string, ask grap
 // subjectWord is what follows the common part of the subject.
 func (d *Dispatcher) subjectWord(m *message) string {
 	root := d.cfg.Streams.Subject + "."
-	if m.source.parked {
+	if m.source.parked() {
 		root = d.dueSubject("")
 	}
 	return strings.TrimPrefix(m.Subject(), root)
@@ -35,7 +35,7 @@ func (d *Dispatcher) subjectWord(m *message) string {
 // completed like a new event: its letter may be of a message that nobody could
 // read at the time.
 func (d *Dispatcher) envelope(m *message, asked event.Envelope, dataset string) event.Envelope {
-	if m.source.parked && !m.replayed() && d.subjectWord(m) != admission.Auto {
+	if m.source.parked() && !m.replayed() && d.subjectWord(m) != admission.Auto {
 		return asked // it was completed when the event first came
 	}
 	asked.TestEventCode = cmp.Or(asked.TestEventCode, withoutSecrets(m.Headers().Get(header.TestEventCode)))
@@ -45,7 +45,7 @@ func (d *Dispatcher) envelope(m *message, asked event.Envelope, dataset string) 
 // checkForeign looks whether an event's account belongs to another dataset, and
 // does about it what is configured, once: what has been parked was looked at.
 func (d *Dispatcher) checkForeign(e *entry) {
-	if e.message.source.parked && !e.message.replayed() || e.lane.dataset == "" {
+	if e.message.source.parked() && !e.message.replayed() || e.lane.dataset == "" {
 		return
 	}
 	dataset, foreign := d.admission.OwnerOf(&e.event, e.lane.dataset)
@@ -58,7 +58,7 @@ func (d *Dispatcher) checkForeign(e *entry) {
 // accountsFor are the accounts to fill into a message's events: those of the
 // dataset that it is published for.
 func (d *Dispatcher) accountsFor(m *message) event.Assets {
-	if !d.admission.Fills() || m.source.parked && !m.replayed() {
+	if !d.admission.Fills() || m.source.parked() && !m.replayed() {
 		return event.Assets{}
 	}
 	dataset := d.subjectWord(m)

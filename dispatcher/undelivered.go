@@ -9,6 +9,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
@@ -68,13 +69,13 @@ func (d *Dispatcher) waitingLetter(p *publication, now time.Time) *publication {
 // the stream still knows the message id: the letter may have been stored, and
 // the answer have got lost.
 func (d *Dispatcher) letterDelay(tries int) time.Duration {
-	return min(d.cfg.Delivery.Park.Delay(tries), lettersDuplicates/2)
+	return min(d.cfg.Delivery.Park.Delay(tries), streams.LettersDuplicates/2)
 }
 
 // isLetter reports whether the message is a dead letter on its way. Only what we
 // have parked can be one.
 func (m *message) isLetter() bool {
-	return m.source.parked && m.Headers().Get(header.Undelivered) != ""
+	return m.source.parked() && m.Headers().Get(header.Undelivered) != ""
 }
 
 // admitLetter sends a letter on its way again. Its events are counted as what

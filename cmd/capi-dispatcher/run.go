@@ -13,7 +13,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/logging"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/worker"
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 )
 
 func (p *program) run() *cobra.Command {
@@ -40,7 +40,7 @@ restart.`,
 			defer func() { _ = log.Sync() }()
 			redirectLibraryLogs(log)
 			err = worker.Run(cmd.Context(), cfg, version(), log, nil)
-			if _, ok := errors.AsType[*dispatcher.SetupError](err); ok {
+			if _, ok := errors.AsType[*streams.SetupError](err); ok {
 				return usageError{err}
 			}
 			return err

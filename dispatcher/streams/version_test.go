@@ -1,4 +1,4 @@
-package dispatcher_test
+package streams_test
 
 import (
 	"bufio"
@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 )
 
 func TestOldServersAreRefused(t *testing.T) {
@@ -22,13 +22,13 @@ func TestOldServersAreRefused(t *testing.T) {
 	} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
-			set := dispatcher.NewStreamSet(dispatcher.DefaultStreams(), greeting(t, version), nil)
+			set := streams.New(streams.Default(), greeting(t, version), nil)
 			err := set.CheckServer()
 			if !old {
 				require.NoError(t, err)
 				return
 			}
-			var setup *dispatcher.SetupError
+			var setup *streams.SetupError
 			require.ErrorAs(t, err, &setup)
 			require.ErrorContains(t, err, version+"; 2.12.2 or newer is needed")
 		})

@@ -1,4 +1,4 @@
-package dispatcher_test
+package streams_test
 
 import (
 	"testing"
@@ -8,14 +8,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 )
 
 func TestStreamsAreCreatedOnce(t *testing.T) {
 	t.Parallel()
 	js := natstest.Start(t).JetStream()
-	set := dispatcher.NewStreamSet(dispatcher.DefaultStreams(), js, func(text string) { t.Error(text) })
+	set := streams.New(streams.Default(), js, func(text string) { t.Error(text) })
 	for range 2 {
 		require.NoError(t, set.Ensure(t.Context()))
 		require.NoError(t, set.EnsureConsumers(t.Context()))
@@ -46,8 +46,8 @@ func TestStreamsAreCreatedOnce(t *testing.T) {
 func TestNoRoomForADeadLetterStreamIsSaid(t *testing.T) {
 	t.Parallel()
 	js := natstest.StartWith(t, &server.Options{JetStreamMaxStore: 100_000_000}).JetStream()
-	err := dispatcher.NewStreamSet(dispatcher.DefaultStreams(), js, nil).Ensure(t.Context())
-	var setup *dispatcher.SetupError
+	err := streams.New(streams.Default(), js, nil).Ensure(t.Context())
+	var setup *streams.SetupError
 	require.ErrorAs(t, err, &setup)
 	require.ErrorContains(t, err, "stream CAPI_DLQ, for which NATS sets 1GB aside, cannot be created: nats: API error: code=500 err_code=10047")
 }
@@ -57,10 +57,10 @@ func TestNoRoomForADeadLetterStreamIsSaid(t *testing.T) {
 func TestRetentionIsConfigured(t *testing.T) {
 	t.Parallel()
 	js := natstest.Start(t).JetStream()
-	cfg := dispatcher.DefaultStreams()
+	cfg := streams.Default()
 	cfg.MaxAge, cfg.MaxBytes, cfg.DeadLetterMaxAge, cfg.DeadLetterMaxBytes = 200*time.Hour, 50_000_000, 0, 20_000_000
 	ensure := func() (warnings []string) {
-		require.NoError(t, dispatcher.NewStreamSet(cfg, js, func(text string) { warnings = append(warnings, text) }).Ensure(t.Context()))
+		require.NoError(t, streams.New(cfg, js, func(text string) { warnings = append(warnings, text) }).Ensure(t.Context()))
 		return warnings
 	}
 	require.Empty(t, ensure())
@@ -113,6 +113,7 @@ func TestWhatDoesNotFitIsSaid(t *testing.T) {
 		"kept for longer":   {manage: true, stream: &streamConfig{MaxAge: 1000 * time.Hour}, warning: "stream CAPI keeps messages for 1000h, and nats.max_age says for 192h: set that, or run: nats stream edit CAPI --max-age=192h"},
 		"a limit":           {manage: true, stream: &streamConfig{MaxBytes: 5e10, Discard: jetstream.DiscardNew}, warning: "stream CAPI may hold 50GB, and nats.max_bytes says any size: set that, or run: nats stream edit CAPI --max-bytes=-1"},
 		"shared ids":        {manage: true, stream: &streamConfig{Duplicates: 2 * time.Minute}, warning: "in one name space for all datasets"},
+		"parked for longer": {manage: true, stream: &streamConfig{}, parked: &streamConfig{MaxAge: 1000 * time.Hour}},
 		"wider subjects":    {manage: true, stream: &streamConfig{Subjects: []string{"capi.events.>", "else"}}},
 		"work queue":        {manage: true, stream: &streamConfig{Retention: jetstream.WorkQueuePolicy}},
 		"interest":          {manage: true, stream: &streamConfig{Retention: jetstream.InterestPolicy}},
@@ -124,7 +125,7 @@ func TestWhatDoesNotFitIsSaid(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			js := natstest.Start(t).JetStream()
-			cfg := dispatcher.DefaultStreams()
+			cfg := streams.Default()
 			cfg.Manage = tc.manage
 			if tc.ackWait > 0 {
 				cfg.AckWait = tc.ackWait
@@ -145,13 +146,13 @@ func TestWhatDoesNotFitIsSaid(t *testing.T) {
 				}
 			}
 			var warnings []string
-			set := dispatcher.NewStreamSet(cfg, js, func(text string) { warnings = append(warnings, text) })
+			set := streams.New(cfg, js, func(text string) { warnings = append(warnings, text) })
 			err := set.Ensure(t.Context())
 			if err == nil {
 				err = set.EnsureConsumers(t.Context())
 			}
 			if tc.problem != "" {
-				var setup *dispatcher.SetupError
+				var setup *streams.SetupError
 				require.ErrorAs(t, err, &setup)
 				require.ErrorContains(t, err, tc.problem)
 				return
@@ -173,7 +174,7 @@ func makeStreams(t *testing.T, js jetstream.JetStream, events, parked *jetstream
 		cfg := *events
 		cfg.Name = "CAPI"
 		if cfg.MaxAge == 0 {
-			cfg.MaxAge = dispatcher.DefaultStreams().MaxAge
+			cfg.MaxAge = streams.Default().MaxAge
 		}
 		if cfg.Subjects == nil {
 			cfg.Subjects = []string{"capi.events.>"}
@@ -199,36 +200,4 @@ func makeStreams(t *testing.T, js jetstream.JetStream, events, parked *jetstream
 		})
 		require.NoError(t, err)
 	}
-}
-
-// Whatever the retention of the events' stream, the path is the same.
-func TestEveryRetentionWorks(t *testing.T) {
-	t.Parallel()
-	for _, retention := range []jetstream.RetentionPolicy{jetstream.LimitsPolicy, jetstream.InterestPolicy, jetstream.WorkQueuePolicy} {
-		t.Run(retention.String(), func(t *testing.T) {
-			t.Parallel()
-			server := natstest.Start(t)
-			makeStreams(t, server.JetStream(), &jetstream.StreamConfig{Retention: retention}, nil)
-			b := setup(t, func(o *options) { o.nats = server })
-			b.publish(dataset, event("a"), event("a"), poison("bad"), event("b"))
-			b.awaitAccepted(2)
-			b.awaitLetters(1)
-			b.awaitQuiet()
-			b.requireOnce("a", "b")
-		})
-	}
-}
-
-func TestWhatAPersonHasToMendEndsTheRun(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.stop(b.running)
-	for _, stream := range []string{"CAPI", "CAPI_PARKED"} {
-		require.NoError(t, b.js.DeleteStream(t.Context(), stream))
-	}
-	b.options.cfg.Streams.Manage = false
-	w := b.launch()
-	var setup *dispatcher.SetupError
-	require.ErrorAs(t, <-w.done, &setup)
-	w.stop = nil
 }
