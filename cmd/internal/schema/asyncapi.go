@@ -108,6 +108,7 @@ func state() map[string]string {
 		header.OriginSequence: "Its number in that stream.",
 		header.DedupeID:       "What identifies an event without event_id.",
 		header.Claim:          "The claim that it has kept in Redis, because it may have been sent.",
+		header.ContentIDs:     "What identifies each of several events without event_id, where one event's differs from its content as it is here: a,,c.",
 		header.Places:         "Where its events stood in the message that was published: 0,3-7.",
 	})
 }
