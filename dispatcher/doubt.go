@@ -23,7 +23,8 @@ type suspicion struct {
 // dead-lettered if it is one of a handful, else it waits for the end of the doubt.
 func (s *shipment) doubtful(e *entry, refusal graph.Answer) {
 	code := graph.ErrorCode{Code: refusal.Error.Code, Subcode: refusal.Error.Subcode}
-	blamed, inDoubt := s.doubts.RecordRefusal(s.lane.dataset, code, e.history.refusedAlone)
+	now := s.clock.Now()
+	blamed, inDoubt := s.doubts.RecordRefusal(s.lane.dataset, code, e.history.refusedAlone, now)
 	if inDoubt && s.suspicion == nil {
 		s.suspicion = &suspicion{refusal: refusal}
 	}
@@ -32,7 +33,7 @@ func (s *shipment) doubtful(e *entry, refusal graph.Answer) {
 		s.bury([]*entry{e})
 		return
 	}
-	e.history.refusedAlone = s.clock.Now()
+	e.history.refusedAlone = now
 	s.suspicion.refused = append(s.suspicion.refused, e)
 }
 

@@ -12,8 +12,10 @@ func (s *shipment) enter(entries []*entry) []*entry {
 		return nil
 	}
 	patience := time.Now().Add(shortWait)
+	news, accepted := latestNews(entries)
+	s.doubts.Hear(s.lane.dataset, accepted)
 	for {
-		permit, until := s.breaker.Acquire(s.lane.dataset, latestNews(entries))
+		permit, until := s.breaker.Acquire(s.lane.dataset, news)
 		if permit != nil {
 			s.permit, s.cautious = permit, permit.Probes()
 			return s.enterAccounts(entries)
@@ -29,13 +31,13 @@ func (s *shipment) enter(entries []*entry) []*entry {
 	}
 }
 
-// latestNews is when another worker last saw the dataset well, as far as its
-// events tell.
-func latestNews(entries []*entry) (at time.Time) {
+// latestNews is when another worker last thought the dataset well, and when it
+// had an event of it accepted, as far as its events tell.
+func latestNews(entries []*entry) (recalled, accepted time.Time) {
 	for _, e := range entries {
-		at = later(at, e.history.recalled)
+		recalled, accepted = later(recalled, e.history.recalled), later(accepted, e.history.accepted)
 	}
-	return at
+	return recalled, accepted
 }
 
 // enterAccounts sets events aside whose account is not linked.

@@ -22,6 +22,7 @@ type Doubts[C comparable] struct {
 type doubt[C comparable] struct {
 	accepted time.Time // when Meta last accepted an event
 	refused  map[C]int // events that were refused alone since
+	last     time.Time // when the last of these was
 }
 
 // NewDoubts returns doubts of which there are none yet.
@@ -41,11 +42,39 @@ func (d *Doubts[C]) RecordAcceptance(dataset string, now time.Time) {
 	clear(known.refused)
 }
 
+// Hear notes when Meta last accepted an event of a dataset by what another worker
+// says; zero is no news. Refusals that this worker has seen since count on.
+func (d *Doubts[C]) Hear(dataset string, at time.Time) {
+	if at.IsZero() {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	known := d.of(dataset)
+	if at.After(known.accepted) {
+		known.accepted = at
+	}
+	if at.After(known.last) {
+		clear(known.refused)
+	}
+}
+
+// AcceptedAt returns when Meta last accepted an event of a dataset, as far as is
+// known.
+func (d *Doubts[C]) AcceptedAt(dataset string) time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if known := d.known[dataset]; known != nil {
+		return known.accepted
+	}
+	return time.Time{}
+}
+
 // RecordRefusal notes that an event was refused alone. blamed says that it is the
 // event's fault: it is one of a handful, or Meta has accepted others since it was
 // refused alone before, which is zero if it was not. inDoubt says that the handful
 // is full.
-func (d *Doubts[C]) RecordRefusal(dataset string, code C, before time.Time) (blamed, inDoubt bool) {
+func (d *Doubts[C]) RecordRefusal(dataset string, code C, before, now time.Time) (blamed, inDoubt bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	known := d.of(dataset)
@@ -56,6 +85,7 @@ func (d *Doubts[C]) RecordRefusal(dataset string, code C, before time.Time) (bla
 		known.refused = make(map[C]int)
 	}
 	known.refused[code]++
+	known.last = now
 	return known.refused[code] <= Handful, known.refused[code] >= Handful
 }
 

@@ -108,6 +108,7 @@ func state() map[string]string {
 		header.OriginSequence: "Its number in that stream.",
 		header.DedupeID:       "What identifies an event without event_id.",
 		header.Claim:          "The claim that it has kept in Redis, because it may have been sent.",
+		header.ContentIDs:     "What identifies each of several events without event_id, where one event's differs from its content as it is here: a,,c.",
 		header.Places:         "Where its events stood in the message that was published: 0,3-7.",
 	})
 }
@@ -117,6 +118,7 @@ func parked() map[string]string {
 		header.Parked:       "How often the event has been parked.",
 		header.Recalled:     "When it was called back before its time, RFC 3339.",
 		header.RefusedAlone: "When Meta refused the event alone, while it refused all of the dataset's that were tried, RFC 3339.",
+		header.Accepted:     "When Meta had last accepted an event of the dataset when this one was called back, as far as the worker knew, RFC 3339.",
 		header.Early:        "How often Meta took the event for one of the future.",
 		header.Undelivered:  "That it is a dead letter, which its stream has refused for now: the id under which it is to be stored.",
 	}
