@@ -28,7 +28,8 @@ func DefaultConfig() Config {
 func (c Config) Validate() error {
 	var faults []error
 	if c.MaxEvents < 1 || c.MaxEvents > 1000 {
-		faults = append(faults, fmt.Errorf("max_events: %d is not between 1 and the 1000 that Meta takes in a request", c.MaxEvents))
+		faults = append(faults,
+			fmt.Errorf("max_events: %d is not between 1 and the 1000 that Meta takes in a request", c.MaxEvents))
 	}
 	if c.MaxBytes < 10_000 || c.MaxBytes > 10_000_000 {
 		faults = append(faults, fmt.Errorf("max_bytes: %d is not between 10KB and 10MB", c.MaxBytes))

@@ -63,7 +63,8 @@ func (n *NATS) validate() error {
 		n.TLS.validate(),
 	}
 	if !dispatcher.IsSubject(n.InboxPrefix) {
-		faults = append(faults, fmt.Errorf("inbox_prefix: %q is not a subject of words joined by dots, without wildcards", n.InboxPrefix))
+		faults = append(faults,
+			fmt.Errorf("inbox_prefix: %q is not a subject of words joined by dots, without wildcards", n.InboxPrefix))
 	}
 	if ways := count(n.CredsFile != "", n.NKeySeedFile != "", n.User != "", n.TokenFile != ""); ways > 1 {
 		faults = append(faults, errors.New("creds_file, nkey_seed_file, user, token_file: choose one way to log in"))

@@ -98,12 +98,14 @@ func (c Config) Validate() error {
 		faults = append(faults, errors.New("token_dir: is empty; name the directory with the access tokens"))
 	}
 	if c.ForeignAccounts != WarnForeign && c.ForeignAccounts != RefuseForeign && c.ForeignAccounts != RerouteForeign {
-		faults = append(faults, fmt.Errorf("foreign_accounts: %q is neither %q, %q nor %q", c.ForeignAccounts, WarnForeign, RefuseForeign, RerouteForeign))
+		faults = append(faults, fmt.Errorf("foreign_accounts: %q is neither %q, %q nor %q",
+			c.ForeignAccounts, WarnForeign, RefuseForeign, RerouteForeign))
 	}
 	faults = append(faults, c.Rules.Validate())
 	for _, country := range c.RestrictedCountries {
 		if !IsCountry(country) {
-			faults = append(faults, fmt.Errorf("restricted_countries: %q is not a country of ISO 3166-1 in capitals, like DE", country))
+			faults = append(faults,
+				fmt.Errorf("restricted_countries: %q is not a country of ISO 3166-1 in capitals, like DE", country))
 		}
 	}
 	return errors.Join(faults...)
