@@ -91,7 +91,8 @@ func showLetter(out io.Writer, l *deadletter.Letter) error {
 	if len(l.Faults) > 0 {
 		fmt.Fprintln(out, "\nfaults")
 		for _, fault := range l.Faults {
-			fmt.Fprintf(out, "  %-36s %s (%s)\n", terminal.Line(orDash(fault.Pointer)), terminal.Line(fault.Message), terminal.Line(codeOf(fault)))
+			fmt.Fprintf(out, "  %-36s %s (%s)\n", terminal.Line(orDash(fault.Pointer)), terminal.Line(fault.Message),
+				terminal.Line(codeOf(fault)))
 		}
 	}
 	fmt.Fprintf(out, "\nevent\n%s\n\nnext\n  %s\n\n", pretty(l.Event), advice(l))
@@ -118,7 +119,8 @@ func requests(l *deadletter.Letter) string {
 // pretty indents an event, and leaves what is no JSON as it is.
 func pretty(event []byte) string {
 	value := jsontext.Value(append([]byte(nil), event...))
-	if err := value.Indent(jsontext.WithIndent("  "), jsontext.WithIndentPrefix("  "), jsontext.PreserveRawStrings(true)); err != nil {
+	if err := value.Indent(jsontext.WithIndent("  "), jsontext.WithIndentPrefix("  "),
+		jsontext.PreserveRawStrings(true)); err != nil {
 		return "  " + strconv.Quote(string(event))
 	}
 	return "  " + string(value)

@@ -128,7 +128,8 @@ func (p *publisher) publishAll(ctx context.Context, in io.Reader) error {
 func (p *publisher) publish(r record) {
 	refusal := p.checker.faults(&r)
 	if refusal == nil && len(r.data) > int(p.js.Conn().MaxPayload()) {
-		refusal = fmt.Errorf("%s: %d bytes are more than NATS takes in a message (%d)", r.place, len(r.data), p.js.Conn().MaxPayload())
+		refusal = fmt.Errorf("%s: %d bytes are more than NATS takes in a message (%d)", r.place, len(r.data),
+			p.js.Conn().MaxPayload())
 	}
 	if refusal != nil {
 		p.refused++
@@ -199,7 +200,8 @@ func (p *publisher) report(out io.Writer, took time.Duration) error {
 		})
 	} else {
 		_, err = fmt.Fprintf(out, "%s in %s published to %s in %s; %d refused, %d failed\n",
-			count(p.events, "event"), count(p.published, "message"), p.subject, took.Round(time.Millisecond), p.refused, p.failed)
+			count(p.events, "event"), count(p.published, "message"), p.subject, took.Round(time.Millisecond), p.refused,
+			p.failed)
 	}
 	switch {
 	case err != nil:

@@ -34,7 +34,8 @@ input was refused.`,
 	// Whatever a verb prints may have been written by somebody else.
 	root.SetOut(terminal.Writer(os.Stdout))
 	root.SetErr(terminal.Writer(os.Stderr))
-	root.PersistentFlags().StringVar(&p.configFile, "config", "", "configuration file (YAML); CAPI_… variables override it")
+	root.PersistentFlags().StringVar(&p.configFile, "config", "",
+		"configuration file (YAML); CAPI_… variables override it")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(p.run(), p.publish(), p.validate(), p.testEvent(), p.explain(), p.dlq(), p.dataset(),
 		p.streams(), p.config(), p.schema(), p.doctor())

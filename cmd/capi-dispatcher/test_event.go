@@ -133,11 +133,14 @@ func (t *trial) show(place string, answer *graph.Answer) error {
 	if t.flags.asJSON {
 		return json.NewEncoder(t.out).Encode(map[string]any{
 			"place": place, "url": t.exchange.url, "request": asJSON(t.exchange.sent), "status": answer.Status,
-			"answer": asJSON(t.exchange.answer()), "verdict": answer.Verdict.String(), "reason": answer.Detail(), "meaning": inWords(answer),
+			"answer": asJSON(t.exchange.answer()), "verdict": answer.Verdict.String(), "reason": answer.Detail(),
+			"meaning": inWords(answer),
 		})
 	}
-	_, err := fmt.Fprintf(t.out, "%s\n\nrequest\n  POST %s\n%s\n\nanswer (HTTP %d, after %s)\n%s\n\nmeaning\n  %s\n\n", terminal.Line(place),
-		terminal.Line(t.exchange.url), pretty(t.exchange.sent), answer.Status, answer.Took.Round(time.Millisecond), pretty(t.exchange.answer()), inWords(answer))
+	_, err := fmt.Fprintf(t.out, "%s\n\nrequest\n  POST %s\n%s\n\nanswer (HTTP %d, after %s)\n%s\n\nmeaning\n  %s\n\n",
+		terminal.Line(place),
+		terminal.Line(t.exchange.url), pretty(t.exchange.sent), answer.Status, answer.Took.Round(time.Millisecond),
+		pretty(t.exchange.answer()), inWords(answer))
 	return err
 }
 

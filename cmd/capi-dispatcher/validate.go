@@ -130,10 +130,16 @@ func (v *validation) warn(e *event.Event) []event.Fault {
 // changes are the notes of what is sent in another form than it came.
 func changes(e *event.Event) (notes []event.Fault) {
 	for _, pointer := range e.Repaired {
-		notes = append(notes, event.Fault{Pointer: pointer, Code: "repaired", Message: "it will be sent in the form that Meta takes"})
+		notes = append(notes, event.Fault{
+			Pointer: pointer, Code: "repaired",
+			Message: "it will be sent in the form that Meta takes",
+		})
 	}
 	for _, pointer := range e.Removed {
-		notes = append(notes, event.Fault{Pointer: pointer, Code: "removed", Message: "it will be left out: Meta would refuse it, or could not use it"})
+		notes = append(notes, event.Fault{
+			Pointer: pointer, Code: "removed",
+			Message: "it will be left out: Meta would refuse it, or could not use it",
+		})
 	}
 	return notes
 }
@@ -195,7 +201,8 @@ func printFault(out io.Writer, f foundFault) error {
 	if f.Pointer != "" {
 		place += ": " + f.Pointer
 	}
-	_, err := fmt.Fprintf(out, "%s: %s (%s)\n", terminal.Line(place), terminal.Line(f.Message), terminal.Line(codeOf(f.Fault)))
+	_, err := fmt.Fprintf(out, "%s: %s (%s)\n", terminal.Line(place), terminal.Line(f.Message),
+		terminal.Line(codeOf(f.Fault)))
 	return err
 }
 
@@ -217,7 +224,8 @@ func (v *validation) summary() string {
 		text += fmt.Sprintf("; %s would be taken out: a message is no place for tokens", count(v.secrets, "secret"))
 	}
 	if v.dropped > 0 {
-		text += fmt.Sprintf("; %s beside the events would be left out, for Meta documents no such", count(v.dropped, "member"))
+		text += fmt.Sprintf("; %s beside the events would be left out, for Meta documents no such",
+			count(v.dropped, "member"))
 	}
 	return text
 }

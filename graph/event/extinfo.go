@@ -14,10 +14,12 @@ const extinfoSlots = 16
 // extinfoReader reads extinfo, whose values are told apart by their place.
 func extinfoReader(k kinds) func(*parser, *field) error {
 	text := &field{kind: k.text.repairedBy(quoted)}
-	whole := &field{kind: of(k.whole.should, func(v jsontext.Value) bool { return string(v) == `""` || isWholeText(v) }).repairedBy(asWhole)}
+	whole := &field{kind: of(k.whole.should,
+		func(v jsontext.Value) bool { return string(v) == `""` || isWholeText(v) }).repairedBy(asWhole)}
 	known := map[int]*field{
-		0:  {kind: oneOf("a2", "i2"), required: true},
-		2:  {kind: of("a string or a whole number", func(v jsontext.Value) bool { return isText(v) || isWhole(v) }).repairedBy(quoted)},
+		0: {kind: oneOf("a2", "i2"), required: true},
+		2: {kind: of("a string or a whole number",
+			func(v jsontext.Value) bool { return isText(v) || isWhole(v) }).repairedBy(quoted)},
 		4:  {kind: osVersion().repairedBy(quoted), subcode: 2804043, required: true},
 		9:  whole,
 		10: whole,
@@ -33,7 +35,8 @@ func extinfoReader(k kinds) func(*parser, *field) error {
 			return text
 		})
 		if length >= 0 && length != extinfoSlots {
-			p.fault(WrongLength, 0, fmt.Sprintf("has %d values, not %d; those that are not known are empty strings", length, extinfoSlots))
+			p.fault(WrongLength, 0,
+				fmt.Sprintf("has %d values, not %d; those that are not known are empty strings", length, extinfoSlots))
 		}
 		return err
 	}

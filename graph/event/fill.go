@@ -15,9 +15,11 @@ func (p *parser) fillAccount() bool {
 	case Messenger:
 		name, id, own, slots = "page_id", p.accounts.Page, &assets.Page, []slot{slotPage}
 	case WhatsApp:
-		name, id, own, slots = "whatsapp_business_account_id", p.accounts.WhatsApp, &assets.WhatsApp, []slot{slotWhatsApp, slotPage}
+		name, id, own, slots = "whatsapp_business_account_id", p.accounts.WhatsApp, &assets.WhatsApp,
+			[]slot{slotWhatsApp, slotPage}
 	case Instagram:
-		name, id, own, slots = "ig_account_id", p.accounts.Instagram, &assets.Instagram, []slot{slotInstagram, slotInstagramBusiness}
+		name, id, own, slots = "ig_account_id", p.accounts.Instagram, &assets.Instagram,
+			[]slot{slotInstagram, slotInstagramBusiness}
 	}
 	if id == "" || !p.isObject(slotUser) {
 		return false

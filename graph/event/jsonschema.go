@@ -38,7 +38,10 @@ func JSONSchema(rules Rules) Schema {
 			"body": Schema{
 				"type": "object",
 				"properties": Schema{
-					"data":          Schema{"type": "array", "minItems": 1, "maxItems": MaxEvents, "items": Schema{"$ref": "#/$defs/event"}},
+					"data": Schema{
+						"type": "array", "minItems": 1, "maxItems": MaxEvents,
+						"items": Schema{"$ref": "#/$defs/event"},
+					},
 					"partner_agent": text, "test_event_code": text,
 				},
 			},
@@ -84,7 +87,10 @@ func (a *asker) event(rules Rules) Schema {
 func messagingNeeds(rules Rules) Schema {
 	user := func(s Schema) Schema { return within("user_data", s) }
 	return Schema{
-		"properties": Schema{"event_name": Schema{"enum": rules.MessagingEvents}, "messaging_channel": Schema{"enum": Channels()}},
+		"properties": Schema{
+			"event_name":        Schema{"enum": rules.MessagingEvents},
+			"messaging_channel": Schema{"enum": Channels()},
+		},
 		"allOf": []Schema{
 			needs("messaging_channel"),
 			{"if": is("event_name", "OrderCreated"), "then": within("custom_data", needs("currency"))},

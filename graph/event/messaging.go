@@ -32,7 +32,8 @@ func (p *parser) validateMessaging() {
 		if !filled {
 			p.require(slotPage, "/user_data/page_id", 2804069, "a messenger event has the page_id")
 		}
-		p.require(slotPageUser, "/user_data/page_scoped_user_id", missingField, "a messenger event has the page_scoped_user_id")
+		p.require(slotPageUser, "/user_data/page_scoped_user_id", missingField,
+			"a messenger event has the page_scoped_user_id")
 		p.digits(slotPage, "/user_data/page_id")
 		p.digits(slotPageUser, "/user_data/page_scoped_user_id")
 	case WhatsApp:
@@ -76,7 +77,8 @@ func (p *parser) validateClick() {
 	case isBlank(p.raw(slotClick)):
 		p.faultAt(pointer, Empty, 2804071, "ctwa_clid is blank; send the id that the webhook gave, or not this event")
 	case isPlaceholder(p.raw(slotClick)):
-		p.faultAt(pointer, BadFormat, 2804087, "ctwa_clid is a placeholder, not the id of a click; send what the webhook gave")
+		p.faultAt(pointer, BadFormat, 2804087,
+			"ctwa_clid is a placeholder, not the id of a click; send what the webhook gave")
 	}
 }
 
@@ -155,7 +157,8 @@ func (p *parser) validateExtras() {
 		switch {
 		case !p.kept[extra.at].there:
 		case p.rules.MessagingExtras == Refuse:
-			p.faultAt(extra.pointer, NotAllowed, 2804064, lastToken(extra.pointer)+" is not allowed on a business messaging event")
+			p.faultAt(extra.pointer, NotAllowed, 2804064,
+				lastToken(extra.pointer)+" is not allowed on a business messaging event")
 		default:
 			p.remove(extra.at)
 			p.event.Removed = append(p.event.Removed, extra.pointer)

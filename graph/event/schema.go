@@ -107,7 +107,10 @@ func attributionSchema(k kinds) schema {
 		each(k.id, "ad_id", "adset_id", "campaign_id", "touchpoint_id"),
 		each(k.whole, "visit_time", "attr_window", "touchpoint_ts"),
 		each(k.number, "attribution_share", "attribution_value", "total_credit"),
-		[]*field{{name: "attribution_setting", members: newSchema(each(k.whole, "inactivity_window_hours", "reattribution_window_hours"))}},
+		[]*field{{
+			name:    "attribution_setting",
+			members: newSchema(each(k.whole, "inactivity_window_hours", "reattribution_window_hours")),
+		}},
 	)
 }
 
@@ -151,7 +154,8 @@ const customFault = 2804016
 
 func customSchema(k kinds) schema {
 	contents := newSchema(
-		eachWith(customFault, k.id, "id"), eachWith(customFault, k.count, "quantity"), eachWith(customFault, k.number, "item_price"),
+		eachWith(customFault, k.id, "id"), eachWith(customFault, k.count, "quantity"),
+		eachWith(customFault, k.number, "item_price"),
 		eachWith(customFault, k.text, "title", "description", "brand", "category"),
 		eachWith(customFault, deliveryCategory(), "delivery_category"),
 		[]*field{{name: "name", read: (*parser).contentName}},

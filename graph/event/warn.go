@@ -60,7 +60,8 @@ func (p *parser) warn() {
 
 func (p *parser) warnOfWebsite() {
 	if !p.holds(slotUserAgent) {
-		p.warnAt("/user_data/client_user_agent", NoUserAgent, "a website event has the client_user_agent of the browser; without it Meta matches fewer events")
+		p.warnAt("/user_data/client_user_agent", NoUserAgent,
+			"a website event has the client_user_agent of the browser; without it Meta matches fewer events")
 	}
 	if p.holds(slotURL) && !isWebAddress(inner(p.raw(slotURL))) {
 		p.warnAt("/event_source_url", BadURL, "event_source_url is not the address of a page; write all of it, like https://shop.example/thanks")
@@ -71,7 +72,8 @@ func (p *parser) warnOfWebsite() {
 // warnOfBrowser is for what a browser tells.
 func (p *parser) warnOfBrowser() {
 	if p.holds(slotIP) && !isAddress(inner(p.raw(slotIP))) {
-		p.warnAt("/user_data/client_ip_address", BadAddress, "client_ip_address is not one IP address, in the clear; Meta cannot use a hash or a list")
+		p.warnAt("/user_data/client_ip_address", BadAddress,
+			"client_ip_address is not one IP address, in the clear; Meta cannot use a hash or a list")
 	}
 	for at, pointer := range [...]string{slotFBC: "/user_data/fbc", slotFBP: "/user_data/fbp"} {
 		if at := slot(at); pointer != "" && p.holds(at) && (isBlank(p.raw(at)) || isPlaceholder(p.raw(at))) {

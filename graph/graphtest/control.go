@@ -25,7 +25,10 @@ func ControlRoutes() []Route {
 	return []Route{
 		{"PUT /_control/datasets/{id}", `{"tokens":["…"],"assets":["…"]}: create or change a dataset; it takes events of any account, or of these`, (*API).putDataset},
 		{"PUT /_control/assets/{id}", `{"kind":"page|whatsapp|instagram","dataset":"…","tokens":["…"],"barred":["…"]}: create or change an account`, (*API).putAsset},
-		{"POST /_control/datasets/{id}/faults", `{"status":500} or an array: script the next requests, one fault each`, (*API).postFaults},
+		{
+			"POST /_control/datasets/{id}/faults",
+			`{"status":500} or an array: script the next requests, one fault each`, (*API).postFaults,
+		},
 		{"PUT /_control/datasets/{id}/fault", `{"status":429}: for every request from now on`, (*API).putFault},
 		{"DELETE /_control/datasets/{id}/fault", "no more faults, scripted ones included", (*API).deleteFault},
 		{"GET /_control/ledger", "totals, and each event with how often it was accepted", (*API).getLedger},
