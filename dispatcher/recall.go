@@ -259,7 +259,7 @@ func (d *Dispatcher) lastParked(ctx context.Context) (uint64, error) {
 // were. One that is not there any more has come back by itself meanwhile.
 func (d *Dispatcher) hastenAll(ctx context.Context, what recall, last uint64, waiters []waiter) (recalled int, err error) {
 	now := d.clock.Now()
-	meant := slices.DeleteFunc(waiters, func(w waiter) bool {
+	meant := slices.DeleteFunc(slices.Clone(waiters), func(w waiter) bool {
 		return w.sequence > last || !what.covers(w.reason()) || d.comesBackByItself(&w, now)
 	})
 	return d.hastenThese(ctx, what.dataset, meant)
