@@ -18,6 +18,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/epoch"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/inflight"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/notices"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/serverclock"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/storage"
@@ -97,7 +98,6 @@ type Dispatcher struct {
 	accounts   *accounts
 	doubts     *doubts
 	quota      *quota
-	recalls    *recalls
 	gates      *gates
 	meters     *meters
 	confirms   *confirms
@@ -107,6 +107,8 @@ type Dispatcher struct {
 	deadline   atomic.Int64 // of the drain, in Unix nanoseconds
 
 	letters, parking *outlet // where events go that do not go to Meta
+	waker            *parked.Waker
+	sweeper          *parked.Sweeper
 	deaths           *notices.Tally[death, firstDeath]
 
 	batches *batcher.Batcher[lane, *entry]        // on their way to Meta
@@ -116,7 +118,6 @@ type Dispatcher struct {
 	lookupTrouble rate.Sometimes // is logged
 	clockTrouble  rate.Sometimes // likewise
 	moved         moved
-	sweeper       sweeper
 
 	// taking ends when the dispatcher is to stop: from then on nothing new is
 	// begun and nobody waits for better times. working ends when what is in
@@ -144,7 +145,6 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 		accounts:   newAccounts(cfg.Delivery.Park),
 		doubts:     newDoubts(),
 		quota:      newQuota(),
-		recalls:    newRecalls(),
 		gates:      newGates(),
 		meters:     meters,
 		confirms:   newConfirms(),
@@ -156,6 +156,7 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 	}
 	d.letters = d.newOutlet(cfg.Streams.DeadLetterStream, "dead letters are parked, as they are, and tried again")
 	d.parking = d.newOutlet(cfg.Streams.ParkedStream, "what has to be parked stays where it is")
+	d.waker, d.sweeper = newWaker(d)
 	d.epochs = newEpochs(deps.JetStream, d.log)
 	d.storage = storage.New(deps.JetStream, deps.Log.With(zap.String("component", "storage")), cfg.Streams.watched(d.seen)...)
 	d.startBatchers(batch)
@@ -221,7 +222,8 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	background.Go(func() { d.leases.run(working) })
 	background.Go(func() { doubtOnReconnect(working, d.deps.JetStream.Conn(), d.epochs) })
 	background.Go(func() { d.confirmLater(working) })
-	background.Go(func() { d.callBack(ctx) })
+	background.Go(func() { d.waker.Run(ctx) })
+	background.Go(func() { d.lookAround(ctx) })
 	background.Go(func() { d.storage.Run(ctx) })
 	background.Go(func() { d.watchSlots(ctx) })
 	d.gates.events.Open()

@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
 
@@ -145,7 +146,7 @@ func (s *shipment) resolve() {
 // were not tried, and those that were refused alone.
 func (s *shipment) tryFew(found *suspicion) (untried, refused []*entry) {
 	untried, refused = found.untried, found.refused
-	chosen := spread(len(untried), handful)
+	chosen := parked.Spread(len(untried), handful)
 	few := make([]*entry, len(chosen))
 	for i, at := range chosen {
 		few[i] = untried[at]
@@ -163,22 +164,6 @@ func (s *shipment) tryFew(found *suspicion) (untried, refused []*entry) {
 		}
 	}
 	return untried, refused
-}
-
-// spread chooses up to most of n places: the last, the first, and others evenly
-// between them.
-func spread(n, most int) (places []int) {
-	if n <= 0 {
-		return nil
-	}
-	if most = min(n, most); most == 1 {
-		return []int{n - 1}
-	}
-	places = append(places, n-1)
-	for i := range most - 1 {
-		places = append(places, i*(n-1)/(most-1))
-	}
-	return places
 }
 
 // without returns the entries that are not among a few others.

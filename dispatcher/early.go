@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"time"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
 
@@ -31,5 +32,5 @@ func (s *shipment) waitForMeta(e *entry) {
 	if !s.stopping() {
 		e.history.early++
 	}
-	s.setAsideFor([]*entry{e}, parkedNotYet, time.Now().Add(earlyWait))
+	s.setAsideFor([]*entry{e}, parked.NotYet, time.Now().Add(earlyWait))
 }

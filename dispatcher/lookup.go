@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/directory"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
@@ -135,5 +136,5 @@ func (d *Dispatcher) parkUnfound(asset graph.Asset, entries []*entry, finding di
 	d.expire(late)
 	fresh, unlinked := d.withinPatience(fresh)
 	d.bury(unlinked)
-	d.parkUntil(fresh, parkedUnasked, finding.Until)
+	d.parkUntil(fresh, parked.NoAnswer, finding.Until)
 }

@@ -9,8 +9,8 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/epoch"
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/health"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 )
 
 // source is a consumer that events are pulled from.
@@ -77,7 +77,7 @@ func (m *message) owner() dedupe.Owner { return dedupe.NewOwner(m.source.epoch.I
 // replayed reports whether the message is a dead letter that somebody has
 // replayed: what we have parked says so.
 func (m *message) replayed() bool {
-	return m.source.parked && m.Headers().Get(header.Parked) == ""
+	return m.source.parked && parked.IsReplay(m.Headers())
 }
 
 func (m *message) leaseLeft(now time.Time) time.Duration {

@@ -28,7 +28,7 @@ func (d *Dispatcher) move(publications []*publication) {
 	stored, refused := d.parking.publish(publications)
 	moved := entriesOf(stored)
 	d.release(moved)
-	d.settleAll(moved, parked)
+	d.settleAll(moved, postponed)
 	d.leaveThere(refused)
 }
 

@@ -55,7 +55,7 @@ func (a *Admission) route(word, named string, e *event.Event) (dataset string, a
 func (d *Dispatcher) subjectWord(m *message) string {
 	root := d.cfg.Streams.Subject + "."
 	if m.source.parked {
-		root = d.dueSubject("")
+		root = d.parkedSubjects().Due("")
 	}
 	return strings.TrimPrefix(m.Subject(), root)
 }
