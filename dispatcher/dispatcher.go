@@ -24,6 +24,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/notices"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/outlet"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/pacing"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/serverclock"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/storage"
@@ -97,7 +98,6 @@ type Dispatcher struct {
 	accounts   *breaker.Accounts
 	doubts     *breaker.Doubts[graph.ErrorCode]
 	pacer      *pacing.Pacer
-	recalls    *recalls
 	gates      *gates
 	meters     *meters
 	claims     *claims.Book
@@ -107,6 +107,8 @@ type Dispatcher struct {
 	deadline   atomic.Int64 // of the drain, in Unix nanoseconds
 
 	letters, parking *outlet.Outlet[leaving] // where events go that do not go to Meta
+	waker            *parked.Waker
+	sweeper          *parked.Sweeper
 	deaths           *notices.Tally[death, firstDeath]
 
 	batches *batcher.Batcher[lane, *entry]        // on their way to Meta
@@ -116,7 +118,6 @@ type Dispatcher struct {
 	lookupTrouble rate.Sometimes // is logged
 	clockTrouble  rate.Sometimes // likewise
 	moved         moved
-	sweeper       sweeper
 
 	background sync.WaitGroup // what ends with working
 
@@ -146,7 +147,6 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 		accounts:   breaker.NewAccounts(cfg.Delivery.Park, graph.IsID),
 		doubts:     breaker.NewDoubts[graph.ErrorCode](),
 		pacer:      pacing.New(),
-		recalls:    newRecalls(),
 		gates:      newGates(),
 		meters:     meters,
 		settings:   streams.NewSettings(cfg.Streams, deps.Log.With(zap.String("component", "settings"))),
@@ -158,6 +158,7 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 	d.claims = claims.NewBook(deps.Claims, d.gates.redis, d.log)
 	d.letters = d.newOutlet(cfg.Streams.DeadLetterStream, "dead letters are parked, as they are, and tried again")
 	d.parking = d.newOutlet(cfg.Streams.ParkedStream, "what has to be parked stays where it is")
+	d.waker, d.sweeper = newWaker(d)
 	d.epochs = newEpochs(deps.JetStream, d.log)
 	d.storage = storage.New(deps.JetStream, deps.Log.With(zap.String("component", "storage")), d.watched()...)
 	d.startBatchers(batch)
@@ -223,7 +224,8 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	d.background.Go(func() { d.leases.Run(working) })
 	d.background.Go(func() { doubtOnReconnect(working, d.deps.JetStream.Conn(), d.epochs) })
 	d.background.Go(func() { d.claims.ConfirmLater(working) })
-	d.background.Go(func() { d.callBack(ctx) })
+	d.background.Go(func() { d.waker.Run(ctx) })
+	d.background.Go(func() { d.lookAround(ctx) })
 	d.background.Go(func() { d.storage.Run(ctx) })
 	d.background.Go(func() { d.watchSlots(ctx) })
 	d.gates.events.Open()

@@ -5,6 +5,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/breaker"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
 
@@ -66,7 +67,7 @@ func (s *shipment) resolve() {
 // were not tried, and those that were refused alone.
 func (s *shipment) tryFew(found *suspicion) (untried, refused []*entry) {
 	untried, refused = found.untried, found.refused
-	chosen := spread(len(untried), breaker.Handful)
+	chosen := parked.Spread(len(untried), breaker.Handful)
 	few := make([]*entry, len(chosen))
 	for i, at := range chosen {
 		few[i] = untried[at]
@@ -84,22 +85,6 @@ func (s *shipment) tryFew(found *suspicion) (untried, refused []*entry) {
 		}
 	}
 	return untried, refused
-}
-
-// spread chooses up to most of n places: the last, the first, and others evenly
-// between them.
-func spread(n, most int) (places []int) {
-	if n <= 0 {
-		return nil
-	}
-	if most = min(n, most); most == 1 {
-		return []int{n - 1}
-	}
-	places = append(places, n-1)
-	for i := range most - 1 {
-		places = append(places, i*(n-1)/(most-1))
-	}
-	return places
 }
 
 // without returns the entries that are not among a few others.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
 
@@ -32,5 +33,5 @@ func (s *shipment) waitForMeta(e *entry) {
 	if !s.stopping() {
 		e.history.early++
 	}
-	s.setAsideFor([]*entry{e}, parkedNotYet, time.Now().Add(earlyWait))
+	s.setAsideFor([]*entry{e}, parked.NotYet, time.Now().Add(earlyWait))
 }

@@ -1,6 +1,10 @@
 package dispatcher
 
-import "time"
+import (
+	"time"
+
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
+)
 
 // shortWait is a wait that is not worth the way through the parked stream.
 const shortWait = 2 * time.Second
@@ -59,7 +63,7 @@ func (s *shipment) enterAccounts(entries []*entry) []*entry {
 
 // setAside parks events of a dataset in trouble without having tried them.
 func (s *shipment) setAside(entries []*entry, until time.Time) {
-	s.setAsideFor(entries, parkedPaused, s.forLong(until))
+	s.setAsideFor(entries, parked.Paused, s.forLong(until))
 }
 
 // forLong is when events come back by themselves whose dataset is in trouble: as
@@ -70,7 +74,7 @@ func (s *shipment) forLong(until time.Time) time.Time {
 	return later(until, time.Now().Add(s.cfg.Delivery.Park.Max))
 }
 
-func (s *shipment) setAsideFor(entries []*entry, reason string, until time.Time) {
+func (s *shipment) setAsideFor(entries []*entry, reason parked.Reason, until time.Time) {
 	if s.stopping() {
 		s.giveBack(entries)
 		return

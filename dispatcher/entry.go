@@ -13,6 +13,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/lease"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/metrics"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
@@ -58,7 +59,7 @@ type history struct {
 	attempts       int       // requests it was in
 	maybeSent      int       // of these, how many of unknown outcome
 	parked         int       // times
-	parkedFor      string
+	parkedFor      parked.Reason
 	recalled       time.Time // when it was called back, if it was
 	early          int       // times that Meta took it for one of the future
 	refusedAlone   time.Time // see [breaker.Doubts]; zero if it was not, on the server's clock
@@ -94,36 +95,23 @@ func newHistory(m *message, index int) history {
 }
 
 func parkedHistory(m *message, index int) history {
-	headers := m.Headers()
+	e := parked.Parse(m.Data(), m.Headers(), m.published)
 	h := history{
-		firstSeen:     m.published,
-		attempts:      atoi(headers.Get(header.Attempts)),
-		maybeSent:     atoi(headers.Get(header.MaybeSent)),
-		parked:        atoi(headers.Get(header.Parked)),
-		parkedFor:     headers.Get(header.Reason),
-		early:         atoi(headers.Get(header.Early)),
-		originSubject: headers.Get(header.OriginSubject),
-		messageID:     shortID(headers.Get(header.DedupeID)),
-		numbered:      m.events > 1,
-		place:         index,
+		firstSeen: e.FirstSeen, since: e.FirstSeen,
+		attempts: e.Attempts, maybeSent: e.MaybeSent, parked: e.Parked, parkedFor: e.Reason,
+		recalled: e.Recalled, early: e.Early, refusedAlone: e.RefusedAlone, accepted: e.Accepted,
+		originSubject: e.OriginSubject, originSequence: e.OriginSequence,
+		messageID: shortID(e.DedupeID), numbered: m.events > 1, place: index,
+		replaces: dedupe.Owner(e.Claim),
 	}
-	if places, err := deadletter.ParsePlaces(headers.Get(header.Places)); err == nil && len(places) == m.events {
-		h.place = places[index]
+	if len(e.Places) == m.events {
+		h.place = e.Places[index]
 	}
-	if ids := deadletter.ParseContentIDs(headers.Get(header.ContentIDs)); len(ids) == m.events && ids[index] != "" {
-		h.messageID, h.numbered = contentPrefix+ids[index], false
+	if len(e.ContentIDs) == m.events && e.ContentIDs[index] != "" {
+		h.messageID, h.numbered = contentPrefix+e.ContentIDs[index], false
 	}
-	if at, err := time.Parse(time.RFC3339Nano, headers.Get(header.FirstSeen)); err == nil {
-		h.firstSeen = at
-	}
-	if h.since = h.firstSeen; m.replayed() {
+	if m.replayed() {
 		h.since = m.published
-	}
-	h.recalled, h.refusedAlone = moment(headers, header.Recalled), moment(headers, header.RefusedAlone)
-	h.accepted = moment(headers, header.Accepted)
-	h.originSequence, _ = strconv.ParseUint(headers.Get(header.OriginSequence), 10, 64)
-	if owner, err := strconv.ParseInt(headers.Get(header.Claim), 10, 64); err == nil {
-		h.replaces = dedupe.Owner(owner)
 	}
 	return h
 }
@@ -146,24 +134,6 @@ func (h *history) dedupeID() string {
 		return h.messageID
 	}
 	return shortID(h.messageID + "/" + strconv.Itoa(h.place))
-}
-
-// moment reads a time that we wrote ourselves; anything else counts as none.
-func moment(headers nats.Header, name string) time.Time {
-	at, err := time.Parse(time.RFC3339Nano, headers.Get(name))
-	if err != nil {
-		return time.Time{}
-	}
-	return at
-}
-
-// atoi reads a count that we wrote ourselves; anything else counts as none.
-func atoi(text string) int {
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 0 {
-		return 0
-	}
-	return n
 }
 
 // item is the entry on its way into a batch.
@@ -201,7 +171,7 @@ const (
 	accepted     outcome = iota
 	duplicate            // accepted before
 	deadLettered         // in the dead-letter stream
-	parked               // in the parked stream
+	postponed            // in the parked stream
 	returned             // given back to the server, for another try
 	dropped              // let go: it is not ours any more
 )

@@ -5,6 +5,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 )
 
 // exit is a way out that does not lead to Meta.
@@ -82,6 +83,6 @@ func (d *Dispatcher) leave(batch *batcher.Batch[exit, []*entry]) {
 	case exitDead:
 		d.buryTogether(batch.Items)
 	case exitParked:
-		d.park(slices.Concat(batch.Items...), parkedNotYet)
+		d.park(slices.Concat(batch.Items...), parked.NotYet)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"time"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
@@ -61,5 +62,5 @@ func (d *Dispatcher) canBeParked(e *entry) bool {
 	if graph.Overhead(e.lane.envelope)+len(e.event.Raw) <= most-mostHeaders {
 		return true // whatever its headers are
 	}
-	return d.parkedMessage(e, parkedCongested, time.Now()).Msg.Size()+messageID <= most
+	return d.parkedMessage(e, parked.Congested, time.Now()).Msg.Size()+messageID <= most
 }

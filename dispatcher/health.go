@@ -69,7 +69,7 @@ func (d *Dispatcher) exitsCondition() health.Condition {
 // overdueCondition says whether NATS brings parked events back.
 func (d *Dispatcher) overdueCondition() health.Condition {
 	c := health.Condition{Name: "overdue", OK: true, Warning: true}
-	if left := d.sweeper.left(); left > 0 {
+	if left := d.sweeper.Overdue(); left > 0 {
 		c.OK, c.Reason = false, fmt.Sprintf("NATS has not brought %d parked events back in time, and they could not be called back", left)
 	}
 	return c

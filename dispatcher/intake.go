@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
@@ -139,7 +140,7 @@ func (d *Dispatcher) pull(s *source, messages, bytes int, pulled chan<- *message
 	}
 	// Nothing is all that comes of a pull that is denied, and of an
 	// acknowledgement nothing is heard at all.
-	return d.deps.Rights.Since(asked, d.apiPrefix()+"CONSUMER.MSG.NEXT."+s.stream, "$JS.ACK."+s.stream)
+	return d.deps.Rights.Since(asked, rights.APIPrefix(d.deps.JetStream)+"CONSUMER.MSG.NEXT."+s.stream, "$JS.ACK."+s.stream)
 }
 
 // admitAll admits messages in the order in which they were pulled; those that
@@ -219,7 +220,7 @@ func (d *Dispatcher) openAgain(s *source) *source {
 // rightsToOpen is what has to be published to open a source.
 func (d *Dispatcher) rightsToOpen(stream string) (subjects []string) {
 	for _, call := range []string{"STREAM.INFO.", "STREAM.CREATE.", "CONSUMER.INFO.", "CONSUMER.CREATE.", "CONSUMER.DELETE."} {
-		subjects = append(subjects, d.apiPrefix()+call+stream)
+		subjects = append(subjects, rights.APIPrefix(d.deps.JetStream)+call+stream)
 	}
 	return subjects
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/directory"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
@@ -124,5 +125,5 @@ func (d *Dispatcher) parkUnfound(asset graph.Asset, entries []*entry, finding di
 	d.expire(late)
 	fresh, unlinked := d.withinPatience(fresh)
 	d.bury(unlinked)
-	d.parkUntil(fresh, parkedUnasked, finding.Until)
+	d.parkUntil(fresh, parked.NoAnswer, finding.Until)
 }

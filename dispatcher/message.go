@@ -9,9 +9,9 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/epoch"
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/health"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/lease"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 )
 
@@ -80,5 +80,5 @@ func (m *message) owner() dedupe.Owner { return dedupe.NewOwner(m.source.epoch.I
 // replayed reports whether the message is a dead letter that somebody has
 // replayed: what we have parked says so.
 func (m *message) replayed() bool {
-	return m.source.parked() && m.Headers().Get(header.Parked) == ""
+	return m.source.parked() && parked.IsReplay(m.Headers())
 }

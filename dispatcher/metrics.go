@@ -110,7 +110,7 @@ func (d *Dispatcher) observe(meter metric.Meter) error {
 		gauge("capi.messages.in_hand", "Messages in hand", func() int64 { return int64(d.leases.Count()) }),
 		gauge("capi.batches.waiting", "Events waiting for a request", func() int64 { return int64(d.batches.Stats().Waiting) }),
 		gauge("capi.senders.busy", "Senders in use", func() int64 { return int64(d.batches.Stats().Busy) }),
-		gauge("capi.parked.overdue", "Parked events that NATS should have brought back, and has not, at the last look", func() int64 { return int64(d.sweeper.left()) }),
+		gauge("capi.parked.overdue", "Parked events that NATS should have brought back, and has not, at the last look", func() int64 { return int64(d.sweeper.Overdue()) }),
 		gauge("capi.confirms.pending", "Events sent that Redis does not know of yet", func() int64 { return int64(d.claims.Pending()) }),
 	)
 }

@@ -6,11 +6,13 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 )
 
 // A dataset that does not keep up, or whose backlog is in others' way, has its
 // events parked, so that there is room for others. They are called back as fast
-// as the dataset takes them (see recall.go), once there is room again.
+// as the dataset takes them (see wake.go), once there is room again.
 
 // backlog is how many messages wait in the consumers, as of the last pull.
 type backlog struct{ events, parked atomic.Int64 }
@@ -29,8 +31,8 @@ func (d *Dispatcher) overflow(lane lane, entries []*entry) {
 		d.log.Warn("events are parked to make room for others, and come back when their datasets take them",
 			zap.Int("events", events), zap.Int("datasets", datasets), zap.String("dataset", lane.dataset))
 	}
-	d.park(d.stillOurs(entries), parkedCongested)
-	d.recalls.want(recall{dataset: lane.dataset})
+	d.park(d.stillOurs(entries), parked.Congested)
+	d.waker.Wake(parked.Group{Dataset: lane.dataset})
 }
 
 // moved sums up what overflow moves aside, for one line in the log now and then.

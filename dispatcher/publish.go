@@ -50,7 +50,7 @@ func (d *Dispatcher) move(publications []*publication) {
 	stored, refused := d.parking.Publish(publications)
 	moved := entriesOf(stored)
 	d.release(moved)
-	d.settleAll(moved, parked)
+	d.settleAll(moved, postponed)
 	d.leaveThere(refused)
 }
 

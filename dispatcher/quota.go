@@ -6,6 +6,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/pacing"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
 
@@ -60,6 +61,6 @@ func (s *shipment) mustWait(entries []*entry) bool {
 	if until.IsZero() {
 		return false
 	}
-	s.setAsideFor(entries, parkedThrottled, s.forLong(until))
+	s.setAsideFor(entries, parked.Throttled, s.forLong(until))
 	return true
 }

@@ -25,7 +25,7 @@ func (d *Dispatcher) route(m *message, e *event.Event) (dataset string, ask grap
 func (d *Dispatcher) subjectWord(m *message) string {
 	root := d.cfg.Streams.Subject + "."
 	if m.source.parked() {
-		root = d.dueSubject("")
+		root = d.parkedSubjects().Due("")
 	}
 	return strings.TrimPrefix(m.Subject(), root)
 }

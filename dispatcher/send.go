@@ -175,5 +175,5 @@ func (s *shipment) hold(entries []*entry, answer graph.Answer) {
 		s.log.Warn("the dataset's events wait", zap.String("dataset", s.lane.dataset), zap.Bool("app_wide", answer.AppWide()),
 			zap.Time("until", until), zap.String("reason", answer.Reason()))
 	}
-	s.parkUntil(entries, answer.Verdict.String(), s.forLong(until))
+	s.parkUntil(entries, parkedFor(answer.Verdict), s.forLong(until))
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
@@ -45,7 +46,7 @@ func (d *Dispatcher) parkLetters(refused []*publication) {
 		waiting[i] = d.waitingLetter(p, now)
 	}
 	stored, refused := d.parking.Publish(waiting)
-	d.settleLetters(stored, parked)
+	d.settleLetters(stored, postponed)
 	d.leaveThere(refused)
 }
 
@@ -55,14 +56,13 @@ func (d *Dispatcher) waitingLetter(p *publication, now time.Time) *publication {
 	letter, id := p.For.letter, groupID(p.For.entries)
 	to := deadWord + "." + cmp.Or(letter.Dataset, deadletter.NoDatasetWord)
 	msg := letter.Message(d.cfg.Streams.DeadLetterSubject, d.maxPayload()-headers)
-	msg.Subject = d.cfg.Streams.ParkedSubject + ".wait." + to + "." + id
+	msg.Subject = d.parkedSubjects().Wait(to, id)
 	msg.Header.Set(header.Undelivered, letter.id)
 	msg.Header.Set(header.Parked, strconv.Itoa(letter.tries+1))
-	return &publication{For: p.For, Msg: msg, Opts: []jetstream.PublishOpt{
-		jetstream.WithScheduleAt(now.Add(d.letterDelay(letter.tries)).Truncate(time.Second).Add(time.Second)),
-		jetstream.WithScheduleTarget(d.dueSubject(to)),
-		jetstream.WithMsgID("park-dead-" + id),
-	}}
+	return &publication{For: p.For, Msg: msg, Opts: append(
+		d.parkedSubjects().Schedule(to, now.Add(d.letterDelay(letter.tries)).Truncate(time.Second).Add(time.Second)),
+		jetstream.WithMsgID("park-dead-"+id),
+	)}
 }
 
 // letterDelay is how long a letter waits for the next try. That has to be while
@@ -92,7 +92,7 @@ func (d *Dispatcher) admitLetter(m *message) {
 		return
 	}
 	m.expect(events)
-	on := &undelivered{Letter: &letter, id: m.Headers().Get(header.Undelivered), tries: atoi(m.Headers().Get(header.Parked))}
+	on := &undelivered{Letter: &letter, id: m.Headers().Get(header.Undelivered), tries: parked.Count(m.Headers().Get(header.Parked))}
 	entries := make([]*entry, events)
 	for i := range entries {
 		e := &entry{message: m, index: i, lane: lane{dataset: letter.Dataset}, history: newHistory(m, i), letter: on}

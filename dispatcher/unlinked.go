@@ -5,6 +5,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/breaker"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
@@ -18,7 +19,7 @@ import (
 func (s *shipment) waitForAccount(e *entry, until time.Time) {
 	waits, unlinked := s.withinPatience([]*entry{e})
 	s.bury(unlinked)
-	s.setAsideFor(waits, parkedUnlinked, until)
+	s.setAsideFor(waits, parked.Unlinked, until)
 }
 
 // withinPatience splits events by whether they may go on waiting for their account.

@@ -16,7 +16,22 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
+
+// APIPrefix returns what the subjects begin with that JetStream listens on: what
+// has to be granted begins so, too.
+func APIPrefix(js jetstream.JetStream) string {
+	options := js.Options()
+	switch {
+	case options.APIPrefix != "":
+		return strings.TrimSuffix(options.APIPrefix, ".") + "."
+	case options.Domain != "":
+		return "$JS." + options.Domain + ".API."
+	default:
+		return "$JS.API."
+	}
+}
 
 // DeniedError is a right that is missing.
 type DeniedError struct {

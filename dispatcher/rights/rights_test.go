@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
@@ -116,4 +117,17 @@ func TestOldDenialsAreForgotten(t *testing.T) {
 		time.Sleep(time.Second)
 		require.NoError(t, w.Since(time.Now()))
 	})
+}
+
+func TestWhereJetStreamListens(t *testing.T) {
+	t.Parallel()
+	for want, js := range map[string]func(*nats.Conn) (jetstream.JetStream, error){
+		"$JS.API.":     func(c *nats.Conn) (jetstream.JetStream, error) { return jetstream.New(c) },
+		"$JS.hub.API.": func(c *nats.Conn) (jetstream.JetStream, error) { return jetstream.NewWithDomain(c, "hub") },
+		"from.shop.":   func(c *nats.Conn) (jetstream.JetStream, error) { return jetstream.NewWithAPIPrefix(c, "from.shop") },
+	} {
+		js, err := js(conn)
+		require.NoError(t, err)
+		require.Equal(t, want, rights.APIPrefix(js))
+	}
 }
