@@ -35,7 +35,7 @@ func newChecker(cfg *config.Config, to string) *checker {
 	return c
 }
 
-// decide tells what a worker would do with an event of a record, now.
+// decide returns what a worker would do with an event of a record, now.
 func (c *checker) decide(r *record, e *event.Event) dispatcher.Decision {
 	body := r.request.Envelope
 	body.TestEventCode = cmp.Or(body.TestEventCode, c.testCode)

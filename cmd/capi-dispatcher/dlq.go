@@ -73,7 +73,7 @@ func reasonList() string {
 	return strings.Join(words, ", ")
 }
 
-// given tells whether anything is chosen at all.
+// given reports whether anything is chosen at all.
 func (f *filterFlags) given() bool {
 	return f.dataset != "" || len(f.reasons) > 0 || f.since > 0 || f.code != ""
 }

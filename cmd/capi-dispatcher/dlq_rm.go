@@ -170,7 +170,7 @@ func showDoomed(out io.Writer, letters []doomed) error {
 	return nil
 }
 
-// confirm asks, where there is somebody to ask.
+// confirm asks, where there is a person to ask.
 func (f *removeFlags) confirm(cmd *cobra.Command) error {
 	if f.yes {
 		return nil

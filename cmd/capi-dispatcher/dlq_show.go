@@ -124,7 +124,7 @@ func pretty(event []byte) string {
 	return "  " + string(value)
 }
 
-// meaning says what a reason is, in words.
+// meaning returns what a reason is, in words.
 func meaning(reason deadletter.Reason) string {
 	switch reason {
 	case deadletter.Malformed:
@@ -150,7 +150,7 @@ func meaning(reason deadletter.Reason) string {
 	}
 }
 
-// advice says what to do next.
+// advice returns what to do next.
 func advice(l *deadletter.Letter) string {
 	again := fmt.Sprintf("capi-dispatcher dlq replay %d", l.Sequence)
 	switch l.Reason {

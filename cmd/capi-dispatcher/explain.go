@@ -80,7 +80,7 @@ func show(out io.Writer, found []pasted, asJSON bool) error {
 type explanation struct {
 	Code    int `json:"code"`
 	Subcode int `json:"subcode,omitempty"`
-	// Known tells that the code is known; KnownSubcode that the subcode is,
+	// Known says that the code is known; KnownSubcode that the subcode is,
 	// too, or that there is none.
 	Known        bool   `json:"known"`
 	KnownSubcode bool   `json:"known_subcode"`

@@ -11,7 +11,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
 
-// pasted is an error as somebody has it at hand.
+// pasted is an error as a person has it at hand.
 type pasted struct {
 	code graph.ErrorCode
 	// answer is what the dispatcher makes of it; nil if only the code is known.

@@ -31,7 +31,7 @@ input was refused.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	// Whatever a verb prints may have been written by somebody else.
+	// What a verb prints may have been written by others: producers, Meta.
 	root.SetOut(terminal.Writer(os.Stdout))
 	root.SetErr(terminal.Writer(os.Stderr))
 	root.PersistentFlags().StringVar(&p.configFile, "config", "", "configuration file (YAML); CAPI_… variables override it")
@@ -82,7 +82,7 @@ func (p *program) connect(role connect.Role) (*config.Config, *connect.Connectio
 	return cfg, nats, nil
 }
 
-// version tells version, commit, date and Go version, from what the Go tool
+// version returns version, commit, date and Go version, from what the Go tool
 // has written into the binary.
 func version() string {
 	info, ok := debug.ReadBuildInfo()

@@ -118,7 +118,7 @@ func partialIf(refused bool) error {
 	return nil
 }
 
-// send sends events as a worker would. A code that somebody gives here goes
+// send sends events as a worker would. A code that is given here goes
 // before any other.
 func (t *trial) send(ctx context.Context, envelope event.Envelope, events [][]byte) graph.Answer {
 	envelope.TestEventCode = t.flags.code
@@ -149,7 +149,7 @@ func asJSON(text []byte) any {
 	return string(text)
 }
 
-// inWords says what an answer means for a person who tries an event.
+// inWords returns what an answer means for a person who tries an event.
 func inWords(answer *graph.Answer) string {
 	if answer.Verdict == graph.Accepted {
 		return "accepted: " + count(answer.Received, "event") + " received. Look at Events Manager, Test events"

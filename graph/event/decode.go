@@ -194,7 +194,7 @@ func (d *Decoder) object(visit func(name []byte, at int64) error) error {
 
 func (d *Decoder) skip() error { return malformed(d.json.SkipValue()) }
 
-// nextValue tells where in the body the next value begins.
+// nextValue returns where in the body the next value begins.
 func (d *Decoder) nextValue() int64 {
 	at := d.json.InputOffset()
 	for at < int64(len(d.body)) && bytes.IndexByte([]byte(" \t\r\n,:"), d.body[at]) >= 0 {
@@ -225,7 +225,7 @@ func unquote(quoted []byte) []byte {
 	return text
 }
 
-// malformed turns the JSON library's error into ours. It tells the place and
+// malformed turns the JSON library's error into ours. It has the place, and
 // neither the text there nor names of the producer's: they may be personal data.
 func malformed(err error) error {
 	if err == nil {

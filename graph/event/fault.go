@@ -46,7 +46,7 @@ type Fault struct {
 	Message string `json:"message"`
 }
 
-// MoreThan stands for so many faults that are not described.
+// MoreThan stands for a number of faults that are not described.
 func MoreThan(left int) Fault {
 	return Fault{Code: MoreFaults, Message: fmt.Sprintf("… %d more faults", left)}
 }

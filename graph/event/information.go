@@ -55,7 +55,7 @@ func says(name []byte) information {
 	}
 }
 
-// tooBroad tells that what is said fits too many people to match one. Source:
+// tooBroad reports whether what is said fits too many people to match one. Source:
 // Meta, best practices for the Conversions API, baseline requirements for
 // matching (from Graph API v13.0 on).
 func (i information) tooBroad() bool {

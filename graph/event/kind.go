@@ -57,7 +57,8 @@ func (k kind) repaired(value jsontext.Value) string {
 
 func isText(value jsontext.Value) bool { return value.Kind() == '"' }
 
-// isID tells a string, or a whole number that is kept digit by digit.
+// isID reports whether a value is a string, or a whole number, which is kept
+// digit by digit.
 func isID(value jsontext.Value) bool { return isText(value) || isDigits(value) }
 
 func isBoolean(value jsontext.Value) bool { return value.Kind() == 't' || value.Kind() == 'f' }
@@ -81,7 +82,7 @@ func isNumber(value jsontext.Value) bool {
 // isAmount is a number, or an empty string, which is as good as none.
 func isAmount(value jsontext.Value) bool { return string(value) == `""` || isNumber(value) }
 
-// isDigits tells a text of nothing but digits.
+// isDigits reports whether a text is nothing but digits.
 func isDigits(text []byte) bool {
 	for _, c := range text {
 		if c < '0' || c > '9' {

@@ -68,7 +68,7 @@ func (p *parser) validateWhatsApp(filled bool) {
 }
 
 // validateClick finds a click id that is none at all: blank, or the placeholder
-// of somebody's template. What a real one looks like, only Meta knows.
+// of a template. What a real one looks like, only Meta knows.
 func (p *parser) validateClick() {
 	const pointer = "/user_data/ctwa_clid"
 	switch click := p.kept[slotClick]; {
@@ -100,13 +100,13 @@ func (p *parser) digits(at slot, pointer string) {
 
 func isBlank(text jsontext.Value) bool { return len(bytes.TrimSpace(inner(text))) == 0 }
 
-// isPlaceholder recognises what was never filled in: <PAGE_ID>.
+// isPlaceholder reports whether a text was never filled in: <PAGE_ID>.
 func isPlaceholder(text jsontext.Value) bool {
 	inner := bytes.TrimSpace(inner(text))
 	return bytes.HasPrefix(inner, []byte("<")) && bytes.HasSuffix(inner, []byte(">"))
 }
 
-// isHash recognises a SHA-256 in hexadecimal.
+// isHash reports whether a text is a SHA-256 in hexadecimal.
 func isHash(text jsontext.Value) bool {
 	return customer.IsHashed(customer.ExternalID, string(inner(text)))
 }

@@ -112,7 +112,7 @@ func (p *parser) members(f *field) error {
 	})
 }
 
-// elements reads a list, and tells how long it is, or -1 if it is none. Which
+// elements reads a list, and returns how long it is, or -1 if it is none. Which
 // field an element is may depend on its place.
 func (p *parser) elements(f *field, at func(index int) *field) (length int, err error) {
 	if p.json.PeekKind() != '[' {

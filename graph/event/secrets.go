@@ -52,7 +52,7 @@ func HoldsToken(text string) bool {
 }
 
 // Redact takes secrets out of a text of any kind, and counts them: a message
-// that cannot be read, a link, words of somebody else's. The text itself is left
+// that cannot be read, a link, words of others. The text itself is left
 // as it is. secrets may be nil.
 func Redact(text []byte, secrets Secrets) (clean []byte, found int) {
 	if !mayHoldSecrets(text, secrets) {

@@ -18,7 +18,7 @@ const (
 	MaxAgePhysicalStore = 62 * 24 * time.Hour
 )
 
-// MaxAge tells how old the event may be when Meta receives it.
+// MaxAge returns how old the event may be when Meta receives it.
 func (e *Event) MaxAge() time.Duration {
 	if e.ActionSource == PhysicalStore {
 		return MaxAgePhysicalStore
@@ -26,11 +26,11 @@ func (e *Event) MaxAge() time.Duration {
 	return MaxAge
 }
 
-// ExpiresAt tells from when on Meta no longer accepts the event.
+// ExpiresAt returns from when on Meta no longer accepts the event.
 func (e *Event) ExpiresAt() time.Time { return e.Time.Add(e.MaxAge()) }
 
-// CheckTime says whether Meta would refuse the event's time at a moment.
-// It returns nil when the time is fine.
+// CheckTime returns what Meta would find wrong with the event's time at a
+// moment; nil if the time is fine.
 func (e *Event) CheckTime(now time.Time) *Fault {
 	switch {
 	case now.After(e.ExpiresAt()):
@@ -170,14 +170,14 @@ func (p *parser) need(at slot, pointer string, subcode int, message string) {
 	}
 }
 
-// isObject tells that a member is there, and is an object.
+// isObject reports whether a member is there, and is an object.
 func (p *parser) isObject(at slot) bool {
 	k := p.kept[at]
 	return k.there && p.body[k.value] == '{'
 }
 
-// mayHold tells that a member may be blamed for what it does not hold: it is an
-// object, or absent.
+// mayHold reports whether a member may be blamed for what it does not hold: it
+// is an object, or absent.
 func (p *parser) mayHold(at slot) bool { return !p.kept[at].there || p.isObject(at) }
 
 // validateInformation: Meta has to be able to find the customer. In chats the

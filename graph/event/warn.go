@@ -87,8 +87,8 @@ func (p *parser) warnAt(pointer string, code Code, message string) {
 	p.event.Warnings = append(p.event.Warnings, Fault{Pointer: pointer, Code: code, Message: message})
 }
 
-// isAddress recognises an IP address by its characters: which addresses there
-// are is Meta's matter, and hashes and lists look different.
+// isAddress reports whether a text has the characters of an IP address: which
+// addresses there are is Meta's matter, and hashes and lists look different.
 func isAddress(text []byte) bool {
 	const longest = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255")
 	for _, c := range text {
@@ -100,8 +100,8 @@ func isAddress(text []byte) bool {
 	return len(text) <= longest && bytes.ContainsAny(text, ".:")
 }
 
-// isWebAddress recognises the address of a page: a scheme, a host, no white
-// space.
+// isWebAddress reports whether a text is the address of a page: a scheme, a
+// host, no white space.
 func isWebAddress(text []byte) bool {
 	scheme, host, _ := bytes.Cut(text, []byte("://"))
 	return (bytes.EqualFold(scheme, []byte("https")) || bytes.EqualFold(scheme, []byte("http"))) &&

@@ -35,7 +35,7 @@ func badParameter(words string, path ...string) *Error {
 	return badEvent(2804019, "Server Side Api Parameter Error", firstEvent+"['"+strings.Join(path, "']['")+"'] "+words)
 }
 
-// within is the error as the answer to a request in which so many events come
+// within is the error as the answer to a request in which that many events come
 // before the culprit.
 func (e *Error) within(before int) *Error {
 	if before > 0 {

@@ -49,7 +49,7 @@ type Error struct {
 	status int
 }
 
-// refuses tells that the request is answered without being processed.
+// refuses reports whether the request is answered without being processed.
 func (f *Fault) refuses() bool {
 	return !f.Accept && (f.Drop || f.Cut || f.Status != 0 || f.Error != nil || f.Body != "")
 }

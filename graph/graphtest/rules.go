@@ -34,7 +34,7 @@ func (r rules) check(raw json.RawMessage) (Entry, *Error) {
 	return Entry{Name: event.text("event_name"), ID: event.text("event_id"), Raw: raw}, nil
 }
 
-// isMessaging tells whether the rules of business messaging hold.
+// isMessaging reports whether the rules of business messaging hold.
 func isMessaging(event object) bool { return event["action_source"] == "business_messaging" }
 
 // checkLinks refuses accounts that are not linked to the dataset.

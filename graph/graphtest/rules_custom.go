@@ -88,7 +88,7 @@ func aCurrency() shape {
 	}}
 }
 
-// wasTender tells a currency that was withdrawn. That Meta refuses any but MRU
+// wasTender reports whether a currency was withdrawn. That Meta refuses any but MRU
 // has not been reported.
 func wasTender(code string) bool {
 	for all := tender.Query(tender.Historical); all.Next(); {

@@ -111,7 +111,7 @@ func checkAttribution(event object) *Error {
 	return nil
 }
 
-// checkProcessing is for limited data use: whoever limits it has to say where
+// checkProcessing is for limited data use: an event that asks for it says where
 // the person is, or how to find out.
 func checkProcessing(event object) *Error {
 	name, words, found := event.misfit(

@@ -48,7 +48,7 @@ func checkNotAllowed(event object) *Error {
 	return nil
 }
 
-// given tells whether an id is there, and not empty.
+// given reports whether an id is there, and not empty.
 func (o object) given(name string) bool { return anID().fits(o[name]) && o[name] != "" }
 
 func firstOf(refusals ...*Error) *Error {

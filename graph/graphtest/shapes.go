@@ -64,7 +64,7 @@ func (o object) object(name string) object {
 	return inner
 }
 
-// has tells whether a member is there at all, even empty.
+// has reports whether a member is there at all, even empty.
 func (o object) has(name string) bool { return o[name] != nil }
 
 // shape is what a value has to be.
@@ -171,7 +171,7 @@ func numeral(words string, form func(string) bool) shape {
 	}}
 }
 
-// isNumber tells whether a text is a JSON number, with nothing around it.
+// isNumber reports whether a text is a JSON number, with nothing around it.
 func isNumber(text string) bool {
 	return text != "" && (text[0] == '-' || isDigits(text[:1])) && isDigits(text[len(text)-1:]) && json.Valid([]byte(text))
 }
@@ -182,7 +182,7 @@ func isDigits(text string) bool {
 	return text != "" && strings.Trim(text, "0123456789") == ""
 }
 
-// isEmpty tells whether a value says nothing: a blank string, list or
+// isEmpty reports whether a value says nothing: a blank string, list or
 // object, or one with nothing but such in it.
 func isEmpty(value any) bool {
 	switch value := value.(type) {

@@ -12,7 +12,7 @@ import (
 )
 
 // Port is a port of this machine that a server can come back to: none of those
-// that systems give to whoever asks for any, which begin at 32768 or later.
+// that systems give where any will do, which begin at 32768 or later.
 func Port(tb testing.TB) int {
 	tb.Helper()
 	const lowest, ports = 20_000, 12_000

@@ -33,8 +33,8 @@ type Server struct {
 	done     chan error
 }
 
-// Start listens and serves. conditions tells what has to hold for events to
-// flow.
+// Start listens and serves. conditions returns what has to hold for events
+// to flow.
 func Start(ctx context.Context, cfg config.Admin, metrics http.Handler, conditions func() []dispatcher.Condition) (*Server, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.Address)
 	if err != nil {
