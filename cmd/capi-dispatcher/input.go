@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
@@ -26,7 +27,7 @@ func withInput(cmd *cobra.Command, name string, read func(in io.Reader, size int
 	}
 	file, err := os.Open(name)
 	if err != nil {
-		return usageError{errors.New(terminal.Line(err.Error()))} // the name may come from elsewhere
+		return exit.Usage(errors.New(terminal.Line(err.Error()))) // the name may come from elsewhere
 	}
 	defer func() { _ = file.Close() }()
 	info, err := file.Stat()

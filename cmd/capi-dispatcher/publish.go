@@ -16,6 +16,8 @@ import (
 	"golang.org/x/term"
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 	"github.com/capi-dispatcher/capi-dispatcher/config"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
@@ -182,14 +184,6 @@ func (p *publisher) fail(place string, err error) {
 	p.complain(place + ": not published: " + err.Error())
 }
 
-// count writes "1 event", "2 events".
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}
-
 func (p *publisher) report(out io.Writer, took time.Duration) error {
 	var err error
 	if p.flags.asJSON {
@@ -199,15 +193,15 @@ func (p *publisher) report(out io.Writer, took time.Duration) error {
 		})
 	} else {
 		_, err = fmt.Fprintf(out, "%s in %s published to %s in %s; %d refused, %d failed\n",
-			count(p.events, "event"), count(p.published, "message"), p.subject, took.Round(time.Millisecond), p.refused, p.failed)
+			terminal.Count(p.events, "event"), terminal.Count(p.published, "message"), p.subject, took.Round(time.Millisecond), p.refused, p.failed)
 	}
 	switch {
 	case err != nil:
 		return err
 	case p.failed > 0:
-		return fmt.Errorf("not published: %s", count(p.failed, "message"))
+		return fmt.Errorf("not published: %s", terminal.Count(p.failed, "message"))
 	case p.refused > 0:
-		return errPartial
+		return exit.ErrPartial
 	default:
 		return nil
 	}

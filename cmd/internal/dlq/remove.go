@@ -1,4 +1,4 @@
-package main
+package dlq
 
 import (
 	"bufio"
@@ -17,6 +17,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 )
 
@@ -39,7 +41,7 @@ type doomed struct {
 // kindOfLetter is what letters are counted by.
 type kindOfLetter struct{ dataset, reason string }
 
-func (p *program) dlqRemove() *cobra.Command {
+func (v verbs) remove() *cobra.Command {
 	var flags removeFlags
 	command := &cobra.Command{
 		Use:   "rm [NUMBER…]",
@@ -64,7 +66,7 @@ confirmed; 2 wrong usage; 3 a number named no dead letter.`,
 			if err := flags.check(numbers); err != nil {
 				return err
 			}
-			return p.withBox(cmd, func(box *deadletter.Box) error { return flags.run(cmd, box, numbers) })
+			return v.withBox(cmd, func(box *deadletter.Box) error { return flags.run(cmd, box, numbers) })
 		},
 	}
 	flags.add(command)
@@ -78,11 +80,11 @@ func (f *removeFlags) check(numbers []uint64) error {
 	byFilter := f.given() || f.all
 	switch {
 	case len(numbers) == 0 && !byFilter:
-		return usageError{errors.New("nothing is chosen: name numbers, use flags, or say --all")}
+		return exit.Usage(errors.New("nothing is chosen: name numbers, use flags, or say --all"))
 	case len(numbers) > 0 && byFilter:
-		return usageError{errors.New("numbers and flags choose in different ways; use one of them")}
+		return exit.Usage(errors.New("numbers and flags choose in different ways; use one of them"))
 	case f.dryRun && f.yes:
-		return usageError{errors.New("--dry-run, --yes: choose one")}
+		return exit.Usage(errors.New("--dry-run, --yes: choose one"))
 	default:
 		return nil
 	}
@@ -105,7 +107,7 @@ func (f *removeFlags) run(cmd *cobra.Command, box *deadletter.Box, numbers []uin
 		}
 	}
 	if missing > 0 {
-		return errPartial
+		return exit.ErrPartial
 	}
 	return nil
 }
@@ -150,10 +152,10 @@ func showDoomed(out io.Writer, letters []doomed) error {
 	for i, l := range letters {
 		counts[l.kind]++
 		if i == 0 {
-			_ = writeRow(table, "NUMBER", "AGE", "DATASET", "REASON")
+			_ = terminal.Row(table, "NUMBER", "AGE", "DATASET", "REASON")
 		}
 		if i < mostShown {
-			_ = writeRow(table, strconv.FormatUint(l.number, 10), l.deadFor, l.kind.dataset, l.kind.reason)
+			_ = terminal.Row(table, strconv.FormatUint(l.number, 10), l.deadFor, l.kind.dataset, l.kind.reason)
 		}
 	}
 	if err := table.Flush(); err != nil {
@@ -162,7 +164,7 @@ func showDoomed(out io.Writer, letters []doomed) error {
 	if more := len(letters) - mostShown; more > 0 {
 		fmt.Fprintf(out, "… and %d more\n", more)
 	}
-	fmt.Fprintf(out, "%s to remove\n", count(len(letters), "letter"))
+	fmt.Fprintf(out, "%s to remove\n", terminal.Count(len(letters), "letter"))
 	byNumber := func(a, b kindOfLetter) int { return strings.Compare(a.dataset+" "+a.reason, b.dataset+" "+b.reason) }
 	for _, kind := range slices.SortedFunc(maps.Keys(counts), byNumber) {
 		fmt.Fprintf(out, "  %d of dataset %s, %s\n", counts[kind], kind.dataset, kind.reason)
@@ -176,7 +178,7 @@ func (f *removeFlags) confirm(cmd *cobra.Command) error {
 		return nil
 	}
 	if in, ok := cmd.InOrStdin().(*os.File); !ok || !term.IsTerminal(int(in.Fd())) {
-		return usageError{errors.New("nothing is removed: say --yes to remove them, or --dry-run to see them")}
+		return exit.Usage(errors.New("nothing is removed: say --yes to remove them, or --dry-run to see them"))
 	}
 	cmd.PrintErr("Remove them for good? [y/N] ")
 	answer, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
@@ -205,13 +207,13 @@ func remove(ctx context.Context, out io.Writer, box *deadletter.Box, letters []d
 		}
 		removed++
 	}
-	fmt.Fprintf(out, "%d of %s removed", removed, count(len(letters), "letter"))
+	fmt.Fprintf(out, "%d of %s removed", removed, terminal.Count(len(letters), "letter"))
 	if gone > 0 {
 		fmt.Fprintf(out, ", %d gone already", gone)
 	}
 	fmt.Fprintln(out)
 	if failure != nil {
-		return fmt.Errorf("not removed: %s: %w", count(len(letters)-removed-gone, "letter"), failure)
+		return fmt.Errorf("not removed: %s: %w", terminal.Count(len(letters)-removed-gone, "letter"), failure)
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package main
+package explain
 
 import (
 	"encoding/json"
@@ -11,8 +11,8 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
 
-// pasted is an error as a person has it at hand.
-type pasted struct {
+// Pasted is an error as a person has it at hand.
+type Pasted struct {
 	code graph.ErrorCode
 	// answer is what the dispatcher makes of it; nil if only the code is known.
 	answer *graph.Answer
@@ -26,21 +26,21 @@ var (
 	namedSub   = regexp.MustCompile(`(?i)(?:error_?)?subcode\W{1,8}(\d{1,9})`)
 )
 
-// readPasted reads what people copy out of logs and answers: 2804066,
+// Read reads what people copy out of logs and answers: 2804066,
 // 100/2804066, (#100) and what follows, or a whole answer of Meta's, with
 // anything around it. A subcode alone may belong to several codes.
-func readPasted(text string) ([]pasted, error) {
+func Read(text string) ([]Pasted, error) {
 	text = strings.TrimSpace(text)
 	if found := bareCode.FindStringSubmatch(text); found != nil {
 		return readCode(found[1], found[2]), nil
 	}
 	if answer := findAnswer(text); answer != nil {
-		return []pasted{judged(answer)}, nil
+		return []Pasted{judged(answer)}, nil
 	}
 	if found := hashedCode.FindStringSubmatch(text); found != nil {
 		said, _ := json.Marshal(map[string]any{"error": map[string]any{"message": text, "code": json.Number(strings.TrimLeft(found[1], "0"))}})
 		if answer := findAnswer(string(said)); answer != nil {
-			return []pasted{judged(answer)}, nil
+			return []Pasted{judged(answer)}, nil
 		}
 	}
 	if found := slashCode.FindStringSubmatch(text); found != nil {
@@ -52,30 +52,30 @@ func readPasted(text string) ([]pasted, error) {
 	return nil, fmt.Errorf("%q holds no error code; expected 2804066, 100/2804066, (#100) …, or an answer of Meta's as JSON", shortened(text))
 }
 
-func judged(answer *graph.Answer) pasted {
-	return pasted{code: graph.ErrorCode{Code: answer.Error.Code, Subcode: answer.Error.Subcode}, answer: answer}
+func judged(answer *graph.Answer) Pasted {
+	return Pasted{code: graph.ErrorCode{Code: answer.Error.Code, Subcode: answer.Error.Subcode}, answer: answer}
 }
 
 // readCode reads a code and a subcode, or a number that may be either.
-func readCode(first, second string) []pasted {
+func readCode(first, second string) []Pasted {
 	code, _ := strconv.Atoi(first) // of nine digits at the most
 	subcode, _ := strconv.Atoi(second)
 	if _, known := graph.Explain(code, 0); known || second != "" {
-		return []pasted{{code: graph.ErrorCode{Code: code, Subcode: subcode}}}
+		return []Pasted{{code: graph.ErrorCode{Code: code, Subcode: subcode}}}
 	}
-	var all []pasted
+	var all []Pasted
 	for _, known := range graph.ErrorCodes() {
 		if known.Subcode == code {
-			all = append(all, pasted{code: known})
+			all = append(all, Pasted{code: known})
 		}
 	}
 	switch {
 	case len(all) > 0:
 		return all
 	case code/1000 == eventSubcodes:
-		return []pasted{{code: graph.ErrorCode{Code: 100, Subcode: code}}}
+		return []Pasted{{code: graph.ErrorCode{Code: 100, Subcode: code}}}
 	default:
-		return []pasted{{code: graph.ErrorCode{Code: code}}}
+		return []Pasted{{code: graph.ErrorCode{Code: code}}}
 	}
 }
 

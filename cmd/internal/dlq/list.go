@@ -1,9 +1,8 @@
-package main
+package dlq
 
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -16,7 +15,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
-func (p *program) dlqList() *cobra.Command {
+func (v verbs) list() *cobra.Command {
 	var flags filterFlags
 	var asJSON bool
 	command := &cobra.Command{
@@ -30,7 +29,7 @@ func (p *program) dlqList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return p.withBox(cmd, func(box *deadletter.Box) error {
+			return v.withBox(cmd, func(box *deadletter.Box) error {
 				if asJSON {
 					encoder := json.NewEncoder(cmd.OutOrStdout())
 					_, err = box.Each(cmd.Context(), filter, func(l deadletter.Letter) error { return encoder.Encode(l) })
@@ -50,10 +49,10 @@ func listLetters(cmd *cobra.Command, box *deadletter.Box, filter deadletter.Filt
 	shown, now := 0, time.Now()
 	strangers, err := box.Each(cmd.Context(), filter, func(l deadletter.Letter) error {
 		if shown == 0 {
-			_ = writeRow(table, "NUMBER", "AGE", "DATASET", "REASON", "TRIED", "EVENT", "WHY")
+			_ = terminal.Row(table, "NUMBER", "AGE", "DATASET", "REASON", "TRIED", "EVENT", "WHY")
 		}
 		shown++
-		return writeRow(table, strconv.FormatUint(l.Sequence, 10), age(now, l.DeadLetteredAt), orDash(l.Dataset),
+		return terminal.Row(table, strconv.FormatUint(l.Sequence, 10), age(now, l.DeadLetteredAt), orDash(l.Dataset),
 			string(l.Reason), strconv.Itoa(l.Attempts), orDash(shorten(eventName(&l), 40)), shorten(why(&l), 70))
 	})
 	if err != nil {
@@ -69,15 +68,6 @@ func listLetters(cmd *cobra.Command, box *deadletter.Box, filter deadletter.Filt
 		cmd.PrintErrf("%d messages in the stream are no dead letters of this program\n", strangers)
 	}
 	return nil
-}
-
-// writeRow writes a row of a table. No cell can be more than one.
-func writeRow(table io.Writer, cells ...string) error {
-	for i, cell := range cells {
-		cells[i] = terminal.Line(cell)
-	}
-	_, err := fmt.Fprintln(table, strings.Join(cells, "\t"))
-	return err
 }
 
 // why is the shortest thing that helps.

@@ -1,4 +1,4 @@
-package main
+package dlq
 
 import (
 	"encoding/json"
@@ -8,16 +8,16 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/explain"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
-	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
-func (p *program) dlqShow() *cobra.Command {
+func (v verbs) show() *cobra.Command {
 	var asJSON bool
 	command := &cobra.Command{
 		Use:   "show NUMBER…",
@@ -31,7 +31,7 @@ The event is shown as it was published, personal data and all.`,
 			if err != nil {
 				return err
 			}
-			return p.withBox(cmd, func(box *deadletter.Box) error {
+			return v.withBox(cmd, func(box *deadletter.Box) error {
 				for _, number := range numbers {
 					letter, err := box.Get(cmd.Context(), number)
 					if err != nil {
@@ -59,7 +59,7 @@ func parseNumbers(args []string) ([]uint64, error) {
 	for i, arg := range args {
 		number, err := strconv.ParseUint(arg, 10, 64)
 		if err != nil || number == 0 {
-			return nil, usageError{fmt.Errorf("%q is not the number of a dead letter; `dlq ls` shows them", arg)}
+			return nil, exit.Usage(fmt.Errorf("%q is not the number of a dead letter; `dlq ls` shows them", arg))
 		}
 		numbers[i] = number
 	}
@@ -71,7 +71,7 @@ func showLetter(out io.Writer, l *deadletter.Letter) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	row := func(name, value string) {
 		if value != "" {
-			_ = writeRow(table, name, value)
+			_ = terminal.Row(table, name, value)
 		}
 	}
 	row("number", strconv.FormatUint(l.Sequence, 10))
@@ -91,19 +91,11 @@ func showLetter(out io.Writer, l *deadletter.Letter) error {
 	if len(l.Faults) > 0 {
 		fmt.Fprintln(out, "\nfaults")
 		for _, fault := range l.Faults {
-			fmt.Fprintf(out, "  %-36s %s (%s)\n", terminal.Line(orDash(fault.Pointer)), terminal.Line(fault.Message), terminal.Line(codeOf(fault)))
+			fmt.Fprintf(out, "  %-36s %s (%s)\n", terminal.Line(orDash(fault.Pointer)), terminal.Line(fault.Message), terminal.Line(explain.FaultCode(fault)))
 		}
 	}
-	fmt.Fprintf(out, "\nevent\n%s\n\nnext\n  %s\n\n", pretty(l.Event), advice(l))
+	fmt.Fprintf(out, "\nevent\n%s\n\nnext\n  %s\n\n", terminal.JSON(l.Event), advice(l))
 	return nil
-}
-
-// codeOf names a fault's kind, and what Meta would have called it.
-func codeOf(fault event.Fault) string {
-	if fault.Subcode == 0 {
-		return string(fault.Code)
-	}
-	return fmt.Sprintf("%s; Meta: 100/%d", fault.Code, fault.Subcode)
 }
 
 func stamp(at time.Time) string { return at.Local().Format("2006-01-02 15:04:05 MST") }
@@ -113,15 +105,6 @@ func requests(l *deadletter.Letter) string {
 		return strconv.Itoa(l.Attempts)
 	}
 	return fmt.Sprintf("%d, of which %d may have been received by Meta", l.Attempts, l.MaybeSent)
-}
-
-// pretty indents an event, and leaves what is no JSON as it is.
-func pretty(event []byte) string {
-	value := jsontext.Value(append([]byte(nil), event...))
-	if err := value.Indent(jsontext.WithIndent("  "), jsontext.WithIndentPrefix("  "), jsontext.PreserveRawStrings(true)); err != nil {
-		return "  " + strconv.Quote(string(event))
-	}
-	return "  " + string(value)
 }
 
 // meaning returns what a reason is, in words.
@@ -167,7 +150,7 @@ func advice(l *deadletter.Letter) string {
 	case deadletter.Refused:
 		if l.Graph != nil {
 			if m, ok := graph.Explain(l.Graph.Code, l.Graph.Subcode); ok {
-				return remedy(m) + "; publish the corrected event, or, if the fault was elsewhere: " + again
+				return explain.Remedy(m) + "; publish the corrected event, or, if the fault was elsewhere: " + again
 			}
 		}
 		return "see what Meta said; publish the corrected event, or, if the fault was elsewhere: " + again

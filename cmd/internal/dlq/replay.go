@@ -1,4 +1,4 @@
-package main
+package dlq
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/time/rate"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 )
@@ -24,7 +25,7 @@ type replayFlags struct {
 	rate   float64
 }
 
-func (p *program) dlqReplay() *cobra.Command {
+func (v verbs) replay() *cobra.Command {
 	var flags replayFlags
 	command := &cobra.Command{
 		Use:   "replay [NUMBER…]",
@@ -52,12 +53,12 @@ are named by number or by --reason unknown_outcome.`,
 				return err
 			}
 			if len(numbers) == 0 && !flags.given() && !flags.all {
-				return usageError{errors.New("nothing is chosen: name numbers, use flags, or say --all")}
+				return exit.Usage(errors.New("nothing is chosen: name numbers, use flags, or say --all"))
 			}
 			if len(numbers) > 0 && (flags.given() || flags.all) {
-				return usageError{errors.New("numbers and flags choose in different ways; use one of them")}
+				return exit.Usage(errors.New("numbers and flags choose in different ways; use one of them"))
 			}
-			return p.withBox(cmd, func(box *deadletter.Box) error {
+			return v.withBox(cmd, func(box *deadletter.Box) error {
 				letters, gone, err := flags.choose(cmd.Context(), box, numbers)
 				if err != nil {
 					return err
@@ -114,7 +115,7 @@ func (f *replayFlags) replay(cmd *cobra.Command, box *deadletter.Box, letters []
 			fmt.Fprintf(out, "%d  %s  %s  %s\n", l.Sequence, terminal.Line(orDash(l.Dataset)), terminal.Line(string(l.Reason)),
 				terminal.Line(orDash(shorten(eventName(l), 40))))
 		}
-		fmt.Fprintf(out, "%s would be replayed\n", count(len(letters), "letter"))
+		fmt.Fprintf(out, "%s would be replayed\n", terminal.Count(len(letters), "letter"))
 		return nil
 	}
 	limiter := rate.NewLimiter(rate.Limit(f.rate), 1)
@@ -131,13 +132,13 @@ func (f *replayFlags) replay(cmd *cobra.Command, box *deadletter.Box, letters []
 		}
 		replayed++
 	}
-	fmt.Fprintf(out, "%d of %s replayed", replayed, count(len(letters)+gone, "letter"))
+	fmt.Fprintf(out, "%d of %s replayed", replayed, terminal.Count(len(letters)+gone, "letter"))
 	if gone > 0 {
 		fmt.Fprintf(out, ", %d not there any more", gone)
 	}
 	fmt.Fprintln(out)
 	if failed.total > 0 {
-		return fmt.Errorf("not replayed: %s:%w", count(len(letters)-replayed, "letter"), &failed)
+		return fmt.Errorf("not replayed: %s:%w", terminal.Count(len(letters)-replayed, "letter"), &failed)
 	}
 	return nil
 }

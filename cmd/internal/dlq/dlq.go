@@ -1,4 +1,5 @@
-package main
+// Package dlq is the verbs for dead letters: to list, show, replay and remove them.
+package dlq
 
 import (
 	"context"
@@ -12,24 +13,33 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
+	"github.com/capi-dispatcher/capi-dispatcher/config"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 )
 
-func (p *program) dlq() *cobra.Command {
+// verbs are those of dlq.
+type verbs struct {
+	open func(connect.Role) (*config.Config, *connect.Connection, error)
+}
+
+// Command returns the verbs. open reads the configuration and connects.
+func Command(open func(connect.Role) (*config.Config, *connect.Connection, error)) *cobra.Command {
+	v := verbs{open}
 	command := &cobra.Command{
 		Use:   "dlq",
 		Short: "Work with dead letters",
 		Long: `Work with dead letters: the events that Meta will not take, each with its
 original bytes and the reason.`,
 	}
-	command.AddCommand(p.dlqList(), p.dlqShow(), p.dlqReplay(), p.dlqRemove())
+	command.AddCommand(v.list(), v.show(), v.replay(), v.remove())
 	return command
 }
 
 // withBox connects, opens the dead-letter stream and works with it. The
 // command's context ends when NATS denies a right to it.
-func (p *program) withBox(cmd *cobra.Command, work func(box *deadletter.Box) error) error {
-	cfg, nats, err := p.connect(connect.DLQ)
+func (v verbs) withBox(cmd *cobra.Command, work func(box *deadletter.Box) error) error {
+	cfg, nats, err := v.open(connect.DLQ)
 	if err != nil {
 		return err
 	}
@@ -83,7 +93,7 @@ func (f *filterFlags) filter(now time.Time) (deadletter.Filter, error) {
 	for _, word := range f.reasons {
 		reason := deadletter.Reason(word)
 		if !slices.Contains(deadletter.Reasons(), reason) {
-			return filter, usageError{fmt.Errorf("--reason %s: is none of %s", word, reasonList())}
+			return filter, exit.Usage(fmt.Errorf("--reason %s: is none of %s", word, reasonList()))
 		}
 		filter.Reasons = append(filter.Reasons, reason)
 	}
@@ -92,7 +102,7 @@ func (f *filterFlags) filter(now time.Time) (deadletter.Filter, error) {
 	}
 	if f.code != "" {
 		if _, err := fmt.Sscanf(f.code+"/0", "%d/%d", &filter.Code, &filter.Subcode); err != nil {
-			return filter, usageError{fmt.Errorf("--code %s: is not of the form 100 or 100/2804066", f.code)}
+			return filter, exit.Usage(fmt.Errorf("--code %s: is not of the form 100 or 100/2804066", f.code))
 		}
 	}
 	return filter, nil
