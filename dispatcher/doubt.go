@@ -26,8 +26,9 @@ type doubts struct {
 }
 
 type doubt struct {
-	accepted time.Time               // when Meta last accepted an event
-	refused  map[graph.ErrorCode]int // events that were refused alone since
+	accepted    time.Time               // when Meta last accepted an event
+	refused     map[graph.ErrorCode]int // events that were refused alone since
+	lastRefused time.Time
 }
 
 func newDoubts() *doubts { return &doubts{states: make(map[string]*doubt)} }
@@ -41,10 +42,35 @@ func (d *doubts) accepted(dataset string, now time.Time) {
 	clear(state.refused)
 }
 
+// hear notes when Meta last accepted an event of a dataset by what another worker
+// says. Refusals that this worker has seen since count on.
+func (d *doubts) hear(dataset string, at time.Time) {
+	if at.IsZero() {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	state := d.state(dataset)
+	state.accepted = later(state.accepted, at)
+	if at.After(state.lastRefused) {
+		clear(state.refused)
+	}
+}
+
+// acceptedAt is when Meta last accepted an event of a dataset, as far as is known.
+func (d *doubts) acceptedAt(dataset string) time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if state := d.states[dataset]; state != nil {
+		return state.accepted
+	}
+	return time.Time{}
+}
+
 // refused notes that an event was refused alone, and reports whether that is
 // the event's fault: it is one of a handful, or Meta has taken others since it
 // was refused alone before. inDoubt reports whether the handful is full.
-func (d *doubts) refused(dataset string, code graph.ErrorCode, before time.Time) (blamed, inDoubt bool) {
+func (d *doubts) refused(dataset string, code graph.ErrorCode, before, now time.Time) (blamed, inDoubt bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	state := d.state(dataset)
@@ -55,6 +81,7 @@ func (d *doubts) refused(dataset string, code graph.ErrorCode, before time.Time)
 		state.refused = make(map[graph.ErrorCode]int)
 	}
 	state.refused[code]++
+	state.lastRefused = now
 	return state.refused[code] <= handful, state.refused[code] >= handful
 }
 
@@ -103,7 +130,8 @@ type suspicion struct {
 // dead-lettered if it is one of a handful, else it waits for the end of the doubt.
 func (s *shipment) doubtful(e *entry, refusal graph.Answer) {
 	code := graph.ErrorCode{Code: refusal.Error.Code, Subcode: refusal.Error.Subcode}
-	blamed, inDoubt := s.doubts.refused(s.lane.dataset, code, e.history.refusedAlone)
+	now := s.clock.Now()
+	blamed, inDoubt := s.doubts.refused(s.lane.dataset, code, e.history.refusedAlone, now)
 	if inDoubt && s.suspicion == nil {
 		s.suspicion = &suspicion{refusal: refusal}
 	}
@@ -112,7 +140,7 @@ func (s *shipment) doubtful(e *entry, refusal graph.Answer) {
 		s.bury([]*entry{e})
 		return
 	}
-	e.history.refusedAlone = s.clock.Now()
+	e.history.refusedAlone = now
 	s.suspicion.refused = append(s.suspicion.refused, e)
 }
 

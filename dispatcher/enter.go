@@ -12,8 +12,10 @@ func (s *shipment) enter(entries []*entry) []*entry {
 		return nil
 	}
 	patience := time.Now().Add(shortWait)
+	news, accepted := latestNews(entries)
+	s.doubts.hear(s.lane.dataset, accepted)
 	for {
-		pass, until := s.breaker.enter(s.lane.dataset, latestNews(entries))
+		pass, until := s.breaker.enter(s.lane.dataset, news)
 		if pass != nil {
 			s.pass, s.cautious = pass, pass.probes()
 			return s.enterAccounts(entries)
@@ -29,13 +31,13 @@ func (s *shipment) enter(entries []*entry) []*entry {
 	}
 }
 
-// latestNews is when another worker last saw the dataset well, as far as its
-// events tell.
-func latestNews(entries []*entry) (at time.Time) {
+// latestNews is when another worker last thought the dataset well, and when it
+// had an event of it accepted, as far as its events tell.
+func latestNews(entries []*entry) (recalled, accepted time.Time) {
 	for _, e := range entries {
-		at = later(at, e.history.recalled)
+		recalled, accepted = later(recalled, e.history.recalled), later(accepted, e.history.accepted)
 	}
-	return at
+	return recalled, accepted
 }
 
 // enterAccounts sets events aside whose account is not linked.

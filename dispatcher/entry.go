@@ -64,6 +64,7 @@ type history struct {
 	recalled       time.Time // when it was called back, if it was
 	early          int       // times that Meta took it for one of the future
 	refusedAlone   time.Time // see [doubts]; zero if it was not, on the server's clock
+	accepted       time.Time // when another worker had an event of the dataset accepted, likewise
 	originSubject  string
 	originSequence uint64
 	// messageID is what the producer has named the message, to tell events
@@ -117,12 +118,8 @@ func parkedHistory(m *message, index int) history {
 	if h.since = h.firstSeen; m.replayed() {
 		h.since = m.published
 	}
-	if at, err := time.Parse(time.RFC3339Nano, headers.Get(header.Recalled)); err == nil {
-		h.recalled = at
-	}
-	if at, err := time.Parse(time.RFC3339Nano, headers.Get(header.RefusedAlone)); err == nil {
-		h.refusedAlone = at
-	}
+	h.recalled, h.refusedAlone = moment(headers, header.Recalled), moment(headers, header.RefusedAlone)
+	h.accepted = moment(headers, header.Accepted)
 	h.originSequence, _ = strconv.ParseUint(headers.Get(header.OriginSequence), 10, 64)
 	if owner, err := strconv.ParseInt(headers.Get(header.Claim), 10, 64); err == nil {
 		h.replaces = dedupe.Owner(owner)
@@ -148,6 +145,15 @@ func (h *history) dedupeID() string {
 		return h.messageID
 	}
 	return shortID(h.messageID + "/" + strconv.Itoa(h.place))
+}
+
+// moment reads a time that we wrote ourselves; anything else counts as none.
+func moment(headers nats.Header, name string) time.Time {
+	at, err := time.Parse(time.RFC3339Nano, headers.Get(name))
+	if err != nil {
+		return time.Time{}
+	}
+	return at
 }
 
 // atoi reads a count that we wrote ourselves; anything else counts as none.

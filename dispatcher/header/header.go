@@ -29,7 +29,10 @@ const (
 	// RefusedAlone is when Meta has refused the event alone, while it refused
 	// all events of the dataset that were tried, RFC 3339.
 	RefusedAlone = "Capi-Refused-Alone"
-	Early        = "Capi-Early" // how often Meta took the event for one of the future
+	// Accepted is when Meta last accepted an event of the dataset, as far as the
+	// worker knew that called the event back, RFC 3339.
+	Accepted = "Capi-Accepted"
+	Early    = "Capi-Early" // how often Meta took the event for one of the future
 	// Undelivered says that this is no event but a dead letter, with all of its
 	// headers, that its stream has refused: it is stored there under this
 	// message id once it can be.

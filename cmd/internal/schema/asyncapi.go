@@ -117,6 +117,7 @@ func parked() map[string]string {
 		header.Parked:       "How often the event has been parked.",
 		header.Recalled:     "When it was called back before its time, RFC 3339.",
 		header.RefusedAlone: "When Meta refused the event alone, while it refused all of the dataset's that were tried, RFC 3339.",
+		header.Accepted:     "When Meta had last accepted an event of the dataset when this one was called back, as far as the worker knew, RFC 3339.",
 		header.Early:        "How often Meta took the event for one of the future.",
 		header.Undelivered:  "That it is a dead letter, which its stream has refused for now: the id under which it is to be stored.",
 	}
