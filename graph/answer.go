@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/redact"
 )
 
 // Answer is what became of one request.
@@ -264,7 +264,7 @@ func describe(body []byte) string {
 // withoutTokens is a text of Meta's without what looks like an access token: it
 // repeats one that it does not like.
 func withoutTokens(text string) string {
-	clean, _ := event.Redact([]byte(text), nil)
+	clean, _ := redact.Text([]byte(text), nil)
 	return string(clean)
 }
 

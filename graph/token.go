@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/redact"
 	"github.com/capi-dispatcher/capi-dispatcher/internal/secret"
 )
 
@@ -165,7 +165,7 @@ func (f *tokenFile) refresh(path string) {
 // Used returns the tokens in use, replaced ones included, as secrets to be taken
 // out of what others have written. Files that are there are read now, later ones
 // when their token is needed.
-func (t *Tokens) Used() event.Secrets {
+func (t *Tokens) Used() redact.Secrets {
 	files, _ := os.ReadDir(t.dir) // what is wrong is said where a token is needed
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -189,7 +189,7 @@ type usedTokens struct {
 const shortestUsed = 20
 
 func (u *usedTokens) add(token Secret) {
-	if len(token) < shortestUsed || event.HoldsToken(string(token)) {
+	if len(token) < shortestUsed || redact.HoldsToken(string(token)) {
 		return
 	}
 	u.mu.Lock()

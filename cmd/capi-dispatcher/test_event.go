@@ -19,6 +19,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/redact"
 )
 
 // testEventFlags is what test-event can be told.
@@ -170,7 +171,7 @@ type exchange struct {
 // answer is what came back, but for secrets: Graph repeats a token that it does
 // not like.
 func (x *exchange) answer() []byte {
-	clean, _ := event.Redact(x.token.Redact(x.got.Bytes()), nil)
+	clean, _ := redact.Text(x.token.Redact(x.got.Bytes()), nil)
 	return clean
 }
 

@@ -6,6 +6,9 @@ import (
 	"fmt"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/rawjson"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/redact"
 )
 
 // ErrMalformed says that a message is not JSON as RFC 8259 and RFC 7493 have
@@ -69,7 +72,7 @@ func (d *Decoder) Withhold(secrets Secrets) *Decoder {
 // but holds no events that could be told apart. Faults of a single event are
 // no error; they are in [Event.Faults].
 func (d *Decoder) Decode(body []byte) (Request, error) {
-	clean, secrets, err := withoutSecrets(body, d.secrets)
+	clean, secrets, err := redact.Message(body, d.secrets)
 	if err != nil {
 		return Request{}, malformed(err)
 	}
@@ -184,7 +187,7 @@ func (d *Decoder) object(visit func(name []byte, at int64) error) error {
 		if err != nil {
 			return malformed(err)
 		}
-		if err := visit(unquote(quoted), d.json.InputOffset()-int64(len(quoted))); err != nil {
+		if err := visit(rawjson.Unquote(quoted), d.json.InputOffset()-int64(len(quoted))); err != nil {
 			return err
 		}
 	}
@@ -210,19 +213,6 @@ func (d *Decoder) expectEnd() error {
 		return fmt.Errorf("%w: something follows the JSON value, at offset %d", ErrMalformed, len(d.body)-len(rest))
 	}
 	return nil
-}
-
-// unquote returns the text of a JSON string that is known to be valid. It
-// copies only where there is an escape to undo.
-func unquote(quoted []byte) []byte {
-	if bytes.IndexByte(quoted, '\\') < 0 {
-		return quoted[1 : len(quoted)-1]
-	}
-	text, err := jsontext.AppendUnquote(nil, quoted)
-	if err != nil { // unreachable: the decoder has validated it
-		return quoted
-	}
-	return text
 }
 
 // malformed turns the JSON library's error into ours. It has the place, and

@@ -4,6 +4,9 @@ import (
 	"bytes"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/rawjson"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/redact"
 )
 
 // requestBody assembles what the reading of a request body has found.
@@ -48,7 +51,7 @@ func readEnvelope(members []member) (envelope Envelope, dropped int, err error) 
 func envelopeText(m member) (string, error) {
 	switch jsontext.Value(m.value).Kind() {
 	case '"':
-		return string(unquote(m.value)), nil
+		return string(rawjson.Unquote(m.value)), nil
 	case 'n':
 		return "", nil
 	default:
@@ -111,7 +114,7 @@ func ParseEnvelope(line string) (Envelope, error) {
 	if line == "" {
 		return Envelope{}, nil
 	}
-	clean, _, err := withoutSecrets([]byte(line), nil)
+	clean, _, err := redact.Message([]byte(line), nil)
 	if err != nil {
 		return Envelope{}, malformed(err)
 	}

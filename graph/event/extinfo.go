@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/rawjson"
 )
 
 // extinfoSlots is how many values extinfo has; those that are not known are
@@ -44,7 +46,7 @@ func osVersion() kind {
 		switch {
 		case !isText(value):
 			return WrongType
-		case strings.TrimSpace(string(inner(value))) == "":
+		case strings.TrimSpace(string(rawjson.Inner(value))) == "":
 			return Empty
 		default:
 			return ""

@@ -1,6 +1,10 @@
 package event
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/rawjson"
+)
 
 // Fill has the decoder fill these accounts into messaging events that name none
 // of their channel's. It holds until it is called again.
@@ -29,7 +33,7 @@ func (p *parser) fillAccount() bool {
 	}
 	member := `"` + name + `":"` + id + `"`
 	inside := p.kept[slotUser].value + 1
-	if !bytes.HasPrefix(bytes.TrimLeft(p.body[inside:], space), []byte("}")) {
+	if !bytes.HasPrefix(bytes.TrimLeft(p.body[inside:], rawjson.Space), []byte("}")) {
 		member += ","
 	}
 	p.replace(inside, inside, member)

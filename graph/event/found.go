@@ -10,6 +10,8 @@ import (
 	"github.com/agext/levenshtein"
 	iso4217 "github.com/bojanz/currency"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/rawjson"
 )
 
 // mostShown is how many runes of a value a fault quotes.
@@ -22,8 +24,8 @@ func (p *parser) told(value jsontext.Value, want *kind) string {
 		return sentence
 	}
 	text := ""
-	if kind := value.Kind(); kind == '0' || kind == '"' && isQuotable(string(inner(value))) {
-		text = string(inner(value))
+	if kind := value.Kind(); kind == '0' || kind == '"' && isQuotable(string(rawjson.Inner(value))) {
+		text = string(rawjson.Inner(value))
 	}
 	if advice := want.mend(text); advice != "" {
 		sentence += "; write " + advice
@@ -61,7 +63,7 @@ func (p *parser) shown(value jsontext.Value) string {
 	case p.isPrivate():
 		return "a text"
 	default:
-		return quotedForPeople(string(inner(value)))
+		return quotedForPeople(string(rawjson.Inner(value)))
 	}
 }
 

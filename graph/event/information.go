@@ -4,6 +4,8 @@ import (
 	"bytes"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/rawjson"
 )
 
 // information is what an event says of the customer, a bit each.
@@ -25,7 +27,7 @@ const (
 // inform notes a member of user_data, unless it is null or empty, or holds
 // nothing else.
 func (p *parser) inform(name []byte, value jsontext.Value) {
-	if said := bytes.Trim(value, `[]{}",`+space); len(said) > 0 && string(said) != "null" {
+	if said := bytes.Trim(value, `[]{}",`+rawjson.Space); len(said) > 0 && string(said) != "null" {
 		p.informed |= says(name)
 	}
 }

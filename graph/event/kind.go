@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/rawjson"
 )
 
 // kind is what a value that is neither an object nor an array has to be.
@@ -69,13 +71,13 @@ func isFlag(value jsontext.Value) bool {
 
 func isWhole(value jsontext.Value) bool { return isDigits(trimSign(value)) }
 
-func isWholeText(value jsontext.Value) bool { return isWhole(inner(value)) }
+func isWholeText(value jsontext.Value) bool { return isWhole(rawjson.Inner(value)) }
 
 func isNumber(value jsontext.Value) bool {
 	if !isText(value) {
 		return value.Kind() == '0'
 	}
-	text := jsontext.Value(inner(value))
+	text := jsontext.Value(rawjson.Inner(value))
 	return text.IsValid() && text.Kind() == '0' && text[len(text)-1] > ' ' && text[0] > ' '
 }
 
@@ -99,21 +101,13 @@ func trimSign(number []byte) []byte {
 	return number
 }
 
-// inner returns the text of a string, and any other value as it is spelled.
-func inner(value jsontext.Value) []byte {
-	if isText(value) {
-		return unquote(value)
-	}
-	return value
-}
-
 // oneOf is a text out of a closed list.
 func oneOf[S ~string](known ...S) kind {
 	judge := func(value jsontext.Value) Code {
 		switch {
 		case !isText(value):
 			return WrongType
-		case !slices.Contains(known, S(unquote(value))):
+		case !slices.Contains(known, S(rawjson.Unquote(value))):
 			return UnknownValue
 		default:
 			return ""
@@ -141,7 +135,7 @@ func oneNumberOf(known ...string) kind {
 // parameters (2026).
 func leadID() kind {
 	return kind{should: "an id of 15 to 17 digits", judge: func(value jsontext.Value) Code {
-		digits := inner(value)
+		digits := rawjson.Inner(value)
 		switch {
 		case !isID(value):
 			return WrongType
@@ -157,7 +151,7 @@ func leadID() kind {
 // and one that was withdrawn is a matter for a warning.
 func currency() kind {
 	return kind{should: "a currency code of ISO 4217", judge: func(value jsontext.Value) Code {
-		code := inner(value)
+		code := rawjson.Inner(value)
 		switch {
 		case !isText(value):
 			return WrongType

@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event/customer"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/rawjson"
 )
 
 // validateMessaging checks what Meta wants to know of an event in a chat.
@@ -83,7 +84,7 @@ func (p *parser) validateClick() {
 // digits finds fault with an id of Meta's that is there, and does not consist of
 // digits.
 func (p *parser) digits(at slot, pointer string) {
-	if id := p.kept[at]; !id.sound || string(p.raw(at)) == `""` || isDigits(inner(p.raw(at))) {
+	if id := p.kept[at]; !id.sound || string(p.raw(at)) == `""` || isDigits(rawjson.Inner(p.raw(at))) {
 		return
 	}
 	found := "a text"
@@ -98,17 +99,17 @@ func (p *parser) digits(at slot, pointer string) {
 	p.faultAt(pointer, BadFormat, 0, lastToken(pointer)+" is "+found+", not an id of digits; send it as Meta's webhook or API gave it, and never hashed")
 }
 
-func isBlank(text jsontext.Value) bool { return len(bytes.TrimSpace(inner(text))) == 0 }
+func isBlank(text jsontext.Value) bool { return len(bytes.TrimSpace(rawjson.Inner(text))) == 0 }
 
 // isPlaceholder reports whether a text was never filled in: <PAGE_ID>.
 func isPlaceholder(text jsontext.Value) bool {
-	inner := bytes.TrimSpace(inner(text))
+	inner := bytes.TrimSpace(rawjson.Inner(text))
 	return bytes.HasPrefix(inner, []byte("<")) && bytes.HasSuffix(inner, []byte(">"))
 }
 
 // isHash reports whether a text is a SHA-256 in hexadecimal.
 func isHash(text jsontext.Value) bool {
-	return customer.IsHashed(customer.ExternalID, string(inner(text)))
+	return customer.IsHashed(customer.ExternalID, string(rawjson.Inner(text)))
 }
 
 // validateInstagram takes either id of the account that Meta's guides name, and

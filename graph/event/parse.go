@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/rawjson"
 )
 
 // parser reads one event, judges each member it knows, and keeps where those
@@ -17,7 +19,7 @@ type parser struct {
 	kept     [slots]kept
 	people   []personalValue
 	informed information
-	edits    []edit
+	edits    []rawjson.Edit
 	unnamed  int      // faults beyond MaxFaults
 	mended   []string // values in the form that Meta takes
 	// Of the member that is being read: where its name begins, and which of
@@ -231,7 +233,7 @@ func (p *parser) text(at slot) string {
 	if !p.kept[at].sound {
 		return ""
 	}
-	return string(inner(p.raw(at)))
+	return string(rawjson.Inner(p.raw(at)))
 }
 
 // raw returns a kept value as it is spelled, or as it was repaired.

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event/customer"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/rawjson"
 )
 
 // personalValue is a value that Meta wants hashed, or an element of a list of
@@ -84,7 +85,7 @@ func (p *parser) protect() {
 			p.replace(v.from, v.to, redacted)
 			continue
 		}
-		p.protectValue(v, string(inner(p.body[v.from:v.to])), country)
+		p.protectValue(v, string(rawjson.Inner(p.body[v.from:v.to])), country)
 	}
 }
 
@@ -121,6 +122,6 @@ func (p *parser) unusable(v personalValue, err error) {
 	if v.index >= 0 {
 		from = v.from
 	}
-	p.edits = append(p.edits, edit{from: from, to: v.to, remove: true})
+	p.edits = append(p.edits, rawjson.Edit{From: from, To: v.to, Remove: true})
 	p.event.Removed = append(p.event.Removed, v.place())
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/rawjson"
 )
 
 // Repairs lists everything that is brought into the form that Meta takes, where
@@ -68,13 +70,22 @@ func (p *parser) fillSource(from int64) {
 		p.replace(source.value, source.end, value)
 	} else {
 		member := `"action_source":` + value
-		if first := bytes.TrimLeft(p.body[from+1:], space); first[0] != '}' {
+		if first := bytes.TrimLeft(p.body[from+1:], rawjson.Space); first[0] != '}' {
 			member += ","
 		}
 		p.replace(from+1, from+1, member)
 	}
 	*source = kept{there: true, sound: true, instead: p.mend(value)}
 	p.event.Repaired = append(p.event.Repaired, pointer)
+}
+
+func (p *parser) replace(from, to int64, instead string) {
+	p.edits = append(p.edits, rawjson.Edit{From: from, To: to, Instead: instead})
+}
+
+// remove takes a kept member out of its object.
+func (p *parser) remove(at slot) {
+	p.edits = append(p.edits, rawjson.Edit{From: p.kept[at].name, To: p.kept[at].end, Remove: true})
 }
 
 // The repairs. Each returns "" where it would have to guess.
@@ -89,7 +100,7 @@ func quoted(value jsontext.Value) string {
 
 // isTrimmedID is isID without white space at the ends.
 func isTrimmedID(value jsontext.Value) bool {
-	return isID(value) && len(bytes.TrimSpace(inner(value))) == len(inner(value))
+	return isID(value) && len(bytes.TrimSpace(rawjson.Inner(value))) == len(rawjson.Inner(value))
 }
 
 // trimmed takes white space off the ends of a string.
@@ -97,7 +108,7 @@ func trimmed(value jsontext.Value) string {
 	if !isText(value) {
 		return ""
 	}
-	text, err := jsontext.AppendQuote(nil, bytes.TrimSpace(inner(value)))
+	text, err := jsontext.AppendQuote(nil, bytes.TrimSpace(rawjson.Inner(value)))
 	if err != nil { // unreachable: it is part of a valid string
 		return ""
 	}
@@ -109,7 +120,7 @@ func asBoolean(value jsontext.Value) string {
 	if !isText(value) {
 		return ""
 	}
-	switch text := strings.ToLower(strings.TrimSpace(string(inner(value)))); text {
+	switch text := strings.ToLower(strings.TrimSpace(string(rawjson.Inner(value)))); text {
 	case "true", "false":
 		return text
 	default:
@@ -119,7 +130,7 @@ func asBoolean(value jsontext.Value) string {
 
 // asWhole takes quotes off a whole number, and a fraction that is zero.
 func asWhole(value jsontext.Value) string {
-	whole, fraction, dotted := strings.Cut(strings.TrimSpace(string(inner(value))), ".")
+	whole, fraction, dotted := strings.Cut(strings.TrimSpace(string(rawjson.Inner(value))), ".")
 	number := jsontext.Value(whole)
 	if dotted && (fraction == "" || strings.Trim(fraction, "0") != "") || !isWhole(number) || !number.IsValid() || whole == "-0" {
 		return ""
@@ -133,7 +144,7 @@ func asSeconds(value jsontext.Value) string {
 	if kind := value.Kind(); kind != '"' && kind != '0' {
 		return ""
 	}
-	text := strings.TrimSpace(string(inner(value)))
+	text := strings.TrimSpace(string(rawjson.Inner(value)))
 	whole, fraction, dotted := strings.Cut(text, ".")
 	if number := jsontext.Value(whole); isDigits(number) && number.IsValid() && (!dotted || isDigits([]byte(fraction))) {
 		return whole

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/rawjson"
 )
 
 // Meta's acceptance windows, counted back from the moment it receives an
@@ -79,7 +81,7 @@ func (p *parser) finish(from, to int64) {
 	p.liftTestCode()
 	p.warn()
 	p.countTheRest()
-	p.event.Raw = edited(p.body, from, to, p.edits)
+	p.event.Raw = rawjson.Edited(p.body, from, to, p.edits)
 	if len(p.edits) > 0 {
 		p.event.Published = p.body[from:to]
 	}

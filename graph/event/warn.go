@@ -6,6 +6,8 @@ import (
 
 	iso4217 "github.com/bojanz/currency"
 	tender "golang.org/x/text/currency"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/rawjson"
 )
 
 // The codes of the warnings that this package has.
@@ -52,7 +54,7 @@ func (p *parser) warn() {
 	default:
 		p.warnOfBrowser()
 	}
-	if at := p.kept[slotCurrency]; at.sound && isWithdrawn(inner(p.raw(slotCurrency))) {
+	if at := p.kept[slotCurrency]; at.sound && isWithdrawn(rawjson.Inner(p.raw(slotCurrency))) {
 		p.warnAt("/custom_data/currency", WithdrawnCurrency, "currency is "+quotedForPeople(p.text(slotCurrency))+
 			", which ISO 4217 no longer has; write the one that has replaced it")
 	}
@@ -62,7 +64,7 @@ func (p *parser) warnOfWebsite() {
 	if !p.holds(slotUserAgent) {
 		p.warnAt("/user_data/client_user_agent", NoUserAgent, "a website event has the client_user_agent of the browser; without it Meta matches fewer events")
 	}
-	if p.holds(slotURL) && !isWebAddress(inner(p.raw(slotURL))) {
+	if p.holds(slotURL) && !isWebAddress(rawjson.Inner(p.raw(slotURL))) {
 		p.warnAt("/event_source_url", BadURL, "event_source_url is not the address of a page; write all of it, like https://shop.example/thanks")
 	}
 	p.warnOfBrowser()
@@ -70,7 +72,7 @@ func (p *parser) warnOfWebsite() {
 
 // warnOfBrowser is for what a browser tells.
 func (p *parser) warnOfBrowser() {
-	if p.holds(slotIP) && !isAddress(inner(p.raw(slotIP))) {
+	if p.holds(slotIP) && !isAddress(rawjson.Inner(p.raw(slotIP))) {
 		p.warnAt("/user_data/client_ip_address", BadAddress, "client_ip_address is not one IP address, in the clear; Meta cannot use a hash or a list")
 	}
 	for at, pointer := range [...]string{slotFBC: "/user_data/fbc", slotFBP: "/user_data/fbp"} {
@@ -105,7 +107,7 @@ func isAddress(text []byte) bool {
 func isWebAddress(text []byte) bool {
 	scheme, host, _ := bytes.Cut(text, []byte("://"))
 	return (bytes.EqualFold(scheme, []byte("https")) || bytes.EqualFold(scheme, []byte("http"))) &&
-		len(host) > 0 && host[0] != '/' && !bytes.ContainsAny(text, space+"<>")
+		len(host) > 0 && host[0] != '/' && !bytes.ContainsAny(text, rawjson.Space+"<>")
 }
 
 // isCurrency reports whether a text is a code of ISO 4217, in either case.

@@ -1,4 +1,5 @@
-package event
+// Package redact takes credentials out of messages and texts.
+package redact
 
 import (
 	"bytes"
@@ -47,14 +48,14 @@ func HoldsToken(text string) bool {
 		!strings.Contains(text, secretProof) && !strings.Contains(text, escape) {
 		return false // nearly always, so nothing is allocated for it
 	}
-	_, found := Redact([]byte(text), nil)
+	_, found := Text([]byte(text), nil)
 	return found > 0
 }
 
-// Redact takes secrets out of a text of any kind, and counts them: a message
+// Text takes secrets out of a text of any kind, and counts them: a message
 // that cannot be read, a link, words of others. The text itself is left
 // as it is. secrets may be nil.
-func Redact(text []byte, secrets Secrets) (clean []byte, found int) {
+func Text(text []byte, secrets Secrets) (clean []byte, found int) {
 	if !mayHoldSecrets(text, secrets) {
 		return text, 0
 	}

@@ -1,4 +1,4 @@
-package event
+package redact
 
 import (
 	"bytes"
@@ -7,12 +7,14 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/rawjson"
 )
 
-// withoutSecrets returns a message with the secrets taken out, and how many
+// Message returns a message with the secrets taken out, and how many
 // there were. Mostly there are none, and it is the message itself. The error is
 // the JSON library's.
-func withoutSecrets(body []byte, secrets Secrets) (clean []byte, found int, err error) {
+func Message(body []byte, secrets Secrets) (clean []byte, found int, err error) {
 	if !mayHoldSecrets(body, secrets) {
 		return body, 0, nil
 	}
@@ -23,14 +25,14 @@ func withoutSecrets(body []byte, secrets Secrets) (clean []byte, found int, err 
 	if !errors.Is(err, io.EOF) {
 		return nil, 0, err
 	}
-	return edited(body, 0, int64(len(body)), s.edits), len(s.edits), nil
+	return rawjson.Edited(body, 0, int64(len(body)), s.edits), len(s.edits), nil
 }
 
 // sweep goes through a message from end to end and notes what has to go.
 type sweep struct {
 	json    *jsontext.Decoder
 	secrets Secrets
-	edits   []edit
+	edits   []rawjson.Edit
 }
 
 // next looks at the next name, string, or other token.
@@ -47,32 +49,32 @@ func (s *sweep) next() error {
 	to := s.json.InputOffset()
 	from := to - int64(len(quoted))
 	if isName := within == '{' && index%2 == 0; isName {
-		return s.name(unquote(quoted), from)
+		return s.name(rawjson.Unquote(quoted), from)
 	}
-	s.text(unquote(quoted), from, to)
+	s.text(rawjson.Unquote(quoted), from, to)
 	return nil
 }
 
 // name takes the whole member out whose name is that of a credential, or holds
 // one.
 func (s *sweep) name(name []byte, from int64) error {
-	_, found := Redact(name, s.secrets)
+	_, found := Text(name, s.secrets)
 	if found == 0 && string(name) != accessToken && string(name) != secretProof {
 		return nil
 	}
 	err := s.json.SkipValue()
-	s.edits = append(s.edits, edit{from: from, to: s.json.InputOffset(), remove: true})
+	s.edits = append(s.edits, rawjson.Edit{From: from, To: s.json.InputOffset(), Remove: true})
 	return err
 }
 
 // text takes secrets out of a string.
 func (s *sweep) text(text []byte, from, to int64) {
-	clean, found := Redact(text, s.secrets)
+	clean, found := Text(text, s.secrets)
 	if found == 0 || isOpaque(s.place()) {
 		return
 	}
 	quoted, _ := jsontext.AppendQuote(nil, clean)
-	s.edits = append(s.edits, edit{from: from, to: to, instead: string(quoted)})
+	s.edits = append(s.edits, rawjson.Edit{From: from, To: to, Instead: string(quoted)})
 }
 
 // place is a JSON pointer, from the event, to what has been read last.
