@@ -9,6 +9,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event/rawjson"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event/redact"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/scalar"
 )
 
 // ErrMalformed says that a message is not JSON as RFC 8259 and RFC 7493 have
@@ -28,8 +29,8 @@ func (e *FaultError) Error() string {
 type Decoder struct {
 	rules   Rules
 	schema  schema
-	channel kind // messaging_channel, on messaging events
-	seconds kind // event_time
+	channel scalar.Kind // messaging_channel, on messaging events
+	seconds scalar.Kind // event_time
 	repairs []string
 	// Sentences that would be put together anew for each event.
 	needsSource, needsChannel string
@@ -51,9 +52,9 @@ type member struct{ name, value []byte }
 // NewDecoder returns a decoder that checks events by these rules.
 func NewDecoder(rules Rules) *Decoder {
 	return &Decoder{
-		rules: rules, schema: eventSchema(), channel: oneOf(Channels()...), seconds: eventSeconds(), repairs: Repairs(),
-		needsSource:  "every event has an action_source: " + joinQuoted(ActionSources()),
-		needsChannel: "a business_messaging event has a messaging_channel: " + joinQuoted(Channels()),
+		rules: rules, schema: eventSchema(), channel: scalar.OneOf(Channels()...), seconds: scalar.EventSeconds(), repairs: Repairs(),
+		needsSource:  "every event has an action_source: " + scalar.JoinQuoted(ActionSources()),
+		needsChannel: "a business_messaging event has a messaging_channel: " + scalar.JoinQuoted(Channels()),
 	}
 }
 

@@ -1,7 +1,6 @@
 package event
 
 import (
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -173,17 +172,4 @@ func HoldsToken(text string) bool { return redact.HoldsToken(text) }
 // itself is left as it is. secrets may be nil.
 func Redact(text []byte, secrets Secrets) (clean []byte, found int) {
 	return redact.Text(text, secrets)
-}
-
-// joinQuoted renders a closed list for a sentence: "a", "b" or "c".
-func joinQuoted[S ~string](values []S) string {
-	quoted := make([]string, len(values))
-	for i, v := range values {
-		quoted[i] = `"` + string(v) + `"`
-	}
-	if len(quoted) == 1 {
-		return quoted[0]
-	}
-	last := len(quoted) - 1
-	return strings.Join(quoted[:last], ", ") + " or " + quoted[last]
 }

@@ -2,11 +2,8 @@ package event
 
 import (
 	"fmt"
-	"strings"
 
-	"github.com/go-json-experiment/json/jsontext"
-
-	"github.com/capi-dispatcher/capi-dispatcher/graph/event/rawjson"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/scalar"
 )
 
 // extinfoSlots is how many values extinfo has; those that are not known are
@@ -14,13 +11,12 @@ import (
 const extinfoSlots = 16
 
 // extinfoReader reads extinfo, whose values are told apart by their place.
-func extinfoReader(k kinds) func(*parser, *field) error {
-	text := &field{kind: k.text.repairedBy(quoted)}
-	whole := &field{kind: of(k.whole.should, func(v jsontext.Value) bool { return string(v) == `""` || isWholeText(v) }).repairedBy(asWhole)}
+func extinfoReader(k scalar.Kinds) func(*parser, *field) error {
+	text, whole := &field{kind: k.QuotedText}, &field{kind: k.WholeOrEmpty}
 	known := map[int]*field{
-		0:  {kind: oneOf("a2", "i2"), required: true},
-		2:  {kind: of("a string or a whole number", func(v jsontext.Value) bool { return isText(v) || isWhole(v) }).repairedBy(quoted)},
-		4:  {kind: osVersion().repairedBy(quoted), subcode: 2804043, required: true},
+		0:  {kind: scalar.OneOf("a2", "i2"), required: true},
+		2:  {kind: k.QuotedVersion},
+		4:  {kind: k.OSVersion, subcode: 2804043, required: true},
 		9:  whole,
 		10: whole,
 		12: whole,
@@ -39,17 +35,4 @@ func extinfoReader(k kinds) func(*parser, *field) error {
 		}
 		return err
 	}
-}
-
-func osVersion() kind {
-	return kind{should: "the version of the operating system", judge: func(value jsontext.Value) Code {
-		switch {
-		case !isText(value):
-			return WrongType
-		case strings.TrimSpace(string(rawjson.Inner(value))) == "":
-			return Empty
-		default:
-			return ""
-		}
-	}}
 }

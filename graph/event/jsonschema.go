@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event/customer"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/scalar"
 )
 
 // Schema is a part of a JSON Schema.
@@ -48,7 +49,7 @@ func JSONSchema(rules Rules) Schema {
 
 func (a *asker) event(rules Rules) Schema {
 	chat := is("action_source", string(BusinessMessaging))
-	top, user := a.properties(nil, eventSchema()), a.properties([]string{"user_data"}, userSchema(newKinds()))
+	top, user := a.properties(nil, eventSchema()), a.properties([]string{"user_data"}, userSchema(scalar.NewKinds()))
 	var elsewhere, inChats []Schema
 	for _, extra := range extras() { // whatever they are, in chats they are taken out
 		properties, into := top, func(s Schema) Schema { return s }
@@ -167,7 +168,7 @@ func (a *asker) member(path []string, f *field) Schema {
 
 // scalar says what a member may be that is neither object nor list.
 func (a *asker) scalar(path []string, f *field) Schema {
-	should := f.kind.should
+	should := f.kind.Should
 	takes := func(value string) bool { return a.takes(path, value) }
 	options := slices.Concat([]Schema{{"type": "null"}}, numbers(takes), texts(takes, should))
 	if takes("true") && takes("false") {

@@ -1,15 +1,13 @@
 package event
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 
 	"github.com/agext/levenshtein"
-	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/capi-dispatcher/capi-dispatcher/graph/event/customer"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event/rawjson"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/scalar"
 )
 
 // validateMessaging checks what Meta wants to know of an event in a chat.
@@ -50,8 +48,8 @@ func (p *parser) validateChannel() {
 		p.faultAt(pointer, Missing, subcode, p.needsChannel)
 		return
 	}
-	if code := p.channel.judge(p.raw(slotChannel)); code != "" {
-		p.faultAt(pointer, code, subcode, "messaging_channel is "+p.told(p.raw(slotChannel), &p.channel))
+	if code := p.channel.Judge(p.raw(slotChannel)); code != "" {
+		p.faultAt(pointer, Code(code), subcode, "messaging_channel is "+p.channel.Told(p.raw(slotChannel), false))
 		return
 	}
 	p.event.Channel = Channel(p.text(slotChannel))
@@ -74,9 +72,9 @@ func (p *parser) validateClick() {
 	const pointer = "/user_data/ctwa_clid"
 	switch click := p.kept[slotClick]; {
 	case !click.sound || string(p.raw(slotClick)) == `""`:
-	case isBlank(p.raw(slotClick)):
+	case scalar.IsBlank(p.raw(slotClick)):
 		p.faultAt(pointer, Empty, 2804071, "ctwa_clid is blank; send the id that the webhook gave, or not this event")
-	case isPlaceholder(p.raw(slotClick)):
+	case scalar.IsPlaceholder(p.raw(slotClick)):
 		p.faultAt(pointer, BadFormat, 2804087, "ctwa_clid is a placeholder, not the id of a click; send what the webhook gave")
 	}
 }
@@ -84,32 +82,19 @@ func (p *parser) validateClick() {
 // digits finds fault with an id of Meta's that is there, and does not consist of
 // digits.
 func (p *parser) digits(at slot, pointer string) {
-	if id := p.kept[at]; !id.sound || string(p.raw(at)) == `""` || isDigits(rawjson.Inner(p.raw(at))) {
+	if id := p.kept[at]; !id.sound || string(p.raw(at)) == `""` || scalar.IsDigits(rawjson.Inner(p.raw(at))) {
 		return
 	}
 	found := "a text"
 	switch id := p.raw(at); {
-	case isBlank(id):
+	case scalar.IsBlank(id):
 		found = "blank"
-	case isPlaceholder(id):
+	case scalar.IsPlaceholder(id):
 		found = "a placeholder"
-	case isHash(id):
+	case scalar.IsHash(id):
 		found = "a hash"
 	}
 	p.faultAt(pointer, BadFormat, 0, lastToken(pointer)+" is "+found+", not an id of digits; send it as Meta's webhook or API gave it, and never hashed")
-}
-
-func isBlank(text jsontext.Value) bool { return len(bytes.TrimSpace(rawjson.Inner(text))) == 0 }
-
-// isPlaceholder reports whether a text was never filled in: <PAGE_ID>.
-func isPlaceholder(text jsontext.Value) bool {
-	inner := bytes.TrimSpace(rawjson.Inner(text))
-	return bytes.HasPrefix(inner, []byte("<")) && bytes.HasSuffix(inner, []byte(">"))
-}
-
-// isHash reports whether a text is a SHA-256 in hexadecimal.
-func isHash(text jsontext.Value) bool {
-	return customer.IsHashed(customer.ExternalID, string(rawjson.Inner(text)))
 }
 
 // validateInstagram takes either id of the account that Meta's guides name, and
@@ -171,7 +156,7 @@ func (p *parser) validateExtras() {
 // gets no guess, which would take long.
 func unknownName(name string, known []string) string {
 	const longest = 64
-	sentence := "event_name is " + quotedForPeople(name) + ", which business messaging does not know"
+	sentence := "event_name is " + scalar.Quoted(name) + ", which business messaging does not know"
 	if len(name) > longest {
 		return sentence
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event/rawjson"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/scalar"
 )
 
 // parser reads one event, judges each member it knows, and keeps where those
@@ -88,15 +89,28 @@ func (p *parser) scalar(f *field) error {
 	if err != nil {
 		return malformed(err)
 	}
-	code := f.kind.judge(value)
+	code := f.kind.Judge(value)
 	if code == "" {
 		return nil
 	}
-	if instead := f.kind.repaired(value); instead != "" {
+	if instead := f.kind.Repaired(value); instead != "" {
 		p.repair(value, instead)
 		return nil
 	}
-	p.fault(code, f.subcode, "is "+p.told(value, &f.kind))
+	p.fault(Code(code), f.subcode, "is "+f.kind.Told(value, p.isPrivate()))
+	return nil
+}
+
+// isPrivate reports whether what is being read is about the customer.
+func (p *parser) isPrivate() bool { return len(p.path) > 0 && p.path[0].name == "user_data" }
+
+// unexpected reads a value that should be an object, or a list.
+func (p *parser) unexpected(f *field, should string) error {
+	value, err := p.json.ReadValue()
+	if err != nil {
+		return malformed(err)
+	}
+	p.fault(WrongType, f.subcode, "is "+scalar.Shown(value, p.isPrivate())+", not "+should)
 	return nil
 }
 
@@ -154,14 +168,14 @@ func (p *parser) eventTime(*field) error {
 		return malformed(err)
 	}
 	digits := []byte(value)
-	if !isDigits(digits) {
-		digits = []byte(asSeconds(value))
+	if !scalar.IsDigits(digits) {
+		digits = []byte(scalar.AsSeconds(value))
 	}
 	if len(digits) == 0 || len(digits) > mostDigits {
-		p.fault(WrongType, 0, "is "+p.told(value, &p.seconds))
+		p.fault(WrongType, 0, "is "+p.seconds.Told(value, p.isPrivate()))
 		return nil
 	}
-	if !isDigits(value) {
+	if !scalar.IsDigits(value) {
 		p.repair(value, string(digits))
 	}
 	if len(digits) >= millisecondDigits {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event/customer"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event/rawjson"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/scalar"
 )
 
 // personalValue is a value that Meta wants hashed, or an element of a list of
@@ -49,12 +50,12 @@ func (p *parser) personalValue(f *field) error {
 	if err != nil {
 		return malformed(err)
 	}
-	v := personalValue{field: customer.Field(f.name), index: -1, name: p.memberAt, from: from, to: p.json.InputOffset(), sound: isID(value)}
+	v := personalValue{field: customer.Field(f.name), index: -1, name: p.memberAt, from: from, to: p.json.InputOffset(), sound: scalar.IsID(value)}
 	if last := p.path[len(p.path)-1]; last.name == "" {
 		v.index = last.index
 	}
 	if !v.sound {
-		p.fault(WrongType, 0, "is "+p.shown(value)+", not a string, a whole number, or a list of them")
+		p.fault(WrongType, 0, "is "+scalar.Shown(value, p.isPrivate())+", not a string, a whole number, or a list of them")
 	}
 	p.people = append(p.people, v)
 	return nil
