@@ -27,23 +27,28 @@ func (e *FaultError) Error() string {
 // Decoder reads messages and checks their events. It keeps its buffers from one
 // call to the next and must not be used from two goroutines at once.
 type Decoder struct {
-	rules   Rules
+	terms
+
 	schema  schema
-	channel scalar.Kind // messaging_channel, on messaging events
 	seconds scalar.Kind // event_time
 	repairs []string
-	// Sentences that would be put together anew for each event.
-	needsSource, needsChannel string
-	reader                    bytes.Buffer
-	json                      jsontext.Decoder
-	parser                    parser
-
-	accounts Assets // to be filled in, see [Decoder.Fill]
+	reader  bytes.Buffer
+	json    jsontext.Decoder
+	parser  parser
 
 	secrets Secrets // to be taken out, beside what looks like a token; may be nil
 	body    []byte
 	members []member // top-level members of the message being read
 	events  []Event  // of the request body being read
+}
+
+// terms are what an event as a whole is held against.
+type terms struct {
+	rules    Rules
+	accounts Assets      // to be filled in, see [Decoder.Fill]
+	channel  scalar.Kind // messaging_channel, on messaging events
+	// Sentences that would be put together anew for each event.
+	needsSource, needsChannel string
 }
 
 // member is one member of the outermost object: its raw name and raw value.
@@ -52,9 +57,12 @@ type member struct{ name, value []byte }
 // NewDecoder returns a decoder that checks events by these rules.
 func NewDecoder(rules Rules) *Decoder {
 	return &Decoder{
-		rules: rules, schema: eventSchema(), channel: scalar.OneOf(Channels()...), seconds: scalar.EventSeconds(), repairs: Repairs(),
-		needsSource:  "every event has an action_source: " + scalar.JoinQuoted(ActionSources()),
-		needsChannel: "a business_messaging event has a messaging_channel: " + scalar.JoinQuoted(Channels()),
+		schema: eventSchema(), seconds: scalar.EventSeconds(), repairs: Repairs(),
+		terms: terms{
+			rules: rules, channel: scalar.OneOf(Channels()...),
+			needsSource:  "every event has an action_source: " + scalar.JoinQuoted(ActionSources()),
+			needsChannel: "a business_messaging event has a messaging_channel: " + scalar.JoinQuoted(Channels()),
+		},
 	}
 }
 
@@ -134,7 +142,7 @@ func (d *Decoder) message(single *Event) (isBody bool, err error) {
 		return nil
 	})
 	if err == nil && !isBody {
-		p.finish(start, d.json.InputOffset())
+		p.review().finish(start, d.json.InputOffset())
 	}
 	return isBody, err
 }
@@ -166,13 +174,13 @@ func (d *Decoder) element(event *Event) error {
 		if err := d.skip(); err != nil {
 			return err
 		}
-		p.refuse(start, d.json.InputOffset())
+		p.review().refuse(start, d.json.InputOffset())
 		return nil
 	}
 	if err := d.object(p.eventMember); err != nil {
 		return err
 	}
-	p.finish(start, d.json.InputOffset())
+	p.review().finish(start, d.json.InputOffset())
 	return nil
 }
 

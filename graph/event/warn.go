@@ -38,50 +38,43 @@ func (e *Event) CheckPromptness(now time.Time) *Fault {
 }
 
 // warn notes what Meta takes, but may not be able to use.
-func (p *parser) warn() {
-	switch p.event.ActionSource {
+func (r review) warn() {
+	switch r.event.ActionSource {
 	case Website:
-		p.warnOfWebsite()
+		r.warnOfWebsite()
 	case App:
-		if p.isObject(slotApp) && !p.kept[slotTracking].there {
-			p.warnAt("/app_data/advertiser_tracking_enabled", NoTrackingFlag, "an app event says whether tracking was allowed: "+
+		if r.isObject(slotApp) && !r.kept[slotTracking].there {
+			r.warnAt("/app_data/advertiser_tracking_enabled", NoTrackingFlag, "an app event says whether tracking was allowed: "+
 				"write advertiser_tracking_enabled, 1 or 0; without it Meta takes it for a no")
 		}
 	case BusinessMessaging: // what belongs to a browser does not go there
 	default:
-		p.warnOfBrowser()
+		r.warnOfBrowser()
 	}
-	if at := p.kept[slotCurrency]; at.sound && scalar.IsWithdrawn(rawjson.Inner(p.raw(slotCurrency))) {
-		p.warnAt("/custom_data/currency", WithdrawnCurrency, "currency is "+scalar.Quoted(p.text(slotCurrency))+
+	if at := r.kept[slotCurrency]; at.sound && scalar.IsWithdrawn(rawjson.Inner(r.raw(slotCurrency))) {
+		r.warnAt("/custom_data/currency", WithdrawnCurrency, "currency is "+scalar.Quoted(r.text(slotCurrency))+
 			", which ISO 4217 no longer has; write the one that has replaced it")
 	}
 }
 
-func (p *parser) warnOfWebsite() {
-	if !p.holds(slotUserAgent) {
-		p.warnAt("/user_data/client_user_agent", NoUserAgent, "a website event has the client_user_agent of the browser; without it Meta matches fewer events")
+func (r review) warnOfWebsite() {
+	if !r.holds(slotUserAgent) {
+		r.warnAt("/user_data/client_user_agent", NoUserAgent, "a website event has the client_user_agent of the browser; without it Meta matches fewer events")
 	}
-	if p.holds(slotURL) && !scalar.IsWebAddress(rawjson.Inner(p.raw(slotURL))) {
-		p.warnAt("/event_source_url", BadURL, "event_source_url is not the address of a page; write all of it, like https://shop.example/thanks")
+	if r.holds(slotURL) && !scalar.IsWebAddress(rawjson.Inner(r.raw(slotURL))) {
+		r.warnAt("/event_source_url", BadURL, "event_source_url is not the address of a page; write all of it, like https://shop.example/thanks")
 	}
-	p.warnOfBrowser()
+	r.warnOfBrowser()
 }
 
 // warnOfBrowser is for what a browser tells.
-func (p *parser) warnOfBrowser() {
-	if p.holds(slotIP) && !scalar.IsAddress(rawjson.Inner(p.raw(slotIP))) {
-		p.warnAt("/user_data/client_ip_address", BadAddress, "client_ip_address is not one IP address, in the clear; Meta cannot use a hash or a list")
+func (r review) warnOfBrowser() {
+	if r.holds(slotIP) && !scalar.IsAddress(rawjson.Inner(r.raw(slotIP))) {
+		r.warnAt("/user_data/client_ip_address", BadAddress, "client_ip_address is not one IP address, in the clear; Meta cannot use a hash or a list")
 	}
 	for at, pointer := range [...]string{slotFBC: "/user_data/fbc", slotFBP: "/user_data/fbp"} {
-		if at := slot(at); pointer != "" && p.holds(at) && (scalar.IsBlank(p.raw(at)) || scalar.IsPlaceholder(p.raw(at))) {
-			p.warnAt(pointer, BadClick, lastToken(pointer)+" is blank or a placeholder; send the browser's cookie as it is, or leave it out")
+		if at := slot(at); pointer != "" && r.holds(at) && (scalar.IsBlank(r.raw(at)) || scalar.IsPlaceholder(r.raw(at))) {
+			r.warnAt(pointer, BadClick, lastToken(pointer)+" is blank or a placeholder; send the browser's cookie as it is, or leave it out")
 		}
 	}
-}
-
-// holds reports whether a text is there, sound and not empty.
-func (p *parser) holds(at slot) bool { return p.kept[at].sound && string(p.raw(at)) != `""` }
-
-func (p *parser) warnAt(pointer string, code Code, message string) {
-	p.event.Warnings = append(p.event.Warnings, Fault{Pointer: pointer, Code: code, Message: message})
 }

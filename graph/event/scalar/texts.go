@@ -9,6 +9,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event/rawjson"
 )
 
+// IsText reports whether a value is a string.
 func IsText(value jsontext.Value) bool { return value.Kind() == '"' }
 
 // IsID reports whether a value is a string, or a whole number, which is kept
@@ -74,6 +75,7 @@ func IsWebAddress(text []byte) bool {
 		len(host) > 0 && host[0] != '/' && !bytes.ContainsAny(text, rawjson.Space+"<>")
 }
 
+// IsBlank reports whether a string has nothing in it but white space.
 func IsBlank(text jsontext.Value) bool { return len(bytes.TrimSpace(rawjson.Inner(text))) == 0 }
 
 // IsPlaceholder reports whether a text was never filled in: <PAGE_ID>.

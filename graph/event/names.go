@@ -2,8 +2,11 @@ package event
 
 import (
 	"regexp"
+	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // memberName finds what looks like the name of a member.
@@ -53,4 +56,40 @@ func (s schema) names(into map[string]bool) map[string]bool {
 		}
 	}
 	return into
+}
+
+// placeOf renders a JSON pointer into a message with * for each step that is no
+// member that Meta documents. The names of others are the producer's, and may be
+// personal data themselves; so may be what looks like an index, because nobody
+// can tell an index from a name that is a number.
+func placeOf(pointer jsontext.Pointer) string {
+	names := documentedNames()
+	var place strings.Builder
+	for name := range pointer.Tokens() {
+		place.WriteByte('/')
+		if names[name] {
+			place.WriteString(name)
+		} else {
+			place.WriteByte('*')
+		}
+	}
+	return place.String()
+}
+
+// documentedNames are the names of all members that Meta documents, of events
+// and of request bodies.
+func documentedNames() map[string]bool {
+	names := map[string]bool{"data": true, "partner_agent": true, "test_event_code": true}
+	var add func(members schema)
+	add = func(members schema) {
+		for name, f := range members {
+			names[name] = true
+			if f.elements != nil {
+				f = f.elements
+			}
+			add(f.members)
+		}
+	}
+	add(eventSchema())
+	return names
 }

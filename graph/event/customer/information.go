@@ -1,18 +1,10 @@
-package event
+package customer
 
-import (
-	"bytes"
-
-	"github.com/go-json-experiment/json/jsontext"
-
-	"github.com/capi-dispatcher/capi-dispatcher/graph/event/rawjson"
-)
-
-// information is what an event says of the customer, a bit each.
-type information uint16
+// Information is what an event says of the customer, a bit each.
+type Information uint16
 
 const (
-	saysCity information = 1 << iota
+	saysCity Information = 1 << iota
 	saysCountry
 	saysState
 	saysPostCode
@@ -24,15 +16,8 @@ const (
 	saysMore // anything else, what Meta has not documented included
 )
 
-// inform notes a member of user_data, unless it is null or empty, or holds
-// nothing else.
-func (p *parser) inform(name []byte, value jsontext.Value) {
-	if said := bytes.Trim(value, `[]{}",`+rawjson.Space); len(said) > 0 && string(said) != "null" {
-		p.informed |= says(name)
-	}
-}
-
-func says(name []byte) information {
+// Says returns what a member of user_data says of the customer by its name.
+func Says(name []byte) Information {
 	switch string(name) {
 	case "ct":
 		return saysCity
@@ -57,11 +42,11 @@ func says(name []byte) information {
 	}
 }
 
-// tooBroad reports whether what is said fits too many people to match one. Source:
+// TooBroad reports whether what is said fits too many people to match one. Source:
 // Meta, best practices for the Conversions API, baseline requirements for
 // matching (from Graph API v13.0 on).
-func (i information) tooBroad() bool {
-	for _, broad := range [...]information{
+func (i Information) TooBroad() bool {
+	for _, broad := range [...]Information{
 		saysCity | saysCountry | saysState | saysPostCode | saysGender | saysUserAgent,
 		saysBirthday | saysUserAgent,
 		saysFirstName | saysGender,
