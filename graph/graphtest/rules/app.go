@@ -1,4 +1,4 @@
-package graphtest
+package rules
 
 import "fmt"
 
@@ -37,7 +37,7 @@ const (
 func checkDevice(extinfo any) *Error {
 	device, ok := extinfo.([]any)
 	if !ok || len(device) != slots {
-		return invalidParameter(fmt.Sprintf("(#100) Param app_data[extinfo] must be a list of %d items", slots))
+		return Invalid(fmt.Sprintf("(#100) Param app_data[extinfo] must be a list of %d items", slots))
 	}
 	if version := oneOf("a2", "i2"); !version.fits(device[slotVersion]) {
 		return misshapen("app_data[extinfo][0]", version.words)

@@ -1,4 +1,4 @@
-package graphtest
+package rules
 
 import (
 	"strings"
@@ -39,7 +39,7 @@ func checkContents(contents any) *Error {
 	for _, content := range contents.([]any) {
 		item, _ := content.(map[string]any)
 		if object(item).has("name") {
-			return invalidParameter(`(#100) Unexpected key "name" on param custom_data[contents]`)
+			return Invalid(`(#100) Unexpected key "name" on param custom_data[contents]`)
 		}
 		name, words, found := object(item).misfit(
 			members{anID(), "id"},

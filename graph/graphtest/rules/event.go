@@ -1,4 +1,4 @@
-package graphtest
+package rules
 
 import (
 	"encoding/json"
@@ -30,7 +30,7 @@ const (
 	storeWindow = 62 * 24 * time.Hour // for physical_store
 )
 
-func (r rules) checkTime(event object) *Error {
+func (r Rules) checkTime(event object) *Error {
 	if !anInteger().fits(event["event_time"]) {
 		return required("event_time")
 	}
@@ -41,12 +41,12 @@ func (r rules) checkTime(event object) *Error {
 		}
 		return inFuture()
 	}
-	oldest := r.now.Add(-window)
+	oldest := r.Now.Add(-window)
 	if event["action_source"] == "physical_store" {
-		oldest = r.now.Add(-storeWindow)
+		oldest = r.Now.Add(-storeWindow)
 	}
 	switch at := time.Unix(seconds, 0); {
-	case at.After(r.now): // milliseconds are in the far future, too
+	case at.After(r.Now): // milliseconds are in the far future, too
 		return inFuture()
 	case at.Before(oldest):
 		return tooOld()

@@ -1,4 +1,5 @@
-package graphtest
+// Package rules judges events by Meta's rules, as they are documented.
+package rules
 
 import (
 	"encoding/json"
@@ -6,18 +7,21 @@ import (
 	"time"
 )
 
-// rules is Meta's judgement of an event at one moment.
-type rules struct {
-	now    time.Time
-	assets []string // linked accounts; empty: any
+// Identity is what Meta tells events of a dataset apart by.
+type Identity struct{ Name, ID string }
+
+// Rules is Meta's judgement of an event at one moment.
+type Rules struct {
+	Now    time.Time
+	Assets []string // linked accounts; empty: any
 }
 
-// check judges one event. It answers with the first fault it finds, as Graph
+// Check judges one event. It answers with the first fault it finds, as Graph
 // does, and says neither which event has it nor what else is wrong.
-func (r rules) check(raw json.RawMessage) (Entry, *Error) {
+func (r Rules) Check(raw json.RawMessage) (Identity, *Error) {
 	event := readObject(raw)
 	if event == nil {
-		return Entry{}, invalidParameter("(#100) param data must be an array of objects.")
+		return Identity{}, Invalid("(#100) param data must be an array of objects.")
 	}
 	for _, rule := range []func(object) *Error{
 		checkName, r.checkTime, checkUserData, checkSource,
@@ -28,24 +32,24 @@ func (r rules) check(raw json.RawMessage) (Entry, *Error) {
 		checkPersonalData, checkUserTexts, checkLead, checkCustomerInformation,
 	} {
 		if refusal := rule(event); refusal != nil {
-			return Entry{}, refusal
+			return Identity{}, refusal
 		}
 	}
-	return Entry{Name: event.text("event_name"), ID: event.text("event_id"), Raw: raw}, nil
+	return Identity{Name: event.text("event_name"), ID: event.text("event_id")}, nil
 }
 
 // isMessaging reports whether the rules of business messaging hold.
 func isMessaging(event object) bool { return event["action_source"] == "business_messaging" }
 
 // checkLinks refuses accounts that are not linked to the dataset.
-func (r rules) checkLinks(event object) *Error {
-	if len(r.assets) == 0 || !isMessaging(event) {
+func (r Rules) checkLinks(event object) *Error {
+	if len(r.Assets) == 0 || !isMessaging(event) {
 		return nil
 	}
 	user := event.object("user_data")
 	unlinked := func(field string) bool {
 		id := user.text(field)
-		return id != "" && !slices.Contains(r.assets, id)
+		return id != "" && !slices.Contains(r.Assets, id)
 	}
 	switch {
 	case unlinked("page_id"):
