@@ -80,8 +80,8 @@ func (d *Dispatcher) newLetter(group []*entry, now time.Time) *deadletter.Letter
 		Trace: nats.Header{}, Claim: int64(h.replaces),
 	}
 	if len(group) > 1 {
-		letter.DedupeID, letter.Places = h.messageID, places(group)
-		if h.namedByContent() {
+		letter.DedupeID, letter.Places, letter.ContentIDs = h.messageID, places(group), contentIDs(group)
+		if letter.ContentIDs != nil {
 			letter.DedupeID = "" // it would name one of several
 		}
 	}

@@ -112,6 +112,9 @@ func parkedHistory(m *message, index int) history {
 	if places, err := deadletter.ParsePlaces(headers.Get(header.Places)); err == nil && len(places) == m.events {
 		h.place = places[index]
 	}
+	if ids := deadletter.ParseContentIDs(headers.Get(header.ContentIDs)); len(ids) == m.events && ids[index] != "" {
+		h.messageID, h.numbered = contentPrefix+ids[index], false
+	}
 	if at, err := time.Parse(time.RFC3339Nano, headers.Get(header.FirstSeen)); err == nil {
 		h.firstSeen = at
 	}

@@ -1,6 +1,8 @@
 package dispatcher
 
 import (
+	"slices"
+
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
@@ -88,6 +90,21 @@ func (a *Assets) soleAccounts() map[string]event.Assets {
 	}
 	delete(sole, "")
 	return sole
+}
+
+// FilledChannels are the channels of which some dataset's account is filled in
+// where an event names none.
+func (c *Config) FilledChannels() []event.Channel {
+	if !c.FillAccounts {
+		return nil
+	}
+	fills := make(map[event.Channel]bool)
+	for _, sole := range c.Assets.soleAccounts() {
+		fills[event.Messenger] = fills[event.Messenger] || sole.Page != ""
+		fills[event.WhatsApp] = fills[event.WhatsApp] || sole.WhatsApp != ""
+		fills[event.Instagram] = fills[event.Instagram] || sole.Instagram != ""
+	}
+	return slices.DeleteFunc(event.Channels(), func(of event.Channel) bool { return !fills[of] })
 }
 
 // accountsFor are the accounts to fill into a message's events: those of the

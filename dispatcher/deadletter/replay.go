@@ -88,6 +88,7 @@ func (b *Box) replayed(letter *Letter) *nats.Msg {
 		header.OriginSubject:  letter.OriginSubject,
 		header.OriginSequence: number(letter.OriginSequence),
 		header.DedupeID:       letter.DedupeID,
+		header.ContentIDs:     formatContentIDs(letter.ContentIDs),
 		header.Places:         formatPlaces(letter.Places),
 		header.Claim:          number(uint64(letter.Claim)),
 		header.Envelope:       letter.Envelope,

@@ -49,6 +49,9 @@ const (
 	DeadLetteredAt = "Capi-Dead-Lettered-At"
 	CutOff         = "Capi-Cut-Off" // how many bytes the event had, where it does not fit a message
 	Places         = "Capi-Places"  // where its events stood in the message that was published, if it holds several
+	// ContentIDs identify events, if it holds several, by what was published of
+	// each, where neither the producer nor what is held here does.
+	ContentIDs = "Capi-Content-Ids"
 )
 
 // Headers of W3C trace context.

@@ -6,7 +6,6 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/config"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
-	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
 // AsyncAPI describes the subjects on which messages come and go, and their
@@ -52,7 +51,7 @@ func AsyncAPI(cfg *config.Config) any {
 			"deadLetter": operation("send", "letters", "Set events aside that Meta will not take."),
 		},
 		"components": object{"schemas": object{"message": object{
-			"schemaFormat": "application/schema+json;version=draft-2020-12", "schema": event.JSONSchema(cfg.Graph.Rules),
+			"schemaFormat": "application/schema+json;version=draft-2020-12", "schema": Event(cfg),
 		}}},
 	}
 }
@@ -108,6 +107,7 @@ func state() map[string]string {
 		header.OriginSequence: "Its number in that stream.",
 		header.DedupeID:       "What identifies an event without event_id.",
 		header.Claim:          "The claim that it has kept in Redis, because it may have been sent.",
+		header.ContentIDs:     "What identifies each of several events without event_id, where one event's differs from its content as it is here: a,,c.",
 		header.Places:         "Where its events stood in the message that was published: 0,3-7.",
 	})
 }
