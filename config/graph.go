@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
@@ -21,7 +22,7 @@ type Graph struct {
 
 	// ForeignAccounts says what to do with events whose account belongs to
 	// another dataset.
-	ForeignAccounts graph.ForeignAccounts `yaml:"foreign_accounts"`
+	ForeignAccounts admission.ForeignAccounts `yaml:"foreign_accounts"`
 	// FillAccounts fills the dataset's only account of a channel into messaging
 	// events that name none.
 	FillAccounts bool `yaml:"fill_accounts"`
@@ -41,7 +42,7 @@ const restricted = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT 
 func defaultGraph() Graph {
 	return Graph{
 		Config:              graph.DefaultConfig(),
-		ForeignAccounts:     graph.WarnForeign,
+		ForeignAccounts:     admission.WarnForeign,
 		Rules:               event.DefaultRules(),
 		RestrictedCountries: strings.Fields(restricted),
 	}
@@ -49,7 +50,7 @@ func defaultGraph() Graph {
 
 func (g *Graph) validate() error {
 	faults := []error{g.validateClient(), g.Rules.Validate()}
-	const warn, refuse, reroute = graph.WarnForeign, graph.RefuseForeign, graph.RerouteForeign
+	const warn, refuse, reroute = admission.WarnForeign, admission.RefuseForeign, admission.RerouteForeign
 	if g.ForeignAccounts != warn && g.ForeignAccounts != refuse && g.ForeignAccounts != reroute {
 		faults = append(faults, fmt.Errorf("foreign_accounts: %q is neither %q, %q nor %q", g.ForeignAccounts, warn, refuse, reroute))
 	}

@@ -9,7 +9,7 @@ import (
 
 	"go.uber.org/zap/zapcore"
 
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 	"github.com/capi-dispatcher/capi-dispatcher/internal/secret"
 )
@@ -66,7 +66,7 @@ func (n *NATS) validate() error {
 		addresses(n.URL, "nats://", "tls://", "ws://", "wss://"),
 		n.TLS.validate(),
 	}
-	if !dispatcher.IsSubject(n.InboxPrefix) {
+	if !streams.IsSubject(n.InboxPrefix) {
 		faults = append(faults, fmt.Errorf("inbox_prefix: %q is not a subject of words joined by dots, without wildcards", n.InboxPrefix))
 	}
 	if ways := count(n.CredsFile != "", n.NKeySeedFile != "", n.User != "", n.TokenFile != ""); ways > 1 {

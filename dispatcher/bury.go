@@ -35,12 +35,12 @@ func (d *Dispatcher) buryTogether(groups [][]*entry) {
 	for i, group := range groups {
 		letter := d.letterOf(group, now)
 		publications[i] = &publication{
-			entries: group, letter: letter, msg: letter.Message(d.cfg.Streams.DeadLetterSubject, d.maxPayload()),
-			minimal: func() *nats.Msg { return letter.Minimal(d.cfg.Streams.DeadLetterSubject) },
-			opts:    []jetstream.PublishOpt{jetstream.WithMsgID(letter.id)},
+			For: leaving{entries: group, letter: letter}, Msg: letter.Message(d.cfg.Streams.DeadLetterSubject, d.maxPayload()),
+			Minimal: func() *nats.Msg { return letter.Minimal(d.cfg.Streams.DeadLetterSubject) },
+			Opts:    []jetstream.PublishOpt{jetstream.WithMsgID(letter.id)},
 		}
 	}
-	stored, refused := d.letters.publish(publications)
+	stored, refused := d.letters.Publish(publications)
 	d.settleLetters(stored, deadLettered)
 	d.parkLetters(refused)
 }

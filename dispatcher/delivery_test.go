@@ -11,6 +11,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
@@ -189,7 +190,7 @@ func TestALongThrottleParks(t *testing.T) {
 
 func TestADeadTokenPausesItsDatasetUntilItIsReplaced(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(o *options) { o.cfg.Delivery.Park = dispatcher.Backoff{Initial: time.Second, Max: time.Hour} })
+	b := setup(t, func(o *options) { o.cfg.Delivery.Park = retry.Backoff{Initial: time.Second, Max: time.Hour} })
 	b.AddDataset(dataset, "the-new-token")
 	b.publish(dataset, events(50)...)
 	b.publish(other, event("elsewhere"))

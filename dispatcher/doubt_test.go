@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
 
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
@@ -95,7 +95,7 @@ func odd(n int) []string {
 }
 
 func patientPark(o *options) {
-	o.cfg.Delivery.Park = dispatcher.Backoff{Initial: 10 * time.Second, Max: 10 * time.Second}
+	o.cfg.Delivery.Park = retry.Backoff{Initial: 10 * time.Second, Max: 10 * time.Second}
 }
 
 // What refuses everything is a setting. It costs a handful of events, or none
@@ -188,7 +188,7 @@ func TestATrialTriesAFewEventsAndNoneTwice(t *testing.T) {
 	t.Parallel()
 	var meta fussy
 	b := setup(t, func(o *options) {
-		o.cfg.Delivery.Park = dispatcher.Backoff{Initial: time.Second, Max: time.Hour}
+		o.cfg.Delivery.Park = retry.Backoff{Initial: time.Second, Max: time.Hour}
 		o.graph.URL = meta.start(t, o.graph.URL)
 	})
 	const n = 32

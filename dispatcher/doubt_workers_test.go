@@ -9,12 +9,12 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
 func shortPark(o *options) {
-	o.cfg.Delivery.Park = dispatcher.Backoff{Initial: time.Second, Max: 2 * time.Second}
+	o.cfg.Delivery.Park = retry.Backoff{Initial: time.Second, Max: 2 * time.Second}
 }
 
 // startAll lets so many workers run in all.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe/dedupetest"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
@@ -51,7 +52,7 @@ func TestStoppingDoesNotWaitForBetterTimes(t *testing.T) {
 	b := setup(t, func(o *options) {
 		o.cfg.Streams.AckWait = time.Minute
 		o.cfg.Delivery.DrainTimeout = time.Minute
-		o.cfg.Delivery.Retry = dispatcher.Retry{Backoff: dispatcher.Backoff{Initial: time.Minute, Max: time.Minute}, Budget: 5 * time.Minute}
+		o.cfg.Delivery.Retry = dispatcher.Retry{Backoff: retry.Backoff{Initial: time.Minute, Max: time.Minute}, Budget: 5 * time.Minute}
 	})
 	b.Script(dataset, graphtest.Fault{Status: 500})
 	b.publish(dataset, event("a"))

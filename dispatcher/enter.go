@@ -13,11 +13,11 @@ func (s *shipment) enter(entries []*entry) []*entry {
 	}
 	patience := time.Now().Add(shortWait)
 	news, accepted := latestNews(entries)
-	s.doubts.hear(s.lane.dataset, accepted)
+	s.doubts.Hear(s.lane.dataset, accepted)
 	for {
-		pass, until := s.breaker.enter(s.lane.dataset, news)
-		if pass != nil {
-			s.pass, s.cautious = pass, pass.probes()
+		permit, until := s.breaker.Acquire(s.lane.dataset, news)
+		if permit != nil {
+			s.permit, s.cautious = permit, permit.Probes()
 			return s.enterAccounts(entries)
 		}
 		if until.After(patience) {
@@ -44,7 +44,7 @@ func latestNews(entries []*entry) (recalled, accepted time.Time) {
 func (s *shipment) enterAccounts(entries []*entry) []*entry {
 	free := entries[:0:0]
 	for i, e := range entries {
-		until := s.accounts.until(e)
+		until := s.accounts.BlockedUntil(e.account(), e.history.recalled)
 		switch {
 		case until.IsZero() && len(free) == i: // the usual case costs nothing
 			free = entries[: i+1 : i+1]
@@ -64,7 +64,7 @@ func (s *shipment) setAside(entries []*entry, until time.Time) {
 
 // forLong is when events come back by themselves whose dataset is in trouble: as
 // late as may be, because they are called back as soon as one of them gets
-// through (see trial.go). A hundred thousand that come back only to be parked
+// through (see package breaker). A hundred thousand that come back only to be parked
 // again would take their time from others.
 func (s *shipment) forLong(until time.Time) time.Time {
 	return later(until, time.Now().Add(s.cfg.Delivery.Park.Max))
@@ -76,4 +76,11 @@ func (s *shipment) setAsideFor(entries []*entry, reason string, until time.Time)
 		return
 	}
 	s.parkUntil(entries, reason, until)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }

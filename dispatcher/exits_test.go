@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
 
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
@@ -89,9 +90,9 @@ func TestDeadLettersThatAreRefusedBlockNobody(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, func(o *options) {
-				o.cfg.Streams.MaxAckPending, o.cfg.Delivery.Park = 2_000, dispatcher.Backoff{Initial: 4 * time.Second, Max: 8 * time.Second}
+				o.cfg.Streams.MaxAckPending, o.cfg.Delivery.Park = 2_000, retry.Backoff{Initial: 4 * time.Second, Max: 8 * time.Second}
 				if longForms() {
-					o.cfg.Streams.MaxAckPending, o.cfg.Delivery.Park.Initial = dispatcher.DefaultStreams().MaxAckPending, time.Minute
+					o.cfg.Streams.MaxAckPending, o.cfg.Delivery.Park.Initial = streams.Default().MaxAckPending, time.Minute
 					o.cfg.Delivery.Park.Max = time.Minute // and no 15, or the last letter takes as long
 				}
 			})
@@ -274,7 +275,7 @@ func (b *bench) awaitAcked() {
 // once, whatever it has become of the first's.
 func TestLettersOnTheirWayOutliveAWorker(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(o *options) { o.cfg.Delivery.Park = dispatcher.Backoff{Initial: time.Second, Max: 2 * time.Second} })
+	b := setup(t, func(o *options) { o.cfg.Delivery.Park = retry.Backoff{Initial: time.Second, Max: 2 * time.Second} })
 	before := b.change("CAPI_DLQ", takesNothingLarge)
 	bad := poison("bad")
 	b.publish(dataset, body(append(events(3), bad)...), body(strings.Split(strings.Repeat(`{"a":1} `, 12), " ")[:12]...), `{`)

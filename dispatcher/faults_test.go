@@ -13,12 +13,14 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe/dedupetest"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/health"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
 // condition returns one condition of the running dispatcher.
-func (b *bench) condition(name string) dispatcher.Condition {
+func (b *bench) condition(name string) health.Condition {
 	b.t.Helper()
 	for _, c := range b.running.Conditions() {
 		if c.Name == name {
@@ -26,7 +28,7 @@ func (b *bench) condition(name string) dispatcher.Condition {
 		}
 	}
 	b.t.Fatalf("there is no condition %q", name)
-	return dispatcher.Condition{}
+	return health.Condition{}
 }
 
 func (b *bench) awaitCondition(name string, ok bool) {
@@ -163,7 +165,7 @@ func TestLongRetriesKeepTheMessage(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(o *options) {
 		o.cfg.Streams.AckWait, o.graph.Timeout = 15*time.Second, 5*time.Second
-		o.cfg.Delivery.Retry = dispatcher.Retry{Backoff: dispatcher.Backoff{Initial: time.Second, Max: time.Second}, Budget: 5 * time.Minute}
+		o.cfg.Delivery.Retry = dispatcher.Retry{Backoff: retry.Backoff{Initial: time.Second, Max: time.Second}, Budget: 5 * time.Minute}
 	})
 	b.start() // somebody who would get it
 	b.Always(dataset, graphtest.Fault{Status: 500})

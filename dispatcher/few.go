@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/breaker"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
 )
 
@@ -27,8 +28,8 @@ func (d *Dispatcher) callFewBack(ctx context.Context, what recall) error {
 	if len(meant) == 0 {
 		meant = sample
 	}
-	few := make([]waiter, 0, handful)
-	for _, at := range spread(len(meant), handful) {
+	few := make([]waiter, 0, breaker.Handful)
+	for _, at := range spread(len(meant), breaker.Handful) {
 		few = append(few, meant[at])
 	}
 	_, err = d.hastenAll(ctx, what, math.MaxUint64, few)
@@ -43,8 +44,8 @@ func (d *Dispatcher) sample(ctx context.Context, what recall) (sample []waiter, 
 		return nil, err
 	}
 	from, first := uint64(1), uint64(0)
-	for i := range uint64(handful) {
-		page, err := d.readWaiting(ctx, what.dataset, from, handful)
+	for i := range uint64(breaker.Handful) {
+		page, err := d.readWaiting(ctx, what.dataset, from, breaker.Handful)
 		if err != nil || len(page) == 0 {
 			return sample, err
 		}
@@ -61,7 +62,7 @@ func (d *Dispatcher) sample(ctx context.Context, what recall) (sample []waiter, 
 			break
 		}
 		// Either the next place, or, where few events are left, the next event.
-		from = max(read+1, first+(last-first)*(i+1)/(handful-1))
+		from = max(read+1, first+(last-first)*(i+1)/(breaker.Handful-1))
 	}
 	return sample, nil
 }

@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -10,6 +11,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
@@ -34,18 +37,18 @@ func (d *Dispatcher) take(s *source) {
 	admission.Go(func() { d.admitAll(pulled) })
 	defer admission.Wait()
 	defer close(pulled)
-	var pace pace
+	var loop retry.Loop
 	for !d.stopping() {
 		most, err := d.mayTake()
 		if err != nil {
 			return
 		}
 		if s = d.recheck(s); !s.usable() {
-			pace.slowDown(d.taking)
+			loop.SlowDown(d.taking)
 			continue
 		}
 		if s.waits {
-			_ = pause(d.taking, othersEvery)
+			_ = retry.Wait(d.taking, streams.LookEvery)
 			continue
 		}
 		messages, bytes, err := d.budget.Reserve(d.taking, most, largestMessage(d.deps.JetStream.Conn()))
@@ -53,12 +56,12 @@ func (d *Dispatcher) take(s *source) {
 			return
 		}
 		if err := d.pull(s, messages, bytes, pulled); err != nil {
-			pace.slowDown(d.taking)
+			loop.SlowDown(d.taking)
 			s = d.reopen(s, err)
 			continue
 		}
-		pace.reset()
-		if s.gate.open() {
+		loop.Reset()
+		if s.gate.Open() {
 			d.log.Info("events are pulled again", zap.String("stream", s.stream))
 		}
 	}
@@ -68,16 +71,16 @@ func (d *Dispatcher) take(s *source) {
 // pulled at once. While Meta cannot be reached, the stream is the queue, and a
 // few events now and then are the probe.
 func (d *Dispatcher) mayTake() (most int, err error) {
-	if err := d.health.redis.await(d.taking, true); err != nil {
+	if err := d.claims.Await(d.taking); err != nil {
 		return 0, err
 	}
-	if d.health.graph.isOpen() {
+	if d.gates.graph.IsOpen() {
 		return pullSize, nil
 	}
 	const probeSize, probeEvery = 8, 5 * time.Second
 	ctx, cancel := context.WithTimeout(d.taking, probeEvery)
 	defer cancel()
-	if d.health.graph.await(ctx, true) == nil {
+	if d.gates.graph.AwaitOpen(ctx) == nil {
 		return pullSize, nil
 	}
 	return probeSize, d.taking.Err()
@@ -87,13 +90,18 @@ func (d *Dispatcher) mayTake() (most int, err error) {
 func largestMessage(conn *nats.Conn) int { return int(conn.MaxPayload()) + messageOverhead }
 
 // CheckRoom makes sure that the largest message that the server takes has room
-// in hand: it would be waited for in vain. The error is a [SetupError].
-func (d Delivery) CheckRoom(conn *nats.Conn) error {
-	if largest := largestMessage(conn); largest > d.MaxInHandBytes {
-		return setupError("the NATS server takes messages of up to %d bytes (max_payload), and delivery.max_in_hand_bytes is only %d; set it to %d or more",
-			conn.MaxPayload(), d.MaxInHandBytes, largest)
+// in hand: it would be waited for in vain. The error is a [streams.SetupError].
+func CheckRoom(maxPayload int64, maxInHandBytes int) error {
+	if largest := int(maxPayload) + messageOverhead; largest > maxInHandBytes {
+		return &streams.SetupError{Problem: fmt.Sprintf(
+			"the NATS server takes messages of up to %d bytes (max_payload), and delivery.max_in_hand_bytes is only %d; set it to %d or more",
+			maxPayload, maxInHandBytes, largest)}
 	}
 	return nil
+}
+
+func (d *Dispatcher) checkRoom() error {
+	return CheckRoom(d.deps.JetStream.Conn().MaxPayload(), d.cfg.Delivery.MaxInHandBytes)
 }
 
 // mostMessages is how many messages there can be room for.
@@ -119,7 +127,7 @@ func (d *Dispatcher) pull(s *source, messages, bytes int, pulled chan<- *message
 		}
 		messages--
 		bytes -= m.bytes
-		d.leases.begin(m, asked)
+		m.lease = d.leases.Begin(msg, s.epoch, asked)
 		got = true
 		pulled <- m
 	}
@@ -177,7 +185,7 @@ func (d *Dispatcher) reopen(s *source, cause error) *source {
 	if d.stopping() {
 		return s
 	}
-	if s.gate.shut("events cannot be pulled from stream " + s.stream + ": " + cause.Error()) {
+	if s.gate.Shut("events cannot be pulled from stream " + s.stream + ": " + cause.Error()) {
 		d.log.Warn("events cannot be pulled", zap.String("stream", s.stream), zap.Error(cause))
 	}
 	if !d.deps.JetStream.Conn().IsConnected() {
@@ -193,7 +201,7 @@ func (d *Dispatcher) openAgain(s *source) *source {
 	defer cancel()
 	var fresh *source
 	err := d.deps.Rights.Do(ctx, func(ctx context.Context) (err error) {
-		fresh, err = d.openSource(ctx, s.parked)
+		fresh, err = d.openSource(ctx, s.role)
 		return err
 	}, d.rightsToOpen(s.stream)...)
 	if err == nil {
@@ -201,10 +209,10 @@ func (d *Dispatcher) openAgain(s *source) *source {
 	}
 	d.askAgain(err)
 	if d.taking.Err() == nil {
-		s.gate.shut(err.Error())
+		s.gate.Shut(err.Error())
 		d.log.Warn("the stream or its consumer is not usable", zap.String("stream", s.stream), zap.Error(err))
 	}
-	_, s.wrong = errors.AsType[*SetupError](err)
+	_, s.wrong = errors.AsType[*streams.SetupError](err)
 	return s
 }
 
@@ -223,7 +231,7 @@ func (d *Dispatcher) recheck(s *source) *source {
 	if s.waits {
 		return d.openAgain(s)
 	}
-	fits := d.cfg.Delivery.CheckRoom(d.deps.JetStream.Conn()) == nil
+	fits := d.checkRoom() == nil
 	if s.usable() && fits && time.Since(s.checked) < d.cfg.Streams.AckWait {
 		return s
 	}
@@ -232,7 +240,7 @@ func (d *Dispatcher) recheck(s *source) *source {
 	defer cancel()
 	info, err := s.consumer.Info(ctx)
 	d.lookAtTheClock(info, time.Since(s.checked))
-	suits := err == nil && d.streamSet().suits(info, s.parked)
+	suits := err == nil && d.streamSet().Suits(info, s.role)
 	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) || s.usable() && fits && suits {
 		return s
 	}
@@ -254,28 +262,5 @@ func (d *Dispatcher) lookAtTheClock(info *jetstream.ConsumerInfo, took time.Dura
 		d.clockTrouble.Do(func() {
 			d.log.Warn("the NATS server's clock differs from ours; set both by NTP", zap.Duration("ahead_of_ours", skew))
 		})
-	}
-}
-
-// pace makes a loop that fails go slower and slower.
-type pace struct{ wait time.Duration }
-
-func (p *pace) reset() { p.wait = 0 }
-
-// slowDown waits, from a tenth of a second to five seconds, or until ctx ends.
-func (p *pace) slowDown(ctx context.Context) {
-	p.wait = min(max(2*p.wait, 100*time.Millisecond), 5*time.Second)
-	_ = pause(ctx, p.wait)
-}
-
-// pause returns after a while, or with the context's error.
-func pause(ctx context.Context, wait time.Duration) error {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
@@ -69,7 +70,7 @@ func TestASickDatasetCostsTheOthersNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, func(o *options) {
-				o.cfg.Delivery.Park = dispatcher.Backoff{Initial: 2 * time.Second, Max: 8 * time.Second}
+				o.cfg.Delivery.Park = retry.Backoff{Initial: 2 * time.Second, Max: 8 * time.Second}
 				o.cfg.Delivery.MaxInHand = mostInHand
 			})
 			for i := range crowd {

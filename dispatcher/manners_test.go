@@ -12,13 +12,14 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
 // patient makes requests be repeated for longer than a message is ours.
 func patient(o *options) {
 	o.cfg.Streams.AckWait, o.graph.Timeout = 12*time.Second, 6*time.Second
-	o.cfg.Delivery.Retry = dispatcher.Retry{Backoff: dispatcher.Backoff{Initial: 100 * time.Millisecond, Max: 100 * time.Millisecond}, Budget: time.Minute}
+	o.cfg.Delivery.Retry = dispatcher.Retry{Backoff: retry.Backoff{Initial: 100 * time.Millisecond, Max: 100 * time.Millisecond}, Budget: time.Minute}
 }
 
 func (b *bench) settledAs(outcome string) int64 {

@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/health"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 )
 
 // otherSettings are what workers have to agree on, all of them changed.
@@ -27,7 +29,7 @@ func (b *bench) consumerConfig(stream string) jetstream.ConsumerConfig {
 }
 
 // settingsOf returns the condition of a dispatcher that tells of other settings.
-func settingsOf(w *worker) (found dispatcher.Condition) {
+func settingsOf(w *worker) (found health.Condition) {
 	for _, c := range w.Conditions() {
 		if c.Name == "workers" {
 			found = c
@@ -53,7 +55,7 @@ func TestWorkersWithOtherSettingsWaitForTheOthersToGo(t *testing.T) {
 	publish("before", 50, 2)
 	otherSettings(b)
 	next := b.start()
-	require.Equal(t, dispatcher.Condition{Name: "workers", Warning: true}, withoutReason(settingsOf(next)))
+	require.Equal(t, health.Condition{Name: "workers", Warning: true}, withoutReason(settingsOf(next)))
 	require.Contains(t, settingsOf(next).Reason, "they have nats.ack_wait=20s nats.max_ack_pending=20000 dedupe.key=event, "+
 		"and ours are nats.ack_wait=40s nats.max_ack_pending=5000 dedupe.key=event_id")
 	require.True(t, settingsOf(old).OK)
@@ -79,7 +81,7 @@ func TestWorkersWithOtherSettingsWaitForTheOthersToGo(t *testing.T) {
 	require.Zero(t, b.streamSize("CAPI_DLQ"))
 }
 
-func withoutReason(c dispatcher.Condition) dispatcher.Condition {
+func withoutReason(c health.Condition) health.Condition {
 	c.Reason, c.Since = "", time.Time{}
 	return c
 }
@@ -125,12 +127,12 @@ func TestAVerifyingWorkerComparesSettings(t *testing.T) {
 func TestConsumersInUseAreNotChanged(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	cfg := dispatcher.DefaultStreams()
+	cfg := streams.Default()
 	cfg.AckWait = 40 * time.Second
-	set := dispatcher.NewStreamSet(cfg, b.js, func(text string) { t.Error(text) }).KeyedBy(dispatcher.ByEvent)
+	set := streams.New(cfg, b.js, func(text string) { t.Error(text) }).KeyedBy(string(dispatcher.ByEvent))
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
-	var others *dispatcher.OtherSettingsError
+	var others *streams.OtherSettingsError
 	require.ErrorAs(t, set.EnsureConsumers(ctx), &others)
 	require.Equal(t, time.Minute, b.consumerConfig("CAPI").AckWait)
 	var warnings []string

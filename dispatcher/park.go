@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
 )
 
@@ -45,7 +46,7 @@ func (d *Dispatcher) dueSubject(dataset string) string {
 // to be found out.
 func (e *entry) destination() string {
 	if e.lane.dataset == "" {
-		return Auto
+		return admission.Auto
 	}
 	return e.lane.dataset
 }
@@ -90,7 +91,7 @@ func (d *Dispatcher) park(entries []*entry, reason string) {
 // after Meta would stop taking it, though, because then it has to be
 // dead-lettered.
 func (d *Dispatcher) wakeTime(e *entry, now time.Time) time.Time {
-	wait := d.cfg.Delivery.Park.delay(e.history.parked)
+	wait := d.cfg.Delivery.Park.Delay(e.history.parked)
 	if !e.until.IsZero() {
 		// Those that wait for the same moment do not all come at once.
 		wait = max(e.until.Sub(now), 0)
@@ -144,7 +145,7 @@ func (d *Dispatcher) parkedMessage(e *entry, reason string, at time.Time) *publi
 	if envelope != "" {
 		msg.Header.Set(header.Envelope, envelope)
 	}
-	return &publication{entries: []*entry{e}, msg: msg, opts: []jetstream.PublishOpt{
+	return &publication{For: leaving{entries: []*entry{e}}, Msg: msg, Opts: []jetstream.PublishOpt{
 		jetstream.WithScheduleAt(at),
 		jetstream.WithScheduleTarget(d.dueSubject(e.destination())),
 		jetstream.WithMsgID("park-" + e.id()),

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
 
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
@@ -233,7 +233,7 @@ func span(from, to int) (list []int) {
 func TestHalvingStopsWhenTheTroubleChanges(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(o *options) {
-		o.cfg.Delivery.Park = dispatcher.Backoff{Initial: 20 * time.Second, Max: 20 * time.Second}
+		o.cfg.Delivery.Park = retry.Backoff{Initial: 20 * time.Second, Max: 20 * time.Second}
 	})
 	refused := graphtest.Fault{Error: &graphtest.Error{Code: 100, Subcode: 2804087, Message: "Invalid parameter"}}
 	b.Script(dataset, refused, refused, graphtest.Fault{Error: graphtest.TokenExpired()})

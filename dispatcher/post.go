@@ -66,15 +66,15 @@ const unreachableAfter = 3
 func (d *Dispatcher) noteReach(answer *graph.Answer) {
 	switch {
 	case answer.Unreachable:
-		if d.unreached.Add(1) >= unreachableAfter && d.health.graph.shut(answer.Reason()) {
+		if d.unreached.Add(1) >= unreachableAfter && d.gates.graph.Shut(answer.Reason()) {
 			d.log.Warn("Meta cannot be reached; events wait in the stream", zap.String("reason", answer.Reason()))
 		}
 	case answer.Status != 0 || answer.Verdict == graph.Unknown:
 		d.unreached.Store(0)
-		lost := d.health.graph.condition("").Since
-		if d.health.graph.open() {
+		lost := d.gates.graph.Condition("").Since
+		if d.gates.graph.Open() {
 			d.log.Info("Meta can be reached again")
-			d.breaker.reachable(lost)
+			d.breaker.EndOutage(lost)
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
@@ -76,7 +76,7 @@ func (b *bench) gauge(name string, with ...attribute.KeyValue) float64 {
 func TestAnAppsThrottleSlowsItsOtherDatasets(t *testing.T) {
 	t.Parallel()
 	// Nothing comes back by its own time: one event is tried, the others follow.
-	b := setup(t, func(o *options) { o.cfg.Delivery.Park = dispatcher.Backoff{Initial: time.Second, Max: time.Hour} })
+	b := setup(t, func(o *options) { o.cfg.Delivery.Park = retry.Backoff{Initial: time.Second, Max: time.Hour} })
 	b.addIndependent()
 	b.Script(dataset, graphtest.Fault{Error: graphtest.Throttled(), Header: map[string]string{"Retry-After": "15"}})
 	began := time.Now()

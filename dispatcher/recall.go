@@ -56,6 +56,8 @@ const (
 	// recallAgain is how long it takes until events are called back again
 	// because one of them got through: another worker may have parked more.
 	recallAgain = 10 * time.Second
+	// maxBegun is how many recalls are remembered: anybody can name datasets.
+	maxBegun = 10_000
 	// lookEvery is how often somebody looks for datasets to try again.
 	lookEvery = time.Second
 )
@@ -68,7 +70,7 @@ func newRecalls() *recalls {
 func (r *recalls) want(what recall) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.begun) >= maxTroubles {
+	if len(r.begun) >= maxBegun {
 		clear(r.begun)
 	}
 	r.begun[what] = time.Now()
@@ -107,7 +109,7 @@ func (r *recalls) takeAll() []recall {
 // itself, maybe by another worker; and at the dataset's first success, for a
 // worker that has just begun knows of no troubles.
 func (s *shipment) recovered(entries []*entry) {
-	for _, dataset := range s.breaker.succeeded(s.lane.dataset, s.token, s.posted) {
+	for _, dataset := range s.breaker.RecordSuccess(s.lane.dataset, s.token, s.posted) {
 		s.log.Info("the dataset's events are sent again", zap.String("dataset", dataset))
 		s.recalls.want(recall{dataset: dataset})
 	}
@@ -115,7 +117,7 @@ func (s *shipment) recovered(entries []*entry) {
 	if s.recalls.overdue(whole, !anyParkedFor(entries, whole)) {
 		s.recalls.want(whole)
 	}
-	if s.accounts.succeeded(entries) || anyParkedFor(entries, unlinked) && s.recalls.overdue(unlinked, false) {
+	if s.linked(entries) || anyParkedFor(entries, unlinked) && s.recalls.overdue(unlinked, false) {
 		s.recalls.want(unlinked)
 	}
 }
@@ -221,7 +223,7 @@ func (r *recallRun) triesAgain(err error) bool {
 // nextPage lets a page of events come back, unless the dataset is in trouble
 // again. It tells whether that was all.
 func (d *Dispatcher) nextPage(ctx context.Context, run *recallRun) (done bool, err error) {
-	if !d.breaker.shut(run.dataset, &pass{}).IsZero() {
+	if !d.breaker.TurnAway(run.dataset, nil).IsZero() {
 		return true, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
@@ -306,14 +308,14 @@ func isWrongSequence(err error) bool {
 
 // tryAgain calls one event back of each dataset that is to be tried.
 func (d *Dispatcher) tryAgain(ctx context.Context) {
-	try, free := d.breaker.trials()
-	for _, dataset := range free {
+	try, freed := d.breaker.TakeProbes()
+	for _, dataset := range freed {
 		d.recalls.want(recall{dataset: dataset})
 	}
 	for _, dataset := range try {
 		d.log.Debug("an event is called back to try the dataset again", zap.String("dataset", dataset))
 		call := d.callOneBack
-		if d.doubts.exist(dataset) {
+		if d.doubts.Exist(dataset) {
 			call = d.callFewBack
 		}
 		if err := call(ctx, recall{dataset: dataset}); err != nil && ctx.Err() == nil {

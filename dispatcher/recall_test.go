@@ -10,14 +10,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
 // parkForAnHour makes sure that nothing comes back by its own time.
 func parkForAnHour(o *options) {
-	o.cfg.Delivery.Park = dispatcher.Backoff{Initial: time.Hour, Max: time.Hour}
+	o.cfg.Delivery.Park = retry.Backoff{Initial: time.Hour, Max: time.Hour}
 }
 
 // awaitParked waits until so many events lie in the parked stream and none are
@@ -171,7 +171,7 @@ func TestNewsTravelWithTheEvents(t *testing.T) {
 func TestComingBackTwiceIsBeingSentOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(o *options) {
-		o.cfg.Delivery.Park = dispatcher.Backoff{Initial: 4 * time.Second, Max: 4 * time.Second}
+		o.cfg.Delivery.Park = retry.Backoff{Initial: 4 * time.Second, Max: 4 * time.Second}
 	})
 	b.AddDataset(dataset, "the-new-token")
 	b.publish(dataset, events(1000)...)

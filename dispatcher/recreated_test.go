@@ -11,6 +11,8 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
@@ -30,7 +32,7 @@ const few = 32
 // slowAndPersistent: what is sent is in hand for a while, and what fails for
 // longer.
 func slowAndPersistent(o *options) {
-	o.cfg.Delivery.Retry = dispatcher.Retry{Backoff: dispatcher.Backoff{Initial: time.Minute, Max: time.Minute}, Budget: 5 * time.Minute}
+	o.cfg.Delivery.Retry = dispatcher.Retry{Backoff: retry.Backoff{Initial: time.Minute, Max: time.Minute}, Budget: 5 * time.Minute}
 }
 
 // sendOld leaves events of the old stream in a request that is under way.
@@ -97,7 +99,7 @@ func TestNoEventIsAcknowledgedForOneOfTheStreamBefore(t *testing.T) {
 			limits.StoreDir = t.TempDir()
 			b.options.nats.Restart()
 			b.await("we are connected as well", b.js.Conn().IsConnected)
-			require.NoError(t, dispatcher.NewStreamSet(b.options.cfg.Streams, b.js, func(string) {}).Ensure(t.Context()))
+			require.NoError(t, streams.New(b.options.cfg.Streams, b.js, func(string) {}).Ensure(t.Context()))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -136,7 +138,7 @@ func TestAStoppingWorkerAcknowledgesNoEventOfAnotherStream(t *testing.T) {
 func TestWhatIsInHandOfADeletedStreamIsSent(t *testing.T) {
 	t.Parallel()
 	b := setup(t, impatient, func(o *options) {
-		o.cfg.Delivery.Retry = dispatcher.Retry{Backoff: dispatcher.Backoff{Initial: time.Second, Max: time.Second}, Budget: 5 * time.Minute}
+		o.cfg.Delivery.Retry = dispatcher.Retry{Backoff: retry.Backoff{Initial: time.Second, Max: time.Second}, Budget: 5 * time.Minute}
 	})
 	b.Always(dataset, graphtest.Fault{Status: 500})
 	b.publish(dataset, event("a"))

@@ -9,8 +9,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
@@ -23,7 +23,7 @@ func TestEventsDueWhileTheStoreWasFullComeBack(t *testing.T) {
 	b := setup(t, func(o *options) {
 		o.nats = natstest.StartWith(t, &server.Options{JetStreamMaxStore: store})
 		o.cfg.Streams.DeadLetterMaxBytes = 0
-		o.cfg.Delivery.Park = dispatcher.Backoff{Initial: time.Second, Max: longest}
+		o.cfg.Delivery.Park = retry.Backoff{Initial: time.Second, Max: longest}
 	})
 	b.Always(dataset, graphtest.Fault{Error: graphtest.PermissionMissing()})
 	for i := range parked {

@@ -6,8 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 )
 
 // An account that stays unlinked makes dead letters after delivery.unlinked_max,
@@ -16,7 +16,7 @@ func TestAnUnlinkedAccountIsNotWaitedForForEver(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(o *options) {
 		o.cfg.Delivery.UnlinkedMax = 4 * time.Second
-		o.cfg.Delivery.Park = dispatcher.Backoff{Initial: time.Second, Max: time.Second}
+		o.cfg.Delivery.Park = retry.Backoff{Initial: time.Second, Max: time.Second}
 	})
 	b.LinkAssets(dataset, "555")
 	b.publish(dataset, body(events(3)...))

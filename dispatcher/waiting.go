@@ -164,7 +164,7 @@ func (d *Dispatcher) hasten(w *waiter, dataset string, now time.Time) (jetstream
 		}
 	}
 	msg.Header.Set(header.Recalled, now.UTC().Format(time.RFC3339Nano))
-	if at := d.doubts.acceptedAt(dataset); !at.IsZero() {
+	if at := d.doubts.AcceptedAt(dataset); !at.IsZero() {
 		msg.Header.Set(header.Accepted, at.UTC().Format(time.RFC3339Nano))
 	}
 	return d.deps.JetStream.PublishMsgAsync(msg,

@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"golang.org/x/text/language"
-
-	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
 // Config says how to reach the Graph API.
@@ -30,23 +28,7 @@ type Config struct {
 	// AppSecretFile holds the app secret; if set, requests carry an
 	// appsecret_proof.
 	AppSecretFile string `yaml:"app_secret_file"`
-
-	// Neither is read by the client, nor set by a configuration: tests of the
-	// dispatcher keep them here.
-	Rules           event.Rules `yaml:"-"`
-	ResolveDatasets bool        `yaml:"-"`
 }
-
-// ForeignAccounts is what to do with events whose page, WhatsApp Business Account
-// or Instagram account belongs to another dataset.
-type ForeignAccounts string
-
-// What to do with events of foreign accounts.
-const (
-	WarnForeign    ForeignAccounts = "warn"    // count them
-	RefuseForeign  ForeignAccounts = "refuse"  // dead-letter them
-	RerouteForeign ForeignAccounts = "reroute" // send them to the account's dataset
-)
 
 // DefaultConfig returns the settings a careful operator would leave alone.
 func DefaultConfig() Config {
@@ -55,7 +37,6 @@ func DefaultConfig() Config {
 		Version:  "v26.0",
 		Timeout:  15 * time.Second,
 		TokenDir: "/etc/capi-dispatcher/tokens",
-		Rules:    event.DefaultRules(),
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 	"github.com/capi-dispatcher/capi-dispatcher/config"
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
 )
 
@@ -55,7 +55,7 @@ line, the rest goes on, and the exit code is 3.`,
 			})
 		},
 	}
-	addDestination(command, &flags.dataset, dispatcher.Auto, "dataset id, or auto to find it by the account in the event")
+	addDestination(command, &flags.dataset, admission.Auto, "dataset id, or auto to find it by the account in the event")
 	command.Flags().StringVar(&flags.testCode, "test-event-code", "", "code from Meta's Test Events tool (test events count, too)")
 	command.Flags().BoolVar(&flags.asJSON, "json", false, "print the summary as JSON")
 	return command

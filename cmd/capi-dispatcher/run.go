@@ -11,7 +11,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/logging"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/worker"
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 )
 
 func (p *program) run() *cobra.Command {
@@ -38,7 +38,7 @@ restart.`,
 			defer func() { _ = log.Sync() }()
 			logging.Redirect(log)
 			err = worker.Run(cmd.Context(), cfg, version(), log, nil)
-			if _, ok := errors.AsType[*dispatcher.SetupError](err); ok {
+			if _, ok := errors.AsType[*streams.SetupError](err); ok {
 				return exit.Usage(err)
 			}
 			return err

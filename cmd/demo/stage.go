@@ -14,7 +14,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/config"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe/memredis"
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 	"github.com/capi-dispatcher/capi-dispatcher/internal/secret"
 )
@@ -62,7 +62,7 @@ func demoConfig(tokens string) *config.Config {
 	streams.AckWait = 10 * time.Second
 	cfg.Graph.TokenDir, cfg.Graph.Timeout, cfg.Graph.PartnerAgent = tokens, 5*time.Second, "capi-dispatcher-demo"
 	cfg.Delivery.Retry.Budget = 2 * time.Second
-	cfg.Delivery.Park = dispatcher.Backoff{Initial: 2 * time.Second, Max: 4 * time.Second}
+	cfg.Delivery.Park = retry.Backoff{Initial: 2 * time.Second, Max: 4 * time.Second}
 	cfg.Admin.Address = "127.0.0.1:0"
 	return &cfg
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/capi-dispatcher/capi-dispatcher/config"
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 )
 
 // One of twenty datasets has a dead token, and 100,000 events of its own at the
@@ -25,7 +25,7 @@ func TestOneOfTwentyIsIll(t *testing.T) {
 	const crowd, waiting, each, most = 20, 100_000, 1000, 150 << 20
 	r := setup(t, asShipped, func(cfg *config.Config) {
 		// What is parked stays so until it is called back.
-		cfg.Delivery.Park = dispatcher.Backoff{Initial: 5 * time.Second, Max: 10 * time.Minute}
+		cfg.Delivery.Park = retry.Backoff{Initial: 5 * time.Second, Max: 10 * time.Minute}
 	})
 	r.addDatasets(crowd)
 	ill := datasetID(crowd - 1)

@@ -23,8 +23,8 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/config"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe/dedupetest"
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 	"github.com/capi-dispatcher/capi-dispatcher/internal/porttest"
 	"github.com/capi-dispatcher/capi-dispatcher/internal/secret"
@@ -79,7 +79,7 @@ func (r *rig) configure(change []func(*config.Config)) {
 	r.config.NATS.AckWait = 10 * time.Second
 	r.config.Graph.Timeout = 5 * time.Second
 	r.config.Graph.TokenDir = filepath.Join(r.dir, "tokens")
-	r.config.Delivery.Park = dispatcher.Backoff{Initial: time.Second, Max: 2 * time.Second}
+	r.config.Delivery.Park = retry.Backoff{Initial: time.Second, Max: 2 * time.Second}
 	r.config.Delivery.DrainTimeout = 10 * time.Second
 	r.config.Admin.Address = "127.0.0.1:0" // each worker's log tells which it is
 	require.NoError(t, os.Mkdir(r.config.Graph.TokenDir, 0o700))

@@ -19,7 +19,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/health"
 )
 
 // program is the binary, built once for all tests: with the race detector, so
@@ -95,7 +95,7 @@ func (w *worker) stop() time.Duration {
 // readiness is what /readyz says; nothing if there is no answer.
 type readiness struct {
 	Ready      bool
-	Conditions []dispatcher.Condition
+	Conditions []health.Condition
 }
 
 func (w *worker) readiness() (answer readiness) {

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/capi-dispatcher/capi-dispatcher/config"
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/health"
 )
 
 // What a client may take. Nobody who reaches the port should be able to take
@@ -35,7 +35,7 @@ type Server struct {
 
 // Start listens and serves. conditions returns what has to hold for events
 // to flow.
-func Start(ctx context.Context, cfg config.Admin, metrics http.Handler, conditions func() []dispatcher.Condition) (*Server, error) {
+func Start(ctx context.Context, cfg config.Admin, metrics http.Handler, conditions func() []health.Condition) (*Server, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.Address)
 	if err != nil {
 		return nil, fmt.Errorf("admin.address: %w", err)
@@ -44,7 +44,7 @@ func Start(ctx context.Context, cfg config.Admin, metrics http.Handler, conditio
 }
 
 // Serve is Start on a listener that is there already, and closes it in the end.
-func Serve(listener net.Listener, cfg config.Admin, metrics http.Handler, conditions func() []dispatcher.Condition) *Server {
+func Serve(listener net.Listener, cfg config.Admin, metrics http.Handler, conditions func() []health.Condition) *Server {
 	open := &connections{most: maxConnections}
 	s := &Server{
 		listener: listener,
@@ -74,7 +74,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	return err
 }
 
-func routes(cfg config.Admin, metrics http.Handler, conditions func() []dispatcher.Condition) http.Handler {
+func routes(cfg config.Admin, metrics http.Handler, conditions func() []health.Condition) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { writeReadiness(w, conditions()) })
@@ -104,10 +104,10 @@ func unhurried(profile http.HandlerFunc) http.HandlerFunc {
 
 // writeReadiness answers 200 if every condition holds but for warnings, else
 // 503, with each condition and the reason for each no.
-func writeReadiness(w http.ResponseWriter, conditions []dispatcher.Condition) {
+func writeReadiness(w http.ResponseWriter, conditions []health.Condition) {
 	answer := struct {
-		Ready      bool                   `json:"ready"`
-		Conditions []dispatcher.Condition `json:"conditions"`
+		Ready      bool               `json:"ready"`
+		Conditions []health.Condition `json:"conditions"`
 	}{Ready: true, Conditions: conditions}
 	for _, c := range conditions {
 		answer.Ready = answer.Ready && !c.Blocks()

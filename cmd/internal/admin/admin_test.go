@@ -12,16 +12,16 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/admin"
 	"github.com/capi-dispatcher/capi-dispatcher/config"
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/health"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // serve starts an admin port and returns a function that asks it.
-func serve(t *testing.T, pprof bool, conditions ...dispatcher.Condition) func(path string) (int, string) {
+func serve(t *testing.T, pprof bool, conditions ...health.Condition) func(path string) (int, string) {
 	t.Helper()
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("some_metric 1\n")) })
-	server, err := admin.Start(t.Context(), config.Admin{Address: "127.0.0.1:0", Pprof: pprof}, metrics, func() []dispatcher.Condition { return conditions })
+	server, err := admin.Start(t.Context(), config.Admin{Address: "127.0.0.1:0", Pprof: pprof}, metrics, func() []health.Condition { return conditions })
 	require.NoError(t, err)
 	client := &http.Client{}
 	t.Cleanup(func() {
@@ -42,8 +42,8 @@ func serve(t *testing.T, pprof bool, conditions ...dispatcher.Condition) func(pa
 
 func TestReadiness(t *testing.T) {
 	t.Parallel()
-	fine := dispatcher.Condition{Name: "nats", OK: true, Since: time.Unix(1_800_000_000, 0).UTC()}
-	away := dispatcher.Condition{Name: "redis", Reason: "nobody answers", Since: time.Unix(1_800_000_000, 0).UTC()}
+	fine := health.Condition{Name: "nats", OK: true, Since: time.Unix(1_800_000_000, 0).UTC()}
+	away := health.Condition{Name: "redis", Reason: "nobody answers", Since: time.Unix(1_800_000_000, 0).UTC()}
 
 	status, body := serve(t, false, fine)("/readyz")
 	require.Equal(t, http.StatusOK, status)
@@ -54,7 +54,7 @@ func TestReadiness(t *testing.T) {
 	require.JSONEq(t, `{"ready":false,"conditions":[{"name":"nats","ok":true,"since":"2027-01-15T08:00:00Z"},
 		{"name":"redis","ok":false,"reason":"nobody answers","since":"2027-01-15T08:00:00Z"}]}`, body)
 
-	short := dispatcher.Condition{Name: "storage", Warning: true, Reason: "room runs short"}
+	short := health.Condition{Name: "storage", Warning: true, Reason: "room runs short"}
 	status, body = serve(t, false, fine, short)("/readyz")
 	require.Equal(t, http.StatusOK, status, "to take the worker out would not help")
 	require.JSONEq(t, `{"ready":true,"conditions":[{"name":"nats","ok":true,"since":"2027-01-15T08:00:00Z"},

@@ -12,17 +12,18 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/config"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 )
 
 func (r *report) examineNATS(ctx context.Context, cfg *config.Config, nats *connect.Connection) {
-	set := dispatcher.NewStreamSet(cfg.NATS.Streams, nats, nil).KeyedBy(cfg.Dedupe.Key)
+	set := streams.New(cfg.NATS.Streams, nats, nil).KeyedBy(string(cfg.Dedupe.Key))
 	version := nats.Conn().ConnectedServerVersion()
 	if err := set.CheckServer(); err != nil {
 		r.fault("nats server", err.Error(), "upgrade every server of the cluster")
 	} else {
 		r.ok("nats server", "%s; only the server we are connected to was asked", version)
 	}
-	if err := cfg.Delivery.CheckRoom(nats.Conn()); err != nil {
+	if err := dispatcher.CheckRoom(nats.Conn().MaxPayload(), cfg.Delivery.MaxInHandBytes); err != nil {
 		r.fault("nats server", err.Error(), "or lower the server's max_payload")
 	}
 	for _, found := range set.Inspect(ctx, nats.Rights) {
@@ -34,7 +35,7 @@ func (r *report) examineNATS(ctx context.Context, cfg *config.Config, nats *conn
 	}
 }
 
-func (r *report) examineInspection(cfg *config.Config, found *dispatcher.Inspection) {
+func (r *report) examineInspection(cfg *config.Config, found *streams.Inspection) {
 	before := len(r.findings)
 	switch {
 	case found.Missing() && cfg.NATS.Manage:
@@ -60,12 +61,12 @@ func (r *report) examineInspection(cfg *config.Config, found *dispatcher.Inspect
 
 // examineError reports what keeps a stream or consumer from working. A
 // consumer's AckWait is looked at on its own.
-func (r *report) examineError(cfg *config.Config, found *dispatcher.Inspection) {
+func (r *report) examineError(cfg *config.Config, found *streams.Inspection) {
 	if denied, ok := errors.AsType[*rights.DeniedError](found.Err); ok {
 		r.fault(found.Name, "cannot be looked at: "+denied.Error(), "")
 		return
 	}
-	if _, ok := errors.AsType[*dispatcher.SetupError](found.Err); !ok {
+	if _, ok := errors.AsType[*streams.SetupError](found.Err); !ok {
 		r.fault(found.Name, "cannot be looked at: "+found.Err.Error(), "check the account's permissions on $JS.API.>")
 		return
 	}

@@ -22,7 +22,8 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/admin"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/schema"
 	"github.com/capi-dispatcher/capi-dispatcher/config"
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/health"
 	"github.com/capi-dispatcher/capi-dispatcher/docs"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
@@ -160,9 +161,9 @@ func TestWhatIsFilledInIsNotCalledFor(t *testing.T) {
 	fill := func(pages ...string) func(*config.Config) {
 		return func(c *config.Config) {
 			c.Graph.Rules.DefaultActionSource, c.Graph.FillAccounts = event.BusinessMessaging, true
-			c.Assets.Pages = make(map[string]dispatcher.Asset)
+			c.Assets.Pages = make(map[string]admission.Asset)
 			for _, page := range pages {
-				c.Assets.Pages[page] = dispatcher.Asset{Dataset: "1"}
+				c.Assets.Pages[page] = admission.Asset{Dataset: "1"}
 			}
 		}
 	}
@@ -188,14 +189,14 @@ func TestOpenAPIIsWhatTheAdminPortAnswers(t *testing.T) {
 		Paths map[string]map[string]struct{ Responses map[string]any }
 	}
 	require.NoError(t, json.Unmarshal(described(t, "openapi"), &document))
-	for _, conditions := range [][]dispatcher.Condition{
+	for _, conditions := range [][]health.Condition{
 		{{Name: "redis", OK: true, Since: time.Now()}, {Name: "rights", Warning: true, Reason: "x"}},
 		{{Name: "redis", Reason: "away"}},
 	} {
 		listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 		require.NoError(t, err)
 		metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("x 1\n")) })
-		port := admin.Serve(listener, config.Admin{}, metrics, func() []dispatcher.Condition { return conditions })
+		port := admin.Serve(listener, config.Admin{}, metrics, func() []health.Condition { return conditions })
 		t.Cleanup(func() { _ = port.Stop(t.Context()) })
 		for path, methods := range document.Paths {
 			status, body := get(t, "http://"+port.Address()+path)
