@@ -53,7 +53,10 @@ type loop[K comparable, T any] struct {
 func newLoop[K comparable, T any](b *Batcher[K, T], opts Options[K, T]) *loop[K, T] {
 	timer := time.NewTimer(time.Hour)
 	timer.Stop()
-	return &loop[K, T]{Batcher: b, opts: opts, lateness: lateness[K, T]{after: opts.LateAfter, senders: opts.Senders}, lanes: make(map[K]*lane[K, T]), timer: timer}
+	return &loop[K, T]{
+		Batcher: b, opts: opts, lateness: lateness[K, T]{after: opts.LateAfter, senders: opts.Senders},
+		lanes: make(map[K]*lane[K, T]), timer: timer,
+	}
 }
 
 func (l *loop[K, T]) run() {
@@ -187,7 +190,8 @@ func (l *loop[K, T]) enqueue(at *lane[K, T]) {
 
 // ready reports whether a batch of the lane may go now.
 func (l *loop[K, T]) ready(at *lane[K, T]) bool {
-	if len(at.items) == 0 || at.late && at.inFlight > 0 && !l.draining || at.inFlight >= l.opts.SendersPerLane && !l.mayBorrow(at) {
+	if len(at.items) == 0 || at.late && at.inFlight > 0 && !l.draining ||
+		at.inFlight >= l.opts.SendersPerLane && !l.mayBorrow(at) {
 		return false
 	}
 	return at.inFlight == 0 || at.full(l.opts.Config) || l.draining || l.crowded() ||
@@ -197,7 +201,8 @@ func (l *loop[K, T]) ready(at *lane[K, T]) bool {
 // mayBorrow reports whether a lane may have one more sender than its share: for a
 // full batch, while many are idle, and others have the room to pass by.
 func (l *loop[K, T]) mayBorrow(at *lane[K, T]) bool {
-	return at.inFlight < l.opts.SendersPerLaneMax && at.full(l.opts.Config) && 4*l.busy < 3*l.opts.Senders && l.leavesRoom(at)
+	return at.inFlight < l.opts.SendersPerLaneMax && at.full(l.opts.Config) && 4*l.busy < 3*l.opts.Senders &&
+		l.leavesRoom(at)
 }
 
 // leavesRoom reports whether one more batch of the lane leaves half of the room to

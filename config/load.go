@@ -125,7 +125,8 @@ func loadEnvironment(tree *koanf.Koanf, environ []string) (faults []error) {
 		TransformFunc: func(name, value string) (string, any) {
 			key, known := keys[name]
 			if !known && !fromKubernetes(name) {
-				faults = append(faults, fmt.Errorf("%s: there is no such environment variable; did you mean %s?", name, nearest(name, names)))
+				faults = append(faults,
+					fmt.Errorf("%s: there is no such environment variable; did you mean %s?", name, nearest(name, names)))
 			}
 			return key, value
 		},

@@ -208,7 +208,9 @@ func (s *Store) Check(ctx context.Context) error {
 
 // pipeline sends one command a claim in one flush and returns the commands,
 // each with its own outcome.
-func (s *Store) pipeline(ctx context.Context, claims []Claim, add func(redis.Pipeliner, Claim) redis.Cmder) []redis.Cmder {
+func (s *Store) pipeline(
+	ctx context.Context, claims []Claim, add func(redis.Pipeliner, Claim) redis.Cmder,
+) []redis.Cmder {
 	if len(claims) == 0 {
 		return nil
 	}

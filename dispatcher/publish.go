@@ -31,7 +31,7 @@ func (d *Dispatcher) newOutlet(stream, then string) *outlet.Outlet[leaving] {
 	}
 	return outlet.New[leaving](outlet.Config{
 		JetStream: d.deps.JetStream, Rights: d.deps.Rights, Log: d.log.With(zap.String("stream", stream)),
-		Find: find, Gate: health.NewGate(), Then: then,
+		Find: find, Gate: health.NewGate(), Then: then, Beside: d.beside,
 	})
 }
 

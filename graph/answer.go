@@ -181,8 +181,9 @@ func (a *Answer) judgeError(wire *wireError) {
 	a.TraceID = plainWord(wire.TraceID)
 	a.Error = &Error{
 		Code: wire.Code, Subcode: wire.Subcode, Type: wire.Type, Transient: wire.Transient,
-		Message: withoutTokens(wire.Message), UserTitle: withoutTokens(wire.UserTitle), UserMessage: withoutTokens(wire.UserMessage),
-		Event: namedEvent(wire),
+		Message: withoutTokens(wire.Message), UserTitle: withoutTokens(wire.UserTitle),
+		UserMessage: withoutTokens(wire.UserMessage),
+		Event:       namedEvent(wire),
 	}
 	meaning, known := Explain(wire.Code, wire.Subcode)
 	a.Restricted, a.ProofError = isRestricted(wire), isProofError(wire)

@@ -140,7 +140,8 @@ func newDatasetError(asset Asset, answer Answer) *DatasetError {
 	if answer.Verdict == Refused {
 		e.Answer.Verdict = Paused
 	}
-	if failed := answer.Error; failed != nil && (failed.Code == 3 || failed.Code == 10 || failed.Code >= 200 && failed.Code <= 299) {
+	if failed := answer.Error; failed != nil &&
+		(failed.Code == 3 || failed.Code == 10 || failed.Code >= 200 && failed.Code <= 299) {
 		e.Missing = asset.Kind.Permissions()
 	}
 	return e
@@ -173,7 +174,9 @@ func (c *Client) exchange(ctx context.Context, asset Asset, method, name string)
 
 // newDatasetRequest writes the request. The token is in a header only; what
 // proves that it is the app's is no secret.
-func (c *Client) newDatasetRequest(ctx context.Context, asset Asset, method, name string, token Secret) (*http.Request, error) {
+func (c *Client) newDatasetRequest(
+	ctx context.Context, asset Asset, method, name string, token Secret,
+) (*http.Request, error) {
 	target, err := url.JoinPath(c.cfg.URL, c.cfg.Version, asset.ID, "dataset")
 	if err != nil {
 		return nil, fmt.Errorf("the API's address: %w", err)

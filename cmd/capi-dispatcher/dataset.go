@@ -90,7 +90,9 @@ func (p *program) askDataset(
 	case err != nil:
 		return withMetasWords(err)
 	case flags.asJSON:
-		return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]string{"kind": string(asset.Kind), "id": asset.ID, "dataset": id})
+		return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]string{
+			"kind": string(asset.Kind), "id": asset.ID, "dataset": id,
+		})
 	default:
 		_, err = fmt.Fprintln(cmd.OutOrStdout(), id)
 		return err
@@ -146,6 +148,8 @@ func (f *assetFlags) asset() graph.Asset {
 // again is how the same account is named to another verb.
 func (f *assetFlags) again() string {
 	asset := f.asset()
-	flag := map[graph.Kind]string{graph.Page: "--page", graph.WhatsAppAccount: "--waba", graph.InstagramUser: "--instagram"}[asset.Kind]
+	flag := map[graph.Kind]string{
+		graph.Page: "--page", graph.WhatsAppAccount: "--waba", graph.InstagramUser: "--instagram",
+	}[asset.Kind]
 	return flag + " " + asset.ID
 }

@@ -129,7 +129,8 @@ func (r *recordReader) readLines(lines *bufio.Reader) {
 func (r *recordReader) readDocument(in io.Reader) {
 	text, err := io.ReadAll(io.LimitReader(in, maxDocument+1))
 	if err != nil || len(text) > maxDocument {
-		r.yield(record{place: "input", err: errors.Join(err, fmt.Errorf("a JSON document may have at most %d MB; use one event a line", maxDocument>>20))})
+		r.yield(record{place: "input", err: errors.Join(err,
+			fmt.Errorf("a JSON document may have at most %d MB; use one event a line", maxDocument>>20))})
 		return
 	}
 	if !bytes.HasPrefix(bytes.TrimSpace(text), []byte("[")) {

@@ -56,13 +56,16 @@ line, the rest goes on, and the exit code is 3.`,
 		},
 	}
 	addDestination(command, &flags.dataset, admission.Auto, "dataset id, or auto to find it by the account in the event")
-	command.Flags().StringVar(&flags.testCode, "test-event-code", "", "code from Meta's Test Events tool (test events count, too)")
+	command.Flags().StringVar(&flags.testCode, "test-event-code", "",
+		"code from Meta's Test Events tool (test events count, too)")
 	command.Flags().BoolVar(&flags.asJSON, "json", false, "print the summary as JSON")
 	return command
 }
 
 // publish publishes an input of a size, and reports.
-func (f *publishFlags) publish(cmd *cobra.Command, cfg *config.Config, nats *connect.Connection, in io.Reader, size int64) error {
+func (f *publishFlags) publish(
+	cmd *cobra.Command, cfg *config.Config, nats *connect.Connection, in io.Reader, size int64,
+) error {
 	bar := newBar(os.Stderr, size)
 	out := publisher{
 		js: nats, flags: *f, checker: newChecker(cfg, f.dataset), subject: cfg.NATS.Subject + "." + f.dataset,
@@ -130,7 +133,8 @@ func (p *publisher) publishAll(ctx context.Context, in io.Reader) error {
 func (p *publisher) publish(r record) {
 	refusal := p.checker.faults(&r)
 	if refusal == nil && len(r.data) > int(p.js.Conn().MaxPayload()) {
-		refusal = fmt.Errorf("%s: %d bytes are more than NATS takes in a message (%d)", r.place, len(r.data), p.js.Conn().MaxPayload())
+		refusal = fmt.Errorf("%s: %d bytes are more than NATS takes in a message (%d)", r.place, len(r.data),
+			p.js.Conn().MaxPayload())
 	}
 	if refusal != nil {
 		p.refused++
@@ -193,7 +197,8 @@ func (p *publisher) report(out io.Writer, took time.Duration) error {
 		})
 	} else {
 		_, err = fmt.Fprintf(out, "%s in %s published to %s in %s; %d refused, %d failed\n",
-			terminal.Count(p.events, "event"), terminal.Count(p.published, "message"), p.subject, took.Round(time.Millisecond), p.refused, p.failed)
+			terminal.Count(p.events, "event"), terminal.Count(p.published, "message"), p.subject,
+			took.Round(time.Millisecond), p.refused, p.failed)
 	}
 	switch {
 	case err != nil:

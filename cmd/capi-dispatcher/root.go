@@ -36,7 +36,8 @@ input was refused.`,
 	// What a verb prints may have been written by others: producers, Meta.
 	root.SetOut(terminal.Writer(os.Stdout))
 	root.SetErr(terminal.Writer(os.Stderr))
-	root.PersistentFlags().StringVar(&p.configFile, "config", "", "configuration file (YAML); CAPI_… variables override it")
+	root.PersistentFlags().StringVar(&p.configFile, "config", "",
+		"configuration file (YAML); CAPI_… variables override it")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.Usage(err) })
 	root.AddCommand(p.run(), p.publish(), p.validate(), p.testEvent(), p.explain(), dlq.Command(p.connect), p.dataset(),
 		p.streams(), p.config(), p.schema(), p.doctor())

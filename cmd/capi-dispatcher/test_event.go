@@ -57,7 +57,10 @@ The exit code is 3 if not all events were accepted.`,
 				if err != nil {
 					return exit.Usage(err)
 				}
-				trial := trial{flags: flags, checker: newChecker(cfg, flags.dataset), client: client, exchange: &exchange, out: cmd.OutOrStdout()}
+				trial := trial{
+					flags: flags, checker: newChecker(cfg, flags.dataset), client: client,
+					exchange: &exchange, out: cmd.OutOrStdout(),
+				}
 				return trial.run(cmd.Context(), in)
 			})
 		},
@@ -129,11 +132,13 @@ func (t *trial) show(place string, answer *graph.Answer) error {
 	if t.flags.asJSON {
 		return json.NewEncoder(t.out).Encode(map[string]any{
 			"place": place, "url": t.exchange.url, "request": asJSON(t.exchange.sent), "status": answer.Status,
-			"answer": asJSON(t.exchange.answer()), "verdict": answer.Verdict.String(), "reason": answer.Detail(), "meaning": inWords(answer),
+			"answer": asJSON(t.exchange.answer()), "verdict": answer.Verdict.String(), "reason": answer.Detail(),
+			"meaning": inWords(answer),
 		})
 	}
 	_, err := fmt.Fprintf(t.out, "%s\n\nrequest\n  POST %s\n%s\n\nanswer (HTTP %d, after %s)\n%s\n\nmeaning\n  %s\n\n", terminal.Line(place),
-		terminal.Line(t.exchange.url), terminal.JSON(t.exchange.sent), answer.Status, answer.Took.Round(time.Millisecond), terminal.JSON(t.exchange.answer()), inWords(answer))
+		terminal.Line(t.exchange.url), terminal.JSON(t.exchange.sent), answer.Status, answer.Took.Round(time.Millisecond),
+		terminal.JSON(t.exchange.answer()), inWords(answer))
 	return err
 }
 
@@ -153,7 +158,8 @@ func inWords(answer *graph.Answer) string {
 	text := answer.Verdict.String() + ": " + terminal.Line(answer.Detail())
 	if e := answer.Error; e != nil {
 		if meaning, ok := graph.Explain(e.Code, e.Subcode); ok {
-			text += "\n  what it means: " + meaning.Title + "\n  what to do: " + explain.Remedy(meaning) + "\n  the dispatcher " + explain.Reaction(meaning)
+			text += "\n  what it means: " + meaning.Title + "\n  what to do: " + explain.Remedy(meaning) +
+				"\n  the dispatcher " + explain.Reaction(meaning)
 		}
 	}
 	return text

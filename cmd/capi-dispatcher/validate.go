@@ -132,10 +132,16 @@ func (v *validation) warn(e *event.Event) []event.Fault {
 // changes are the notes of what is sent in another form than it came.
 func changes(e *event.Event) (notes []event.Fault) {
 	for _, pointer := range e.Repaired {
-		notes = append(notes, event.Fault{Pointer: pointer, Code: "repaired", Message: "it will be sent in the form that Meta takes"})
+		notes = append(notes, event.Fault{
+			Pointer: pointer, Code: "repaired",
+			Message: "it will be sent in the form that Meta takes",
+		})
 	}
 	for _, pointer := range e.Removed {
-		notes = append(notes, event.Fault{Pointer: pointer, Code: "removed", Message: "it will be left out: Meta would refuse it, or could not use it"})
+		notes = append(notes, event.Fault{
+			Pointer: pointer, Code: "removed",
+			Message: "it will be left out: Meta would refuse it, or could not use it",
+		})
 	}
 	return notes
 }
@@ -202,7 +208,8 @@ func printFault(out io.Writer, f foundFault) error {
 }
 
 func (v *validation) summary() string {
-	text := fmt.Sprintf("%s, %s in %d of them", terminal.Count(v.events, "event"), terminal.Count(v.faults, "fault"), v.faulty)
+	text := fmt.Sprintf("%s, %s in %d of them",
+		terminal.Count(v.events, "event"), terminal.Count(v.faults, "fault"), v.faulty)
 	if v.waiting > 0 {
 		text += fmt.Sprintf("; %s would wait for their time, up to ten minutes ahead", terminal.Count(v.waiting, "event"))
 	}
@@ -219,7 +226,8 @@ func (v *validation) summary() string {
 		text += fmt.Sprintf("; %s would be taken out: a message is no place for tokens", terminal.Count(v.secrets, "secret"))
 	}
 	if v.dropped > 0 {
-		text += fmt.Sprintf("; %s beside the events would be left out, for Meta documents no such", terminal.Count(v.dropped, "member"))
+		text += fmt.Sprintf("; %s beside the events would be left out, for Meta documents no such",
+			terminal.Count(v.dropped, "member"))
 	}
 	return text
 }

@@ -62,7 +62,8 @@ func StartSentinel(tb testing.TB, watched *Server) *Server {
 	file := filepath.Join(tb.TempDir(), "sentinel.conf")
 	host, port, err := net.SplitHostPort(watched.Addr)
 	require.NoError(tb, err)
-	rules := "sentinel monitor main " + host + " " + port + " 1\nsentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 3000\n"
+	rules := "sentinel monitor main " + host + " " + port +
+		" 1\nsentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 3000\n"
 	require.NoError(tb, os.WriteFile(file, []byte(rules), 0o600))
 	return start(tb, "Sentinel ID is", func(port string) []string {
 		return []string{file, "--sentinel", "--port", port, "--bind", "127.0.0.1"}

@@ -135,7 +135,8 @@ func (s suite) takeover(t *testing.T) {
 	require.Equal(t, dedupe.Held, s.state(t, mine), "and cannot release it")
 	_, err = s.store().Release(t.Context(), []dedupe.Claim{other})
 	require.NoError(t, err)
-	require.Equal(t, dedupe.Held, s.state(t, mine), "the new one cannot either, as long as it does not know that it has inherited")
+	require.Equal(t, dedupe.Held, s.state(t, mine),
+		"the new one cannot either, as long as it does not know that it has inherited")
 	other.Doubtful = true
 	_, err = s.store().Release(t.Context(), []dedupe.Claim{other})
 	require.NoError(t, err)

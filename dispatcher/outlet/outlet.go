@@ -2,13 +2,14 @@
 // missing, silent, or denied to us.
 //
 // A message is stored once the server has said so; each that is refused is handed
-// back with the reason, and nothing is lost. A stream that does not answer is tried
-// with one batch every few seconds, so that nobody waits for it each time. One that
+// back with the reason, and nothing is lost. A stream that does not answer is asked
+// a question every few seconds, so that nobody but the first waits for it. One that
 // is missing is looked for, by a function that may make it anew.
 package outlet
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -50,6 +51,8 @@ type Config struct {
 	Find func() error
 	Gate *health.Gate // open while the stream takes what it is given
 	Then string       // what becomes of what it refuses, for people
+	// Beside does work that nobody waits for, until its context ends.
+	Beside func(work func(ctx context.Context))
 }
 
 // Publication is a message on its way into a stream, on behalf of a T.
@@ -77,7 +80,8 @@ type Outlet[T any] struct {
 
 	mu     sync.Mutex
 	failed time.Time // when it last refused something
-	silent time.Time // until then nobody tries, because it does not answer
+	silent time.Time // until then nobody asks again, because it does not answer
+	asking bool      // a question is under way
 	last   error     // what it said, or did not say, last
 }
 
@@ -111,20 +115,25 @@ func (o *Outlet[T]) publishAll(publications []*Publication[T]) {
 	}
 }
 
-// publishPart publishes messages, unless a moment ago nobody has answered. A
-// stream that is missing is looked for.
+// publishPart publishes messages, unless a moment ago nobody has answered.
 func (o *Outlet[T]) publishPart(part []*Publication[T]) {
-	asked := time.Now()
-	if err := o.takeTurn(asked); err != nil {
+	if err := o.silence(time.Now(), part[0].Msg.Subject); err != nil {
 		for _, p := range part {
 			p.Err = err
 		}
 		return
 	}
-	o.attempt(part)
+	o.ask(context.Background(), part)
+}
+
+// ask publishes messages, and notes whether anybody answers. A stream that is
+// missing is looked for.
+func (o *Outlet[T]) ask(ctx context.Context, part []*Publication[T]) {
+	asked := time.Now()
+	o.attempt(ctx, part)
 	if missing := failedFor(part, isMissing); len(missing) > 0 {
 		if err := o.lookFor(asked); err == nil {
-			o.attempt(missing)
+			o.attempt(ctx, missing)
 		} else {
 			missing[0].Err = fmt.Errorf("%w: %w", missing[0].Err, err)
 		}
@@ -132,14 +141,14 @@ func (o *Outlet[T]) publishPart(part []*Publication[T]) {
 	o.listen(part)
 }
 
-func (o *Outlet[T]) attempt(part []*Publication[T]) {
+func (o *Outlet[T]) attempt(ctx context.Context, part []*Publication[T]) {
 	asked := time.Now()
 	for _, p := range part {
 		p.future, p.Err = o.JetStream.PublishMsgAsync(p.Msg, p.Opts...)
 	}
 	for _, p := range part {
 		if p.Err == nil {
-			p.Err = p.await()
+			p.Err = p.await(ctx)
 		}
 		if p.Err != nil {
 			p.Err = cmp.Or(o.Rights.Since(asked, p.Msg.Subject), p.Err)
@@ -147,7 +156,7 @@ func (o *Outlet[T]) attempt(part []*Publication[T]) {
 	}
 }
 
-func (p *Publication[T]) await() error {
+func (p *Publication[T]) await(ctx context.Context) error {
 	timer := time.NewTimer(Timeout)
 	defer timer.Stop()
 	select {
@@ -157,6 +166,8 @@ func (p *Publication[T]) await() error {
 	case err := <-p.future.Err():
 		return err
 	case <-timer.C:
+		return errNoAcknowledgement
+	case <-ctx.Done():
 		return errNoAcknowledgement
 	}
 }
@@ -186,19 +197,31 @@ func (o *Outlet[T]) lookFor(since time.Time) error {
 	return o.missing
 }
 
-// takeTurn returns why it would be in vain to publish now: the stream does not
-// answer. From time to time one has its turn all the same, to find out.
-func (o *Outlet[T]) takeTurn(now time.Time) error {
+// silence returns why it would be in vain to publish now. From time to time a
+// question finds out whether it still is; nobody waits for the answer, which would
+// hold up a dataset's events.
+func (o *Outlet[T]) silence(now time.Time, subject string) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	switch {
-	case o.silent.IsZero():
+	if o.silent.IsZero() {
 		return nil
-	case now.Before(o.silent):
-		return o.last
 	}
-	o.silent = now.Add(tryEvery)
-	return nil
+	if !now.Before(o.silent) && !o.asking {
+		o.asking = true
+		o.Beside(func(ctx context.Context) { o.inquire(ctx, subject) })
+	}
+	return o.last
+}
+
+// inquire publishes a message that a stream answers and does not store, because it
+// is meant for another.
+func (o *Outlet[T]) inquire(ctx context.Context, subject string) {
+	const noStream = "-"
+	question := &Publication[T]{Msg: nats.NewMsg(subject), Opts: []jetstream.PublishOpt{jetstream.WithExpectStream(noStream)}}
+	o.ask(ctx, []*Publication[T]{question})
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.asking = false
 }
 
 // listen notes whether the stream has answered at all.

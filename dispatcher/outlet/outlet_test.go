@@ -1,6 +1,8 @@
 package outlet_test
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"strconv"
 	"sync"
@@ -28,11 +30,14 @@ type stream struct {
 
 	t *testing.T
 
-	answer func(msg *nats.Msg) error // errSilent: none
 	find   func() error
+	stop   func()
+	beside sync.WaitGroup
 
 	mu        sync.Mutex
+	answer    func(msg *nats.Msg) error // errSilent: none
 	published []string
+	asked     int // questions
 	found     int
 	gate      *health.Gate
 	logged    *observer.ObservedLogs
@@ -46,12 +51,17 @@ func run(t *testing.T, test func(s *stream)) {
 	synctest.Test(t, func(t *testing.T) {
 		core, logged := observer.New(zapcore.InfoLevel)
 		s := &stream{t: t, gate: health.NewGate(), logged: logged}
+		ctx, stop := context.WithCancel(t.Context())
+		s.stop = stop
 		s.answer, s.find = func(*nats.Msg) error { return nil }, func() error { return nil }
 		s.Outlet = outlet.New[string](outlet.Config{
 			JetStream: s, Log: zap.New(core), Gate: s.gate, Then: "it waits",
-			Find: func() error { s.found++; return s.find() },
+			Find:   func() error { s.found++; return s.find() },
+			Beside: func(work func(context.Context)) { s.beside.Go(func() { work(ctx) }) },
 		})
 		test(s)
+		s.stop()
+		s.beside.Wait()
 	})
 }
 
@@ -65,12 +75,33 @@ func (f *future) Ok() <-chan *jetstream.PubAck { return f.ok }
 func (f *future) Err() <-chan error            { return f.err }
 func (f *future) Msg() *nats.Msg               { return nil }
 
-func (s *stream) PublishMsgAsync(msg *nats.Msg, _ ...jetstream.PublishOpt) (jetstream.PubAckFuture, error) {
+func (s *stream) setAnswer(answer func(msg *nats.Msg) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.published = append(s.published, msg.Subject)
+	s.answer = answer
+}
+
+// questions is how often it has been asked whether it answers.
+func (s *stream) questions() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked
+}
+
+// PublishMsgAsync answers as it is told. A message with an option is for another
+// stream.
+func (s *stream) PublishMsgAsync(msg *nats.Msg, opts ...jetstream.PublishOpt) (jetstream.PubAckFuture, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	f := &future{ok: make(chan *jetstream.PubAck, 1), err: make(chan error, 1)}
-	switch err := s.answer(msg); {
+	err := s.answer(msg)
+	if len(opts) > 0 {
+		s.asked++
+		err = cmp.Or[error](err, &jetstream.APIError{Code: 400, Description: "expected stream does not match"})
+	} else {
+		s.published = append(s.published, msg.Subject)
+	}
+	switch {
 	case err == nil:
 		f.ok <- &jetstream.PubAck{Sequence: uint64(len(s.published))}
 	case errors.Is(err, nats.ErrMaxPayload):
@@ -104,12 +135,12 @@ func TestOneRefusalIsNobodyElses(t *testing.T) {
 	run(t, func(s *stream) {
 		t := s.t
 		full := errors.New("maximum bytes exceeded")
-		s.answer = func(msg *nats.Msg) error {
+		s.setAnswer(func(msg *nats.Msg) error {
 			if msg.Subject == "b" {
 				return full
 			}
 			return nil
-		}
+		})
 		refused := s.send("a", "b", "c")
 		require.Len(t, refused, 1)
 		require.Equal(t, "b", refused[0].For)
@@ -146,12 +177,12 @@ func TestWhatIsTooLargeIsMadeSmaller(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			run(t, func(s *stream) {
 				t := s.t
-				s.answer = func(msg *nats.Msg) error {
+				s.setAnswer(func(msg *nats.Msg) error {
 					if msg.Subject == "large" {
 						return tooLarge
 					}
 					return nil
-				}
+				})
 				p := &outlet.Publication[string]{Msg: nats.NewMsg("large"), Minimal: func() *nats.Msg { return nats.NewMsg("small") }}
 				stored, refused := s.Publish([]*outlet.Publication[string]{p})
 				require.Empty(t, refused)
@@ -168,12 +199,12 @@ func TestAMissingStreamIsLookedFor(t *testing.T) {
 	run(t, func(s *stream) {
 		t := s.t
 		missing := true
-		s.answer = func(*nats.Msg) error {
+		s.setAnswer(func(*nats.Msg) error {
 			if missing {
 				return jetstream.ErrNoStreamResponse
 			}
 			return nil
-		}
+		})
 		s.find = func() error { missing = false; return nil }
 		require.Empty(t, s.send("a", "b"))
 		require.Equal(t, 1, s.found)
@@ -189,39 +220,51 @@ func TestAMissingStreamIsLookedFor(t *testing.T) {
 		require.Equal(t, 2, s.found, "not so soon again")
 		time.Sleep(3 * time.Second)
 		s.send("a")
+		synctest.Wait()
 		require.Equal(t, 3, s.found)
 	})
 }
 
-// While a stream does not answer, nobody waits for it: one batch finds out, every
-// three seconds.
+// A stream does not answer. Whoever publishes first finds out; nobody waits for it
+// after that, until it answers again. It is asked one question at a time.
 func TestNobodyWaitsForASilentStream(t *testing.T) {
 	run(t, func(s *stream) {
 		t := s.t
-		s.answer = func(*nats.Msg) error { return errSilent }
+		s.setAnswer(func(*nats.Msg) error { return errSilent })
 		began := time.Now()
 		require.Len(t, s.send("a"), 1)
 		require.Equal(t, outlet.Timeout, time.Since(began))
-		for range 100 {
+		for range 800 {
+			time.Sleep(100 * time.Millisecond)
+			now := time.Now()
 			refused := s.send("a", "b")
 			require.Len(t, refused, 2)
 			require.ErrorContains(t, refused[1].Err, "no acknowledgement")
+			require.Zero(t, time.Since(now))
 		}
-		require.Equal(t, outlet.Timeout, time.Since(began))
-		require.Equal(t, []string{"a"}, s.published)
+		require.InDelta(t, 80/(5+3), s.questions(), 1)
+		s.setAnswer(func(*nats.Msg) error { return nil })
+		for waited := time.Duration(0); len(s.send("c")) > 0; waited += time.Second {
+			require.Less(t, waited, outlet.Timeout+6*time.Second)
+			time.Sleep(time.Second)
+		}
+		require.True(t, s.gate.IsOpen())
+		require.Empty(t, s.send("d"))
+	})
+}
 
+// A worker that stops does not wait for an answer that nobody needs any more.
+func TestAQuestionEndsWithTheWorker(t *testing.T) {
+	run(t, func(s *stream) {
+		s.setAnswer(func(*nats.Msg) error { return errSilent })
+		s.send("a")
 		time.Sleep(3 * time.Second)
-		var one sync.WaitGroup
-		one.Go(func() { s.send("c") })
+		s.send("a")
 		synctest.Wait()
-		require.Len(t, s.send("d"), 1, "one is under way")
-		one.Wait()
-		require.Equal(t, []string{"a", "c"}, s.published)
-
-		s.answer = func(*nats.Msg) error { return nil }
-		time.Sleep(3 * time.Second)
-		require.Empty(t, s.send("e"))
-		require.Empty(t, s.send("f"))
+		began := time.Now()
+		s.stop()
+		s.beside.Wait()
+		require.Zero(s.t, time.Since(began))
 	})
 }
 
@@ -230,7 +273,7 @@ func TestNobodyWaitsForASilentStream(t *testing.T) {
 func TestARefusalIsForgotten(t *testing.T) {
 	run(t, func(s *stream) {
 		t := s.t
-		s.answer = func(*nats.Msg) error { return errors.New("full") }
+		s.setAnswer(func(*nats.Msg) error { return errors.New("full") })
 		s.send("a")
 		time.Sleep(time.Minute)
 		s.send("a")

@@ -231,7 +231,8 @@ func malformed(err error) error {
 		return nil
 	}
 	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
-		return fmt.Errorf("%w: at offset %d, in %q: %w", ErrMalformed, syntax.ByteOffset, placeOf(syntax.JSONPointer), syntax.Err)
+		return fmt.Errorf("%w: at offset %d, in %q: %w",
+			ErrMalformed, syntax.ByteOffset, placeOf(syntax.JSONPointer), syntax.Err)
 	}
 	return fmt.Errorf("%w: cut off: %w", ErrMalformed, err)
 }

@@ -19,9 +19,11 @@ func (r review) fillAccount() bool {
 	case Messenger:
 		name, id, own, slots = "page_id", r.accounts.Page, &assets.Page, []slot{slotPage}
 	case WhatsApp:
-		name, id, own, slots = "whatsapp_business_account_id", r.accounts.WhatsApp, &assets.WhatsApp, []slot{slotWhatsApp, slotPage}
+		name, id, own, slots = "whatsapp_business_account_id", r.accounts.WhatsApp, &assets.WhatsApp,
+			[]slot{slotWhatsApp, slotPage}
 	case Instagram:
-		name, id, own, slots = "ig_account_id", r.accounts.Instagram, &assets.Instagram, []slot{slotInstagram, slotInstagramBusiness}
+		name, id, own, slots = "ig_account_id", r.accounts.Instagram, &assets.Instagram,
+			[]slot{slotInstagram, slotInstagramBusiness}
 	}
 	if id == "" || !r.isObject(slotUser) {
 		return false

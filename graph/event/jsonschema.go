@@ -39,7 +39,10 @@ func JSONSchema(rules Rules, filled ...Channel) Schema {
 			"body": Schema{
 				"type": "object",
 				"properties": Schema{
-					"data":          Schema{"type": "array", "minItems": 1, "maxItems": MaxEvents, "items": Schema{"$ref": "#/$defs/event"}},
+					"data": Schema{
+						"type": "array", "minItems": 1, "maxItems": MaxEvents,
+						"items": Schema{"$ref": "#/$defs/event"},
+					},
 					"partner_agent": text, "test_event_code": text,
 				},
 			},
@@ -104,7 +107,10 @@ func messagingNeeds(rules Rules, filled []Channel) Schema {
 	user := func(s Schema) Schema { return within("user_data", s) }
 	account := func(of Channel, names ...string) Schema { return oneAccount(slices.Contains(filled, of), names) }
 	return Schema{
-		"properties": Schema{"event_name": Schema{"enum": rules.MessagingEvents}, "messaging_channel": Schema{"enum": Channels()}},
+		"properties": Schema{
+			"event_name":        Schema{"enum": rules.MessagingEvents},
+			"messaging_channel": Schema{"enum": Channels()},
+		},
 		"allOf": []Schema{
 			needs("messaging_channel"),
 			{"if": is("event_name", "OrderCreated"), "then": within("custom_data", needs("currency"))},

@@ -30,7 +30,8 @@ func (r review) validateMessaging() {
 		if !filled {
 			r.require(slotPage, "/user_data/page_id", 2804069, "a messenger event has the page_id")
 		}
-		r.require(slotPageUser, "/user_data/page_scoped_user_id", missingField, "a messenger event has the page_scoped_user_id")
+		r.require(slotPageUser, "/user_data/page_scoped_user_id", missingField,
+			"a messenger event has the page_scoped_user_id")
 		r.digits(slotPage, "/user_data/page_id")
 		r.digits(slotPageUser, "/user_data/page_scoped_user_id")
 	case WhatsApp:
@@ -122,7 +123,8 @@ func (r review) validateExtras() {
 		switch {
 		case !r.kept[extra.at].there:
 		case r.rules.MessagingExtras == Refuse:
-			r.faultAt(extra.pointer, NotAllowed, 2804064, lastToken(extra.pointer)+" is not allowed on a business messaging event")
+			r.faultAt(extra.pointer, NotAllowed, 2804064,
+				lastToken(extra.pointer)+" is not allowed on a business messaging event")
 		default:
 			r.remove(extra.at)
 			r.event.Removed = append(r.event.Removed, extra.pointer)

@@ -172,7 +172,8 @@ func (p *parser) eventTime(*field) error {
 		p.repair(value, string(digits))
 	}
 	if len(digits) >= millisecondDigits {
-		p.fault(NotSeconds, 2804004, "is "+string(digits)+", which looks like milliseconds or finer; write seconds, like "+string(digits[:millisecondDigits-2]))
+		p.fault(NotSeconds, 2804004, "is "+string(digits)+", which looks like milliseconds or finer; "+
+			"write seconds, like "+string(digits[:millisecondDigits-2]))
 	}
 	return nil
 }

@@ -50,7 +50,10 @@ func (p *parser) personalValue(f *field) error {
 	if err != nil {
 		return malformed(err)
 	}
-	v := personalValue{field: customer.Field(f.name), index: -1, name: p.memberAt, from: from, to: p.json.InputOffset(), sound: scalar.IsID(value)}
+	v := personalValue{
+		field: customer.Field(f.name), index: -1, name: p.memberAt, from: from, to: p.json.InputOffset(),
+		sound: scalar.IsID(value),
+	}
 	if last := p.path[len(p.path)-1]; last.name == "" {
 		v.index = last.index
 	}

@@ -86,7 +86,10 @@ func attributionSchema(k scalar.Kinds) schema {
 		each(k.ID, "ad_id", "adset_id", "campaign_id", "touchpoint_id"),
 		each(k.Whole, "visit_time", "attr_window", "touchpoint_ts"),
 		each(k.Number, "attribution_share", "attribution_value", "total_credit"),
-		[]*field{{name: "attribution_setting", members: newSchema(each(k.Whole, "inactivity_window_hours", "reattribution_window_hours"))}},
+		[]*field{{
+			name:    "attribution_setting",
+			members: newSchema(each(k.Whole, "inactivity_window_hours", "reattribution_window_hours")),
+		}},
 	)
 }
 
@@ -130,7 +133,8 @@ const customFault = 2804016
 
 func customSchema(k scalar.Kinds) schema {
 	contents := newSchema(
-		eachWith(customFault, k.ID, "id"), eachWith(customFault, k.Count, "quantity"), eachWith(customFault, k.Number, "item_price"),
+		eachWith(customFault, k.ID, "id"), eachWith(customFault, k.Count, "quantity"),
+		eachWith(customFault, k.Number, "item_price"),
 		eachWith(customFault, k.Text, "title", "description", "brand", "category"),
 		eachWith(customFault, scalar.DeliveryCategory(), "delivery_category"),
 		[]*field{{name: "name", read: (*parser).contentName}},
@@ -176,7 +180,8 @@ func extinfoReader(k scalar.Kinds) func(*parser, *field) error {
 			return text
 		})
 		if length >= 0 && length != extinfoSlots {
-			p.fault(WrongLength, 0, fmt.Sprintf("has %d values, not %d; those that are not known are empty strings", length, extinfoSlots))
+			p.fault(WrongLength, 0,
+				fmt.Sprintf("has %d values, not %d; those that are not known are empty strings", length, extinfoSlots))
 		}
 		return err
 	}

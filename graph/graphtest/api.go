@@ -51,7 +51,10 @@ func New(cfg Config) *API {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	a := &API{cfg: cfg, ledger: newLedger(cfg.KeepEvents), datasets: make(map[string]*dataset), assets: make(map[string]*Asset)}
+	a := &API{
+		cfg: cfg, ledger: newLedger(cfg.KeepEvents), datasets: make(map[string]*dataset),
+		assets: make(map[string]*Asset),
+	}
 	a.mux = http.NewServeMux()
 	a.mux.HandleFunc("POST /{version}/{dataset}/events", a.postEvents)
 	a.mux.HandleFunc("GET /{version}/{asset}/dataset", a.dataset)

@@ -69,7 +69,8 @@ func PermissionMissing() *Error {
 // account that is registered where Meta takes none. Its subcode is not known.
 func RestrictedRegion() *Error {
 	return &Error{
-		Message: "Invalid parameter", Type: "OAuthException", Code: 100, UserTitle: "Messaging Event Within Messaging Restrictive Region",
+		Message: "Invalid parameter", Type: "OAuthException", Code: 100,
+		UserTitle:   "Messaging Event Within Messaging Restrictive Region",
 		UserMessage: "The event was not processed because it is within a messaging restrictive region.",
 	}
 }

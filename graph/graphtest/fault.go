@@ -79,7 +79,8 @@ func (a *answers) render(fault Fault, events int) (int, []byte) {
 		return cmp.Or(fault.Status, http.StatusBadRequest), a.errorBody(*fault.Error)
 	case fault.Status >= 300:
 		return fault.Status, a.errorBody(Error{
-			Message: fmt.Sprintf("An unknown error has occurred (HTTP %d).", fault.Status), Type: "OAuthException", Code: codeFor(fault.Status),
+			Message: fmt.Sprintf("An unknown error has occurred (HTTP %d).", fault.Status), Type: "OAuthException",
+			Code: codeFor(fault.Status),
 		})
 	default:
 		return cmp.Or(fault.Status, http.StatusOK), a.successBody(events - fault.Short)

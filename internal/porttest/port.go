@@ -28,7 +28,8 @@ func Port(tb testing.TB) int {
 // sockets of this one until it is executed, and lets go of them only then.
 func AwaitFree(tb testing.TB, address string) {
 	tb.Helper()
-	require.Eventually(tb, func() bool { return isFree(address) }, time.Minute, time.Millisecond, "somebody listens on %s", address)
+	require.Eventually(tb, func() bool { return isFree(address) }, time.Minute, time.Millisecond,
+		"somebody listens on %s", address)
 }
 
 // isFree asks without listening, which would make one more socket to be copied.

@@ -57,7 +57,8 @@ func connectNATS(cfg *config.NATS, role Role, log *zap.Logger, first nats.Option
 	log = log.With(zap.String("component", "nats"))
 	watch := new(rights.Watch)
 	options := append(reconnecting(), reporting(log, watch)...)
-	options = append(options, first, nats.CustomInboxPrefix(cfg.InboxPrefix+"_"+string(role)), nats.PermissionErrOnSubscribe(true))
+	options = append(options, first, nats.CustomInboxPrefix(cfg.InboxPrefix+"_"+string(role)),
+		nats.PermissionErrOnSubscribe(true))
 	login, err := natsLogin(cfg)
 	if err != nil {
 		return nil, err

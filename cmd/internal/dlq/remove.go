@@ -114,10 +114,14 @@ func (f *removeFlags) run(cmd *cobra.Command, box *deadletter.Box, numbers []uin
 
 // choose notes which letters are meant, without their events: there may be
 // many.
-func (f *removeFlags) choose(cmd *cobra.Command, box *deadletter.Box, numbers []uint64) (letters []doomed, missing int, err error) {
+func (f *removeFlags) choose(
+	cmd *cobra.Command, box *deadletter.Box, numbers []uint64,
+) (letters []doomed, missing int, err error) {
 	now := time.Now()
 	note := func(l deadletter.Letter) error {
-		letters = append(letters, doomed{l.Sequence, kindOfLetter{orDash(l.Dataset), string(l.Reason)}, age(now, l.DeadLetteredAt)})
+		letters = append(letters, doomed{
+			l.Sequence, kindOfLetter{orDash(l.Dataset), string(l.Reason)}, age(now, l.DeadLetteredAt),
+		})
 		return nil
 	}
 	for _, number := range slices.Compact(slices.Sorted(slices.Values(numbers))) {

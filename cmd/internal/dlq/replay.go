@@ -78,7 +78,9 @@ are named by number or by --reason unknown_outcome.`,
 // choose collects the letters first: what is replayed may come back as a new
 // letter, and is not to be met again. It counts those that were named and are not
 // there any more.
-func (f *replayFlags) choose(ctx context.Context, box *deadletter.Box, numbers []uint64) (letters []deadletter.Letter, gone int, err error) {
+func (f *replayFlags) choose(
+	ctx context.Context, box *deadletter.Box, numbers []uint64,
+) (letters []deadletter.Letter, gone int, err error) {
 	for _, number := range numbers {
 		letter, err := box.Get(ctx, number)
 		switch {

@@ -74,7 +74,9 @@ func Faults(findings []Finding) (faults, warnings int) {
 func Worst(findings []Finding) []Finding {
 	order := []Level{Fault, Warning, OK}
 	sorted := slices.Clone(findings)
-	slices.SortStableFunc(sorted, func(a, b Finding) int { return slices.Index(order, a.Level) - slices.Index(order, b.Level) })
+	slices.SortStableFunc(sorted, func(a, b Finding) int {
+		return slices.Index(order, a.Level) - slices.Index(order, b.Level)
+	})
 	return sorted
 }
 

@@ -80,19 +80,24 @@ func (r *report) examineStream(cfg *config.Config, name string, info *jetstream.
 	have := info.Config
 	clustered := info.Cluster != nil && info.Cluster.Name != ""
 	if clustered && have.Replicas < 2 {
-		r.warn(name, "has one replica in a cluster: a lost server takes its events with it", "nats stream edit "+have.Name+" --replicas 3")
+		r.warn(name, "has one replica in a cluster: a lost server takes its events with it",
+			"nats stream edit "+have.Name+" --replicas 3")
 	}
 	if have.Sealed {
 		r.fault(name, "is sealed: nothing can be added", "make a new stream; sealing cannot be undone")
 	}
 	if have.Retention == jetstream.InterestPolicy {
-		r.warn(name, "has interest retention: what is published while it has no consumer is gone", "use limits retention, or work queue")
+		r.warn(name, "has interest retention: what is published while it has no consumer is gone",
+			"use limits retention, or work queue")
 	}
 	if have.Name == cfg.NATS.ParkedStream && have.Retention != jetstream.WorkQueuePolicy {
-		r.warn(name, "is no work queue: every round of every parked event stays until max age", "create it with work queue retention")
+		r.warn(name, "is no work queue: every round of every parked event stays until max age",
+			"create it with work queue retention")
 	}
 	if have.Name == cfg.NATS.ParkedStream && have.MaxAge != 0 && have.MaxAge < cfg.Delivery.Park.Max+time.Hour {
-		r.fault(name, fmt.Sprintf("forgets events after %s, and they may be parked for %s", have.MaxAge, cfg.Delivery.Park.Max), "set max age to 0")
+		r.fault(name,
+			fmt.Sprintf("forgets events after %s, and they may be parked for %s", have.MaxAge, cfg.Delivery.Park.Max),
+			"set max age to 0")
 	}
 	if have.Name == cfg.NATS.DeadLetterStream && have.DenyDelete {
 		r.warn(name, "denies deleting: replayed letters stay", "replay with --keep, and mind not to replay twice")
@@ -111,7 +116,8 @@ func (r *report) examineConsumer(cfg *config.Config, name string, info *jetstrea
 	switch {
 	case have.AckWait < 2*cfg.Graph.Timeout:
 		r.fault(name, fmt.Sprintf("has an AckWait of %s, less than twice graph.timeout %s: a message could go to another worker while it is being sent",
-			have.AckWait, cfg.Graph.Timeout), fmt.Sprintf("nats consumer edit %s %s --wait %s", info.Stream, info.Name, cfg.NATS.AckWait))
+			have.AckWait, cfg.Graph.Timeout),
+			fmt.Sprintf("nats consumer edit %s %s --wait %s", info.Stream, info.Name, cfg.NATS.AckWait))
 	case have.AckWait < cfg.NATS.AckWait:
 		r.fault(name, fmt.Sprintf("has an AckWait of %s, and nats.ack_wait is %s: workers would hold messages that are somebody else's",
 			have.AckWait, cfg.NATS.AckWait), "give all workers the same nats.ack_wait, and restart them (nats.manage: false: edit the consumer)")
@@ -120,10 +126,12 @@ func (r *report) examineConsumer(cfg *config.Config, name string, info *jetstrea
 			"give all workers the same nats.ack_wait, and restart them (nats.manage: false: edit the consumer)")
 	}
 	if info.Paused {
-		r.warn(name, fmt.Sprintf("is paused for %s: no events are delivered", info.PauseRemaining.Round(time.Second)), "nats consumer resume "+info.Stream+" "+info.Name)
+		r.warn(name, fmt.Sprintf("is paused for %s: no events are delivered", info.PauseRemaining.Round(time.Second)),
+			"nats consumer resume "+info.Stream+" "+info.Name)
 	}
 	if have.MaxAckPending > 0 && have.MaxAckPending < cfg.Batch.MaxEvents {
-		r.warn(name, fmt.Sprintf("lets %d messages be in hand, less than batch.max_events %d: batches stay small", have.MaxAckPending, cfg.Batch.MaxEvents),
+		r.warn(name, fmt.Sprintf("lets %d messages be in hand, less than batch.max_events %d: batches stay small",
+			have.MaxAckPending, cfg.Batch.MaxEvents),
 			"raise nats.max_ack_pending")
 	}
 }

@@ -33,7 +33,8 @@ func Of(code graph.ErrorCode) Explanation {
 	e := Explanation{Code: code.Code, Subcode: code.Subcode}
 	meaning, known := graph.Explain(code.Code, code.Subcode)
 	if !known {
-		e.Title, e.Dispatcher, e.Advice = "not known to this version", ByStatus, "see Meta's message, which is in the dead letter"
+		e.Title, e.Dispatcher, e.Advice = "not known to this version", ByStatus,
+			"see Meta's message, which is in the dead letter"
 		return e
 	}
 	e.Known, e.KnownSubcode = true, code.Subcode == 0 || slices.Contains(graph.ErrorCodes(), code)

@@ -38,7 +38,10 @@ func Read(text string) ([]Pasted, error) {
 		return []Pasted{judged(answer)}, nil
 	}
 	if found := hashedCode.FindStringSubmatch(text); found != nil {
-		said, _ := json.Marshal(map[string]any{"error": map[string]any{"message": text, "code": json.Number(strings.TrimLeft(found[1], "0"))}})
+		said, _ := json.Marshal(map[string]any{"error": map[string]any{
+			"message": text,
+			"code":    json.Number(strings.TrimLeft(found[1], "0")),
+		}})
 		if answer := findAnswer(string(said)); answer != nil {
 			return []Pasted{judged(answer)}, nil
 		}

@@ -22,8 +22,10 @@ func AsyncAPI(cfg *config.Config) any {
 		"channels": object{
 			"events": object{
 				"address": cfg.NATS.Subject + ".{dataset}", "description": "Events to send.",
-				"parameters": object{"dataset": object{"description": "Id of the dataset, or auto: it is named by the header " + header.Dataset +
-					", else found by the account in the event."}},
+				"parameters": object{"dataset": object{
+					"description": "Id of the dataset, or auto: it is named by the header " + header.Dataset +
+						", else found by the account in the event.",
+				}},
 				"messages": object{"events": message("A server event, or a request body with up to 1000 of them.", produced())},
 			},
 			"due": object{
@@ -39,8 +41,10 @@ func AsyncAPI(cfg *config.Config) any {
 					"reason":  object{"enum": deadletter.Reasons(), "description": "Why."},
 				},
 				"messages": object{"letter": object{
-					"summary": "The event, or the message that could not be read, as it came.", "contentType": "application/octet-stream",
-					"payload": object{}, "headers": headers(both(state(), lettered())),
+					"summary":     "The event, or the message that could not be read, as it came.",
+					"contentType": "application/octet-stream",
+					"payload":     object{},
+					"headers":     headers(both(state(), lettered())),
 				}},
 			},
 		},

@@ -21,7 +21,8 @@ func Row(table io.Writer, cells ...string) error {
 // JSON returns an event with indents, and what is no JSON as it is, in quotes.
 func JSON(event []byte) string {
 	value := jsontext.Value(append([]byte(nil), event...))
-	if err := value.Indent(jsontext.WithIndent("  "), jsontext.WithIndentPrefix("  "), jsontext.PreserveRawStrings(true)); err != nil {
+	err := value.Indent(jsontext.WithIndent("  "), jsontext.WithIndentPrefix("  "), jsontext.PreserveRawStrings(true))
+	if err != nil {
 		return "  " + strconv.Quote(string(event))
 	}
 	return "  " + string(value)

@@ -60,7 +60,8 @@ func Text(text []byte, secrets Secrets) (clean []byte, found int) {
 		return text, 0
 	}
 	clean, found = cutAll(text, valueOf(accessToken), valueOf(secretProof), tokenIn, wordOf(secrets))
-	if plain, hidden := cutAll(spellOut(clean), valueOf(accessToken), valueOf(secretProof), tokenIn, wordOf(secrets)); hidden > 0 {
+	if plain, hidden := cutAll(spellOut(clean), valueOf(accessToken), valueOf(secretProof), tokenIn,
+		wordOf(secrets)); hidden > 0 {
 		return plain, found + hidden
 	}
 	return clean, found

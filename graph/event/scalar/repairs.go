@@ -55,7 +55,8 @@ func asBoolean(value jsontext.Value) string {
 func asWhole(value jsontext.Value) string {
 	whole, fraction, dotted := strings.Cut(strings.TrimSpace(string(rawjson.Inner(value))), ".")
 	number := jsontext.Value(whole)
-	if dotted && (fraction == "" || strings.Trim(fraction, "0") != "") || !isWhole(number) || !number.IsValid() || whole == "-0" {
+	if dotted && (fraction == "" || strings.Trim(fraction, "0") != "") || !isWhole(number) || !number.IsValid() ||
+		whole == "-0" {
 		return ""
 	}
 	return whole
@@ -72,7 +73,9 @@ func AsSeconds(value jsontext.Value) string {
 	if number := jsontext.Value(whole); IsDigits(number) && number.IsValid() && (!dotted || IsDigits([]byte(fraction))) {
 		return whole
 	}
-	for _, layout := range [...]string{time.RFC3339, "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05Z07", "2006-01-02T15:04Z07:00"} {
+	for _, layout := range [...]string{
+		time.RFC3339, "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05Z07", "2006-01-02T15:04Z07:00",
+	} {
 		if at, err := time.Parse(layout, text); err == nil && at.Unix() >= 0 {
 			return strconv.FormatInt(at.Unix(), 10)
 		}

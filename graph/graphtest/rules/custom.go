@@ -65,7 +65,8 @@ func checkPurchase(event object) *Error {
 		return badEvent(2804009, "Missing Value for Purchase Event",
 			"Your purchase event doesn’t include a value parameter. Enter a value. For example: 1.99")
 	case code == "":
-		return badEvent(2804010, "Missing Currency for Purchase Event", "Your purchase event doesn’t include a currency parameter.")
+		return badEvent(2804010, "Missing Currency for Purchase Event",
+			"Your purchase event doesn’t include a currency parameter.")
 	case strings.EqualFold(code, "MRU"): // of ISO 4217, and yet
 		return badEvent(2804011, "Invalid Currency For Purchase Event", "The currency is not supported.")
 	}

@@ -11,7 +11,8 @@ func checkMessaging(event object) *Error {
 		return nil
 	}
 	if !oneOf(strings.Fields(messagingEvents)...).fits(event["event_name"]) {
-		return badEvent(2804066, "Messaging Event Invalid Event Type", "This event type is not supported for messaging events.")
+		return badEvent(2804066, "Messaging Event Invalid Event Type",
+			"This event type is not supported for messaging events.")
 	}
 	if refusal := checkNotAllowed(event); refusal != nil {
 		return refusal

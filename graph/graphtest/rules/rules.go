@@ -53,9 +53,11 @@ func (r Rules) checkLinks(event object) *Error {
 	}
 	switch {
 	case unlinked("page_id"):
-		return badEvent(2804131, "No Page Associated To Dataset", "For CTM and CTWA events, the dataset must have a Page associated with it.")
+		return badEvent(2804131, "No Page Associated To Dataset",
+			"For CTM and CTWA events, the dataset must have a Page associated with it.")
 	case unlinked("whatsapp_business_account_id"):
-		return badEvent(2804132, "No WhatsApp Business Account Linked To This Dataset", "Link the account with POST /{waba-id}/dataset.")
+		return badEvent(2804132, "No WhatsApp Business Account Linked To This Dataset",
+			"Link the account with POST /{waba-id}/dataset.")
 	case unlinked("ig_account_id"), unlinked("instagram_business_account_id"):
 		return badEvent(2804133, "No IG Account Associated To Dataset", "The link must be inside one Business Manager.")
 	}

@@ -35,7 +35,8 @@ func checkLead(event object) *Error {
 	}
 	id := user.text("lead_id")
 	if !isDigits(id) || len(id) < 15 || len(id) > 17 {
-		return badEvent(2804036, "Invalid Lead ID", "The lead_id must have 15 to 17 digits. The whole event group may be rejected.")
+		return badEvent(2804036, "Invalid Lead ID",
+			"The lead_id must have 15 to 17 digits. The whole event group may be rejected.")
 	}
 	return nil
 }
