@@ -65,7 +65,7 @@ type Options[K comparable, T any] struct {
 	// while there is. nil: none ever do.
 	Behind func() int
 
-	// Overhead tells what a batch of this lane weighs beside its items.
+	// Overhead returns what a batch of this lane weighs beside its items.
 	Overhead func(lane K) int
 	// Send carries a batch to its end. It runs in a goroutine of its own.
 	Send func(*Batch[K, T])

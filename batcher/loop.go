@@ -83,7 +83,7 @@ func (l *loop[K, T]) run() {
 	}
 }
 
-// idle tells that nothing waits and nothing is in flight. Only batches in
+// idle reports whether nothing waits and nothing is in flight. Only batches in
 // flight may still add, so nothing can arrive any more.
 func (l *loop[K, T]) idle() bool {
 	return len(l.in) == 0 && l.waiting == 0 && l.inFlight == 0 && l.overflowing == 0
@@ -188,7 +188,7 @@ func (l *loop[K, T]) enqueue(at *lane[K, T]) {
 	l.queue = append(l.queue, &turn[K, T]{lane: at})
 }
 
-// ready tells whether a batch of the lane may go now.
+// ready reports whether a batch of the lane may go now.
 func (l *loop[K, T]) ready(at *lane[K, T]) bool {
 	if len(at.items) == 0 || at.late && at.inFlight > 0 && !l.draining ||
 		at.inFlight >= l.opts.SendersPerLane && !l.mayBorrow(at) {
@@ -211,7 +211,7 @@ func (l *loop[K, T]) leavesRoom(at *lane[K, T]) bool {
 	return at.sending+l.opts.MaxEvents <= l.opts.MaxWaiting || !l.outlasts(at, l.behind())
 }
 
-// crowded tells that so much waits that lingering for more would be wrong:
+// crowded reports whether so much waits that lingering for more would be wrong:
 // half-filled batches could otherwise hold all that may be in hand, and wait
 // for each other.
 func (l *loop[K, T]) crowded() bool { return l.waiting >= l.opts.MaxWaiting }
@@ -281,8 +281,8 @@ func (l *loop[K, T]) send(at *lane[K, T]) {
 	}()
 }
 
-// overflow moves what waits in a lane aside, but for the oldest items, so many
-// of them.
+// overflow moves what waits in a lane aside, but for the oldest items, as many
+// as are to be kept.
 func (l *loop[K, T]) overflow(at *lane[K, T], keep int) {
 	items := at.cutFrom(keep)
 	l.waiting -= len(items)

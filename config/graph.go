@@ -52,7 +52,8 @@ func (g *Graph) validate() error {
 	faults := []error{g.validateClient(), g.Rules.Validate()}
 	const warn, refuse, reroute = admission.WarnForeign, admission.RefuseForeign, admission.RerouteForeign
 	if g.ForeignAccounts != warn && g.ForeignAccounts != refuse && g.ForeignAccounts != reroute {
-		faults = append(faults, fmt.Errorf("foreign_accounts: %q is neither %q, %q nor %q", g.ForeignAccounts, warn, refuse, reroute))
+		faults = append(faults, fmt.Errorf("foreign_accounts: %q is neither %q, %q nor %q",
+			g.ForeignAccounts, warn, refuse, reroute))
 	}
 	for _, country := range g.RestrictedCountries {
 		if !graph.IsCountry(country) {

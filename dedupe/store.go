@@ -29,7 +29,7 @@ const (
 	// InheritedBefore: the claim was this delivery's already, by inheritance. To
 	// those who did not get that answer it says the same.
 	InheritedBefore
-	// Held: somebody else has the claim: another message, or another delivery
+	// Held: another has the claim: another message, or another delivery
 	// of this one. Ask again later.
 	Held
 	// Sent: the event has been accepted before. Drop this copy.
@@ -47,7 +47,7 @@ type Claim struct {
 	// Holder is who asks in the name of the owner.
 	Holder Holder
 	// Replaces is an owner whose claim passes to this one at once: that of a
-	// dead letter which somebody wants sent all the same. 0 is none.
+	// dead letter that is to be sent all the same. 0 is none.
 	Replaces Owner
 	// Remember is how long a confirmed event is remembered beyond
 	// [Config.Window]: for events that Meta accepts for longer.

@@ -102,7 +102,7 @@ func (e *DatasetError) Unwrap() error {
 	return e.Answer.Cause
 }
 
-// Temporary tells whether it is worth trying again without mending anything.
+// Temporary reports whether it is worth trying again without mending anything.
 func (e *DatasetError) Temporary() bool { return e.Answer.Verdict != Paused }
 
 // Dataset asks Meta once for the dataset of an account. It is sent with the
@@ -242,7 +242,7 @@ func readDataset(status int, header http.Header, body []byte) (string, Answer) {
 	}
 }
 
-// IsID tells whether a text can be an id of Meta's: digits, and not too many.
+// IsID reports whether a text can be an id of Meta's: digits, and not too many.
 // Ids go into URLs and subjects, so nothing else may pass.
 func IsID(text string) bool {
 	return text != "" && len(text) <= 32 && strings.Trim(text, "0123456789") == ""

@@ -35,7 +35,7 @@ const (
 	BlameAccount Blame = "account" // the page or account that the event names
 	BlameDataset Blame = "dataset" // the dataset, or its business's limits
 	BlameApp     Blame = "app"     // the app: its permissions, limits, or that it is gone
-	BlameCaller  Blame = "caller"  // whoever runs this: token, address, version
+	BlameCaller  Blame = "caller"  // the operator: token, address, version
 	BlameMeta    Blame = "meta"    // nobody but Meta
 	// BlameUnclear: Meta says the same of a faulty event and of a setting that
 	// lets nothing through.
@@ -86,8 +86,8 @@ func Explain(errorCode, subcode int) (meaning Meaning, ok bool) {
 	}
 }
 
-// isEventSubcode recognises the family of subcodes that speak of one event: all
-// that have been published of it do, but for those of accounts.
+// isEventSubcode reports whether a subcode is of the family that speaks of one
+// event: all that have been published of it do, but for those of accounts.
 func isEventSubcode(subcode int) bool { return subcode >= 2804000 && subcode <= 2804199 }
 
 func permission() Meaning {

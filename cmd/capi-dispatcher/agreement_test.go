@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/worker"
 	"github.com/capi-dispatcher/capi-dispatcher/config"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
@@ -172,7 +173,7 @@ func (a *agreement) requireSame(m message, did verdict) {
 	a.t.Helper()
 	about := fmt.Sprintf("%.300s to %s: %v", m.body, m.to, did)
 	isDead := did.what != "sent" && did.what != "waits"
-	want := map[bool]int{true: exitPartial}[isDead]
+	want := map[bool]int{true: exit.PartlyDone}[isDead]
 
 	found, summary, code := a.verb(same, m.body, "validate", "--json", "--dataset", m.to)
 	require.Equal(a.t, want, code, about+found+summary)
@@ -192,7 +193,7 @@ func (a *agreement) requireSame(m message, did verdict) {
 	before := len(a.tried.Ledger().Entries())
 	shown, complaint, code := a.verb(func(c *config.Config) { c.Graph.URL = a.triedURL }, m.body, "test-event", "--code", "TEST", "--dataset", m.to)
 	if did.what != "sent" {
-		require.Equal(a.t, exitPartial, code, about+shown+complaint)
+		require.Equal(a.t, exit.PartlyDone, code, about+shown+complaint)
 		return
 	}
 	require.Zero(a.t, code, about+shown+complaint)
@@ -336,7 +337,7 @@ func TestAWordThatIsNoDatasetIsRefused(t *testing.T) {
 		for _, verb := range [][]string{{"validate"}, {"publish"}, {"test-event", "--code", "T"}} {
 			root := newRoot()
 			root.SetArgs(append(verb, "--dataset", word, "events"))
-			require.Equal(t, exitUsage, exitCode(root.ExecuteContext(t.Context())), "%s %s", verb, word)
+			require.Equal(t, exit.WrongUsage, exitCode(root.ExecuteContext(t.Context())), "%s %s", verb, word)
 		}
 	}
 }

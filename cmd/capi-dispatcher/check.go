@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
 	"github.com/capi-dispatcher/capi-dispatcher/config"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
@@ -35,7 +36,7 @@ func newChecker(cfg *config.Config, to string) *checker {
 	return c
 }
 
-// decide tells what a worker would do with an event of a record, now.
+// decide returns what a worker would do with an event of a record, now.
 func (c *checker) decide(r *record, e *event.Event) admission.Decision {
 	body := r.request.Envelope
 	body.TestEventCode = cmp.Or(body.TestEventCode, c.testCode)
@@ -80,6 +81,6 @@ func addDestination(command *cobra.Command, to *string, preset, usage string) {
 		if *to == preset || admission.IsDestination(*to) {
 			return nil
 		}
-		return usageError{fmt.Errorf("--dataset: %q is neither a dataset id, of digits, nor auto; the dispatcher would dead-letter every event", *to)}
+		return exit.Usage(fmt.Errorf("--dataset: %q is neither a dataset id, of digits, nor auto; the dispatcher would dead-letter every event", *to))
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
@@ -79,13 +80,13 @@ func (p *program) askDataset(
 	defer transport.CloseIdleConnections()
 	client, err := connect.Graph(&cfg.Graph, transport)
 	if err != nil {
-		return usageError{err}
+		return exit.Usage(err)
 	}
 	asset := flags.asset()
 	id, err := ask(cmd.Context(), client, asset)
 	switch {
 	case errors.Is(err, graph.ErrAssetID):
-		return usageError{err}
+		return exit.Usage(err)
 	case err != nil:
 		return withMetasWords(err)
 	case flags.asJSON:
@@ -127,7 +128,7 @@ func (f *assetFlags) add(command *cobra.Command) {
 			}
 		}
 		if given != 1 {
-			return usageError{errors.New("name one account: --page ID, --waba ID or --instagram ID")}
+			return exit.Usage(errors.New("name one account: --page ID, --waba ID or --instagram ID"))
 		}
 		return nil
 	}

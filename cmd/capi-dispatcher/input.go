@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
@@ -26,7 +27,7 @@ func withInput(cmd *cobra.Command, name string, read func(in io.Reader, size int
 	}
 	file, err := os.Open(name)
 	if err != nil {
-		return usageError{errors.New(terminal.Line(err.Error()))} // the name may be somebody else's
+		return exit.Usage(errors.New(terminal.Line(err.Error()))) // the name may come from elsewhere
 	}
 	defer func() { _ = file.Close() }()
 	info, err := file.Stat()
@@ -68,10 +69,10 @@ type recordReader struct {
 	yield   func(record) bool
 }
 
-// isDocument tells one JSON value over several lines from a value a line: an
-// array is a document, and so is an object whose first line does not end it,
-// unless the second line is an object of its own, so that the first is just a
-// broken line.
+// isDocument reports whether an input is one JSON value over several lines, and
+// not a value a line: an array is a document, and so is an object whose first
+// line does not end it, unless the second line is an object of its own, so that
+// the first is just a broken line.
 func isDocument(lines *bufio.Reader) bool {
 	first := peekLine(lines, 0)
 	if bytes.HasPrefix(first, []byte("[")) {
@@ -81,7 +82,7 @@ func isDocument(lines *bufio.Reader) bool {
 	return len(first) < longest && goesOn(first) && !json.Valid(peekLine(lines, 1))
 }
 
-// goesOn tells that a text is the beginning of a JSON value.
+// goesOn reports whether a text is the beginning of a JSON value.
 func goesOn(text []byte) bool {
 	var syntax *json.SyntaxError
 	err := json.Unmarshal(text, new(json.RawMessage))

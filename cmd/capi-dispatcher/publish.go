@@ -16,6 +16,8 @@ import (
 	"golang.org/x/term"
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 	"github.com/capi-dispatcher/capi-dispatcher/config"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
@@ -54,13 +56,16 @@ line, the rest goes on, and the exit code is 3.`,
 		},
 	}
 	addDestination(command, &flags.dataset, admission.Auto, "dataset id, or auto to find it by the account in the event")
-	command.Flags().StringVar(&flags.testCode, "test-event-code", "", "code from Meta's Test Events tool (test events count, too)")
+	command.Flags().StringVar(&flags.testCode, "test-event-code", "",
+		"code from Meta's Test Events tool (test events count, too)")
 	command.Flags().BoolVar(&flags.asJSON, "json", false, "print the summary as JSON")
 	return command
 }
 
 // publish publishes an input of a size, and reports.
-func (f *publishFlags) publish(cmd *cobra.Command, cfg *config.Config, nats *connect.Connection, in io.Reader, size int64) error {
+func (f *publishFlags) publish(
+	cmd *cobra.Command, cfg *config.Config, nats *connect.Connection, in io.Reader, size int64,
+) error {
 	bar := newBar(os.Stderr, size)
 	out := publisher{
 		js: nats, flags: *f, checker: newChecker(cfg, f.dataset), subject: cfg.NATS.Subject + "." + f.dataset,
@@ -183,14 +188,6 @@ func (p *publisher) fail(place string, err error) {
 	p.complain(place + ": not published: " + err.Error())
 }
 
-// count writes "1 event", "2 events".
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}
-
 func (p *publisher) report(out io.Writer, took time.Duration) error {
 	var err error
 	if p.flags.asJSON {
@@ -200,16 +197,16 @@ func (p *publisher) report(out io.Writer, took time.Duration) error {
 		})
 	} else {
 		_, err = fmt.Fprintf(out, "%s in %s published to %s in %s; %d refused, %d failed\n",
-			count(p.events, "event"), count(p.published, "message"), p.subject, took.Round(time.Millisecond), p.refused,
-			p.failed)
+			terminal.Count(p.events, "event"), terminal.Count(p.published, "message"), p.subject,
+			took.Round(time.Millisecond), p.refused, p.failed)
 	}
 	switch {
 	case err != nil:
 		return err
 	case p.failed > 0:
-		return fmt.Errorf("not published: %s", count(p.failed, "message"))
+		return fmt.Errorf("not published: %s", terminal.Count(p.failed, "message"))
 	case p.refused > 0:
-		return errPartial
+		return exit.ErrPartial
 	default:
 		return nil
 	}

@@ -123,7 +123,7 @@ func (s *script) remember(m message) message {
 	return m
 }
 
-// events is a message with so many events: one as it is, or several as a
+// events is a message with a number of events: one as it is, or several as a
 // request body.
 func (s *script) events(c character, n int) message {
 	m := message{dataset: c.dataset}

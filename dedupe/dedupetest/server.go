@@ -101,7 +101,7 @@ func start(tb testing.TB, ready string, args func(port string) []string) *Server
 	tb.Helper()
 	s := &Server{t: tb, ready: ready}
 	tb.Cleanup(s.Kill)
-	// Somebody else may have the port.
+	// Another process may have the port.
 	for range 5 {
 		port := strconv.Itoa(porttest.Port(tb))
 		s.Addr, s.args = net.JoinHostPort("127.0.0.1", port), args(port)

@@ -199,7 +199,7 @@ func (s suite) windows(t *testing.T) {
 }
 
 // A claim that was made under a longer window has its lease all the same, from
-// the first time that somebody else asks.
+// the first time that another asks.
 func (s suite) shorterWindow(t *testing.T) {
 	first, longer := one(t, "k", 1), s
 	longer.cfg.Window *= 4

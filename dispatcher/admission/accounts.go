@@ -1,6 +1,8 @@
 package admission
 
 import (
+	"slices"
+
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
@@ -76,4 +78,19 @@ func (a *Assets) soleAccounts() map[string]event.Assets {
 	}
 	delete(sole, "")
 	return sole
+}
+
+// FilledChannels are the channels of which some dataset's account is filled in
+// where an event names none.
+func (c *Config) FilledChannels() []event.Channel {
+	if !c.FillAccounts {
+		return nil
+	}
+	fills := make(map[event.Channel]bool)
+	for _, sole := range c.Assets.soleAccounts() {
+		fills[event.Messenger] = fills[event.Messenger] || sole.Page != ""
+		fills[event.WhatsApp] = fills[event.WhatsApp] || sole.WhatsApp != ""
+		fills[event.Instagram] = fills[event.Instagram] || sole.Instagram != ""
+	}
+	return slices.DeleteFunc(event.Channels(), func(of event.Channel) bool { return !fills[of] })
 }

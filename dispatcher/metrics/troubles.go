@@ -17,7 +17,7 @@ const MaxNamed = 100
 
 // ObserveTroubles adds gauges of the datasets in trouble: how many there are,
 // and the names of the worst. known reports whether a dataset is more than a
-// name that somebody has made up.
+// name that is made up.
 func ObserveTroubles(meter metric.Meter, troubles func() []breaker.Trouble, known func(dataset string) bool) error {
 	total, err := meter.Int64ObservableGauge("capi.datasets.troubled",
 		metric.WithDescription("Datasets whose events wait, by reason"), metric.WithUnit("{dataset}"))

@@ -20,7 +20,7 @@ type Cluster struct {
 	t testing.TB
 }
 
-// StartCluster runs so many servers as one cluster, and returns once a stream
+// StartCluster runs a number of servers as one cluster, and returns once a stream
 // can have a copy on each. Clients learn of no server that they are not told of.
 func StartCluster(tb testing.TB, nodes int) *Cluster {
 	tb.Helper()
@@ -55,7 +55,7 @@ func StartCluster(tb testing.TB, nodes int) *Cluster {
 	return c
 }
 
-// sound tells that every node follows the leader, and that the leader has heard
+// sound reports whether every node follows the leader, and that the leader has heard
 // from each: before that, it finds no place for a stream with a copy on each.
 func (c *Cluster) sound() bool {
 	known := 0
@@ -87,5 +87,5 @@ func (c *Cluster) Leader(stream string) int {
 	return -1
 }
 
-// Running tells that the server has been started and not stopped since.
+// Running reports whether the server has been started and not stopped since.
 func (s *Server) Running() bool { return s.running != nil }

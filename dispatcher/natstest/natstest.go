@@ -89,8 +89,8 @@ func (s *Server) JetStream(options ...nats.Option) jetstream.JetStream {
 	return js
 }
 
-// Done tells that a consumer of a whole stream has acknowledged every message
-// in it. The numbers of pending messages would not do: for a moment after a
+// Done reports whether a consumer of a whole stream has acknowledged every
+// message in it. The numbers of pending messages would not do: for a moment after a
 // publish has been acknowledged, the consumer does not know of the message.
 func Done(ctx context.Context, js jetstream.JetStream, stream, consumer string) bool {
 	s, err := js.Stream(ctx, stream)

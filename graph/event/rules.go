@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/scalar"
 )
 
 // Rules say how events are checked, where that is a matter of choice.
@@ -65,7 +67,7 @@ func (r Rules) Validate() error {
 		r.UnusablePersonalData.validate("unusable_personal_data"))
 	if r.DefaultActionSource != "" && !slices.Contains(ActionSources(), r.DefaultActionSource) {
 		faults = append(faults,
-			fmt.Errorf("default_action_source: %q is not %s", r.DefaultActionSource, joinQuoted(ActionSources())))
+			fmt.Errorf("default_action_source: %q is not %s", r.DefaultActionSource, scalar.JoinQuoted(ActionSources())))
 	}
 	return errors.Join(faults...)
 }

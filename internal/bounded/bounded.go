@@ -2,8 +2,8 @@
 // from outside must not fill the memory.
 package bounded
 
-// MakeRoom forgets entries of a map, no matter which, until it has fewer than so
-// many.
+// MakeRoom forgets entries of a map, no matter which, until it has fewer than
+// most.
 func MakeRoom[K comparable, V any](entries map[K]V, most int) {
 	for key := range entries {
 		if len(entries) < most {

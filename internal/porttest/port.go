@@ -12,7 +12,7 @@ import (
 )
 
 // Port is a port of this machine that a server can come back to: none of those
-// that systems give to whoever asks for any, which begin at 32768 or later.
+// that systems give where any will do, which begin at 32768 or later.
 func Port(tb testing.TB) int {
 	tb.Helper()
 	const lowest, ports = 20_000, 12_000
@@ -28,7 +28,8 @@ func Port(tb testing.TB) int {
 // sockets of this one until it is executed, and lets go of them only then.
 func AwaitFree(tb testing.TB, address string) {
 	tb.Helper()
-	require.Eventually(tb, func() bool { return isFree(address) }, time.Minute, time.Millisecond, "somebody listens on %s", address)
+	require.Eventually(tb, func() bool { return isFree(address) }, time.Minute, time.Millisecond,
+		"somebody listens on %s", address)
 }
 
 // isFree asks without listening, which would make one more socket to be copied.

@@ -25,7 +25,7 @@ import (
 )
 
 // Role is what a connection to NATS is for. Each role has an inbox of its own,
-// so that whoever may read the answers to one reads nobody else's.
+// so that the right to read the answers to one gives no other's.
 type Role string
 
 // The roles.
@@ -98,7 +98,7 @@ func jetStream(conn *nats.Conn, domain string) (jetstream.JetStream, error) {
 }
 
 // reconnecting never gives up. Nothing is kept to be sent after a reconnect: a
-// message handed back late would be taken from whoever has it by then.
+// message handed back late would be taken from the worker that has it by then.
 func reconnecting() []nats.Option {
 	return []nats.Option{
 		nats.Timeout(5 * time.Second), // two, the client's own, are little where a machine is busy

@@ -62,7 +62,7 @@ func hasPassword(cfg *config.Redis) bool {
 const readableByAll = 0o004
 
 // examineModes looks at who may read the files with secrets in them. Those that
-// cannot be read at all are somebody else's finding.
+// cannot be read at all are found elsewhere.
 func (r *report) examineModes(cfg *config.Config) {
 	var open []string
 	for _, file := range secretFiles(cfg) {

@@ -56,7 +56,7 @@ func Examine(ctx context.Context, cfg *config.Config) []Finding {
 	return r.findings
 }
 
-// Faults tells how many findings are faults, and how many are warnings.
+// Faults returns how many findings are faults, and how many are warnings.
 func Faults(findings []Finding) (faults, warnings int) {
 	for _, f := range findings {
 		switch f.Level {

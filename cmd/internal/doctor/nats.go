@@ -110,7 +110,7 @@ func (r *report) examineStream(cfg *config.Config, name string, info *jetstream.
 
 // examineConsumer looks at the live AckWait. It is the server's that counts:
 // a worker that believes in a longer one would hold messages that are
-// somebody else's.
+// another's.
 func (r *report) examineConsumer(cfg *config.Config, name string, info *jetstream.ConsumerInfo) {
 	have := info.Config
 	switch {

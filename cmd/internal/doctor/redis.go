@@ -85,7 +85,7 @@ func (r *report) examineEviction(ctx context.Context, client redis.Cmdable, chec
 	r.ok(check, "noeviction; maxmemory %s, used %s", orUnlimited(info["maxmemory_human"]), info["used_memory_human"])
 }
 
-// examinePersistence tells what a crash of Redis may forget. That loses no
+// examinePersistence looks for what a crash of Redis may forget. That loses no
 // event, but lets copies pass.
 func (r *report) examinePersistence(ctx context.Context, client redis.Cmdable, check string, info map[string]string) {
 	const advice = "set appendonly yes and appendfsync everysec"

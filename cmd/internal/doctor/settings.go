@@ -64,7 +64,8 @@ func (r *report) examineTokens(cfg *config.Config) {
 	}
 	if file := cfg.Graph.AppSecretFile; file != "" {
 		if _, err := secret.ReadWord(file); err != nil {
-			r.fault("app secret", "graph.app_secret_file: "+err.Error(), "put the app secret into the file, or leave the setting out")
+			r.fault("app secret", "graph.app_secret_file: "+err.Error(),
+				"put the app secret into the file, or leave the setting out")
 		} else {
 			r.ok("app secret", "graph.app_secret_file can be read")
 		}

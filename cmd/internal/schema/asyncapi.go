@@ -6,7 +6,6 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/config"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
-	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
 // AsyncAPI describes the subjects on which messages come and go, and their
@@ -56,7 +55,7 @@ func AsyncAPI(cfg *config.Config) any {
 			"deadLetter": operation("send", "letters", "Set events aside that Meta will not take."),
 		},
 		"components": object{"schemas": object{"message": object{
-			"schemaFormat": "application/schema+json;version=draft-2020-12", "schema": event.JSONSchema(cfg.Graph.Rules),
+			"schemaFormat": "application/schema+json;version=draft-2020-12", "schema": Event(cfg),
 		}}},
 	}
 }

@@ -44,7 +44,7 @@ type Telemetry struct {
 	shutdown []func(context.Context) error
 }
 
-// Setup starts telemetry, with so many sets of attributes for each instrument at
+// Setup starts telemetry, with that many sets of attributes for each instrument at
 // the most. The caller ends it with Shutdown.
 func Setup(ctx context.Context, version string, maxSets int) (*Telemetry, error) {
 	about, err := resource.New(ctx,
