@@ -4,46 +4,68 @@ import (
 	"errors"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/breaker"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/inflight"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
+// admitter takes events in: it decodes messages, finds out where their events have
+// to go, and sends each on its way.
+type admitter struct {
+	*run
+
+	admission     *admission.Admission
+	settler       *settler
+	budget        *inflight.Budget
+	load          *inflight.Load
+	identities    *inflight.Coalescer[dedupe.Key, *entry]
+	accounts      *breaker.Accounts
+	lookups       *batcher.Batcher[graph.Asset, *entry]
+	batches       *batcher.Batcher[lane, *entry]
+	exits         *batcher.Batcher[exit, []*entry]
+	lookupTrouble rate.Sometimes // is logged
+}
+
 // admit decodes a message and sends each of its events on its way: into a
 // batch, after another event with the same identity, or out.
-func (d *Dispatcher) admit(m *message, decoder *event.Decoder) {
+func (a *admitter) admit(m *message, decoder *event.Decoder) {
 	if m.isLetter() {
-		d.admitLetter(m)
+		a.admitLetter(m)
 		return
 	}
-	request, err := d.decode(m, decoder)
-	if d.makeRoom(m, request.Events) != nil {
-		d.giveBackWhole(m)
+	request, err := a.decode(m, decoder)
+	if a.makeRoom(m, request.Events) != nil {
+		a.settler.returnWhole(m)
 		return
 	}
 	if err != nil {
-		d.admitUnreadable(m, err)
+		a.admitUnreadable(m, err)
 		return
 	}
 	m.expect(len(request.Events))
 	known := make([]*entry, 0, len(request.Events))
 	for i := range request.Events {
-		e := d.newEntry(m, i, request)
+		e := a.newEntry(m, i, request)
 		if i == 0 {
-			d.meters.withheld(e, request.Secrets, request.Dropped)
+			a.meters.withheld(e, request.Secrets, request.Dropped)
 		}
 		if e.asks() {
-			d.lookups.Add(e.lookup())
+			a.lookups.Add(e.lookup())
 			continue
 		}
-		d.meters.received(e)
+		a.meters.received(e)
 		known = append(known, e)
 	}
-	d.direct(known)
+	a.direct(known)
 }
 
 const (
@@ -59,13 +81,13 @@ const (
 
 // makeRoom waits until there is room for a message's events. The error is that
 // the dispatcher is to stop.
-func (d *Dispatcher) makeRoom(m *message, events []event.Event) error {
+func (a *admitter) makeRoom(m *message, events []event.Event) error {
 	weight := max(1, len(events)) * eventOverhead
 	for i := range events {
 		weight += (len(events[i].Faults) + len(events[i].Warnings)) * faultOverhead
 		weight += events[i].Copied()
 	}
-	if err := d.budget.Admit(d.taking, weight); err != nil {
+	if err := a.budget.Admit(a.intakeCtx, weight); err != nil {
 		return err
 	}
 	m.bytes += weight
@@ -75,31 +97,31 @@ func (d *Dispatcher) makeRoom(m *message, events []event.Event) error {
 
 // direct sends events of known datasets on their way: into a batch, after
 // another event with the same identity, or out.
-func (d *Dispatcher) direct(entries []*entry) {
+func (a *admitter) direct(entries []*entry) {
 	items := make([]batcher.Item[lane, *entry], 0, len(entries))
 	var leaving []*entry
 	for _, e := range entries {
 		e.loaded = true
-		d.load.Add(e.lane.dataset, 1)
+		a.load.Add(e.lane.dataset, 1)
 		switch {
 		case e.leaves():
 			leaving = append(leaving, e)
-		case d.identities.Join(e.key, e):
+		case a.identities.Join(e.key, e):
 			items = append(items, e.item())
 		}
 	}
 	if len(items) > 0 {
-		d.batches.Add(items...)
+		a.batches.Add(items...)
 	}
 	if len(leaving) > 0 {
-		d.exits.Add(departures(leaving, d.mostInALetter())...)
+		a.exits.Add(departures(leaving, a.mostInALetter())...)
 	}
 }
 
 // decode reads a message. What we have parked is one event, with what its
 // request body said beside it in a header, or around it if that is long.
-func (d *Dispatcher) decode(m *message, decoder *event.Decoder) (event.Request, error) {
-	decoder.Fill(d.accountsFor(m))
+func (a *admitter) decode(m *message, decoder *event.Decoder) (event.Request, error) {
+	decoder.Fill(a.accountsFor(m))
 	request, err := decoder.Decode(m.Data())
 	envelope := m.Headers().Get(header.Envelope)
 	if err != nil || !m.source.parked() || envelope == "" {
@@ -110,22 +132,22 @@ func (d *Dispatcher) decode(m *message, decoder *event.Decoder) (event.Request, 
 }
 
 // newEntry takes an event in hand and finds out where it has to go.
-func (d *Dispatcher) newEntry(m *message, index int, request event.Request) *entry {
+func (a *admitter) newEntry(m *message, index int, request event.Request) *entry {
 	e := &entry{message: m, index: index, event: request.Events[index], holder: dedupe.NewHolder(), history: newHistory(m, index)}
 	if !e.history.recalled.IsZero() {
-		e.history.recalled = e.history.recalled.Add(-d.clock.Skew()) // our clock is what it is held against
+		e.history.recalled = e.history.recalled.Add(-a.clock.Skew()) // our clock is what it is held against
 	}
 	e.history.nameContent(&e.event)
-	dataset, ask, fault := d.route(m, &e.event)
+	dataset, ask, fault := a.route(m, &e.event)
 	if len(e.event.Faults) == 0 { // a faulty event needs no dataset
 		e.asset = ask
 	}
 	e.lane.dataset = dataset
-	d.checkForeign(e)
-	e.lane.envelope = d.envelope(m, admission.BesideEvent(request.Envelope, &e.event), e.lane.dataset)
-	d.startSpan(e)
+	a.checkForeign(e)
+	e.lane.envelope = a.envelope(m, admission.BesideEvent(request.Envelope, &e.event), e.lane.dataset)
+	a.startSpan(e)
 	if !e.asks() {
-		d.check(e, fault)
+		a.check(e, fault)
 	}
 	return e
 }
@@ -133,49 +155,75 @@ func (d *Dispatcher) newEntry(m *message, index int, request event.Request) *ent
 // check decides about an event whose way is known, or known not to exist. One
 // whose time has not come waits on the server's clock, by which it comes back,
 // and not on ours.
-func (d *Dispatcher) check(e *entry, fault *event.Fault) {
-	decision := d.admission.Check(&e.event, e.lane.envelope, fault, e.history.firstSeen, d.clock.Now())
+func (a *admitter) check(e *entry, fault *event.Fault) {
+	decision := a.admission.Check(&e.event, e.lane.envelope, fault, e.history.firstSeen, a.clock.Now())
 	switch {
 	case decision.Reason != "":
-		e.dead(decision.Reason, decision.Faults...)
+		e.markDead(decision.Reason, decision.Faults...)
 		return
-	case !d.canBeParked(e):
-		e.dead(deadletter.TooLarge, event.Fault{Code: admission.TooLarge, Message: "the event could not be parked: with the headers that it needs there, " +
+	case !a.settler.canBeParked(e):
+		e.markDead(deadletter.TooLarge, event.Fault{Code: admission.TooLarge, Message: "the event could not be parked: with the headers that it needs there, " +
 			"it is larger than the NATS server's max_payload"})
 		return
 	case decision.Wait > 0:
 		e.until = time.Now().Add(decision.Wait)
 	}
-	e.key = d.identify(e.lane.dataset, &e.event, &e.history)
+	e.key = a.identify(e.lane.dataset, &e.event, &e.history)
 }
 
 // admitUnreadable takes a message in hand whose events can't be told apart. It
 // is dead-lettered as a whole.
-func (d *Dispatcher) admitUnreadable(m *message, err error) {
+func (a *admitter) admitUnreadable(m *message, err error) {
 	m.expect(1)
-	shown, secrets := d.readable(m)
+	shown, secrets := a.readable(m)
 	e := &entry{message: m, event: event.Event{Raw: shown}, history: newHistory(m, 0)}
-	if word := d.subjectWord(m); graph.IsID(word) {
+	if word := a.subjectWord(m); graph.IsID(word) {
 		e.lane.dataset = word
 	}
-	d.startSpan(e)
+	a.startSpan(e)
 	if unusable, ok := errors.AsType[*event.FaultError](err); ok {
-		e.dead(deadletter.Invalid, unusable.Faults...)
+		e.markDead(deadletter.Invalid, unusable.Faults...)
 	} else {
-		e.dead(deadletter.Malformed, event.Fault{Code: "malformed", Message: err.Error()})
+		e.markDead(deadletter.Malformed, event.Fault{Code: "malformed", Message: err.Error()})
 	}
-	d.meters.received(e)
-	d.meters.withheld(e, secrets, 0)
-	d.direct([]*entry{e})
+	a.meters.received(e)
+	a.meters.withheld(e, secrets, 0)
+	a.direct([]*entry{e})
 }
 
 // readable is what may be shown of a message that cannot be read, and how many
 // secrets it holds: they are left out, and where personal data is to be hashed,
 // nobody knows where in it there is some.
-func (d *Dispatcher) readable(m *message) (shown []byte, secrets int) {
-	shown, secrets = event.Redact(m.Data(), d.deps.Secrets)
-	if d.cfg.Rules.HashPersonalData {
+func (a *admitter) readable(m *message) (shown []byte, secrets int) {
+	shown, secrets = event.Redact(m.Data(), a.deps.Secrets)
+	if a.cfg.Rules.HashPersonalData {
 		shown = event.Mask(m.Data())
 	}
 	return shown, secrets
+}
+
+// admitLetter sends a letter on its way again. Its events are counted as what
+// they are, and share it.
+func (a *admitter) admitLetter(m *message) {
+	letter, err := deadletter.Parse(0, m.Data(), m.Headers())
+	events := max(1, len(letter.Places))
+	if a.makeRoom(m, make([]event.Event, events)) != nil {
+		a.settler.returnWhole(m)
+		return
+	}
+	if err != nil {
+		a.admitUnreadable(m, err)
+		return
+	}
+	m.expect(events)
+	on := &undelivered{Letter: &letter, id: m.Headers().Get(header.Undelivered), tries: parked.Count(m.Headers().Get(header.Parked))}
+	entries := make([]*entry, events)
+	for i := range entries {
+		e := &entry{message: m, index: i, lane: lane{dataset: letter.Dataset}, history: newHistory(m, i), letter: on}
+		e.markDead(letter.Reason, letter.Faults...)
+		a.startSpan(e)
+		a.meters.received(e)
+		entries[i] = e
+	}
+	a.exits.Add(departure{Lane: exitDead, Value: entries, Size: len(m.Data())})
 }

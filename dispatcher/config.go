@@ -1,13 +1,24 @@
 package dispatcher
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+	"go.uber.org/zap"
+
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/breaker"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/claims"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
+	"github.com/capi-dispatcher/capi-dispatcher/graph"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/directory"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
@@ -158,3 +169,47 @@ func (f *faults) backoff(key string, b retry.Backoff) {
 }
 
 func (f faults) join() error { return errors.Join(f...) }
+
+// Sender posts one request to Meta, once.
+type Sender interface {
+	Send(ctx context.Context, request graph.Request) graph.Answer
+}
+
+// Tokens tells when a dataset's access token is replaced, and which datasets
+// have one of their own.
+type Tokens interface {
+	breaker.Tokens
+
+	Owns(dataset string) bool
+}
+
+// Directory finds the datasets of accounts: a [directory.Directory].
+type Directory interface {
+	// Recall returns what is in memory, at once.
+	Recall(asset graph.Asset) (finding directory.Finding, known bool)
+	// Find finds it out, or gives up when ctx ends.
+	Find(ctx context.Context, asset graph.Asset) directory.Finding
+}
+
+// Deps are the things a dispatcher works with.
+type Deps struct {
+	JetStream jetstream.JetStream
+	Rights    *rights.Watch // what NATS denies to the connection; nil: nobody knows
+	Claims    claims.Store
+	Graph     Sender
+	Tokens    Tokens
+	Secrets   event.Secrets // kept out of what is stored and sent; may be nil
+	Directory Directory     // nil: only the configured accounts are known
+	// Now is the wall clock; nil is [time.Now].
+	Now    func() time.Time
+	Log    *zap.Logger
+	Tracer trace.Tracer
+	Meter  metric.Meter
+}
+
+func (d *Deps) wallClock() func() time.Time {
+	if d.Now == nil {
+		return time.Now
+	}
+	return d.Now
+}

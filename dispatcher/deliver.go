@@ -1,33 +1,59 @@
 package dispatcher
 
 import (
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+	"go.uber.org/zap"
 
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/breaker"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/claims"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/lease"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/inflight"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/pacing"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
 
-// deliver carries one batch to its end: when it returns, every event in it is
-// settled. Batches are delivered concurrently.
-func (d *Dispatcher) deliver(batch *batcher.Batch[lane, *entry]) {
-	s := d.newShipment(batch)
-	entries := d.stillOurs(batch.Items)
-	entries, late := inTime(entries, d.clock.Now())
-	d.expire(d.claim(late))
-	entries = s.enter(entries)
-	defer func() { s.permit.Release() }()
-	s.send(d.claim(entries))
-	s.resolve()
+// sender sends batches to Meta.
+type sender struct {
+	*run
+
+	settler   *settler
+	claims    *claims.Book
+	breaker   *breaker.Breaker
+	accounts  *breaker.Accounts
+	doubts    *breaker.Doubts[graph.ErrorCode]
+	pacer     *pacing.Pacer
+	waker     *parked.Waker
+	budget    *inflight.Budget
+	backlog   *backlog
+	gates     *gates
+	unreached atomic.Int64 // connections in a row that did not come about
+	moved     moved
 }
 
-// shipment is the delivery of one batch.
-type shipment struct {
-	*Dispatcher
+// deliver carries one batch to its end: when it returns, every event in it is
+// settled. Batches are delivered concurrently.
+func (s *sender) deliver(batch *batcher.Batch[lane, *entry]) {
+	d := s.newDelivery(batch)
+	entries := s.settler.dropLapsed(batch.Items)
+	entries, late := inTime(entries, s.clock.Now())
+	s.settler.expire(s.claim(late))
+	entries = d.enter(entries)
+	defer func() { d.permit.Release() }()
+	d.send(s.claim(entries))
+	d.resolve()
+}
+
+// delivery is the delivery of one batch.
+type delivery struct {
+	*sender
 
 	batch   *batcher.Batch[lane, *entry]
 	lane    lane
@@ -47,9 +73,9 @@ type shipment struct {
 	misled bool
 }
 
-func (d *Dispatcher) newShipment(batch *batcher.Batch[lane, *entry]) *shipment {
-	retry := d.cfg.Delivery.Retry
-	return &shipment{Dispatcher: d, batch: batch, lane: batch.Lane, backoff: backoff.NewExponentialBackOff(
+func (s *sender) newDelivery(batch *batcher.Batch[lane, *entry]) *delivery {
+	retry := s.cfg.Delivery.Retry
+	return &delivery{sender: s, batch: batch, lane: batch.Lane, backoff: backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(retry.Initial),
 		backoff.WithMaxInterval(retry.Max),
 		backoff.WithMultiplier(2),
@@ -58,35 +84,239 @@ func (d *Dispatcher) newShipment(batch *batcher.Batch[lane, *entry]) *shipment {
 	)}
 }
 
-// stillOurs lets go of events whose message may be somebody else's by now.
-func (d *Dispatcher) stillOurs(entries []*entry) []*entry {
-	ours, lost := lease.Ensure(d.working, d.leases, entries, (*entry).lease, d.cfg.RequestTimeout+d.cfg.Streams.ToBegin())
-	d.drop(lost)
+// shortWait is a wait that is not worth the way through the parked stream.
+const shortWait = 2 * time.Second
+
+// enter keeps events of datasets and accounts in trouble from being tried:
+// they are parked until it may be over. It returns those that may be sent.
+func (d *delivery) enter(entries []*entry) []*entry {
+	if len(entries) == 0 {
+		return nil
+	}
+	patience := time.Now().Add(shortWait)
+	news, accepted := latestNews(entries)
+	d.doubts.Hear(d.lane.dataset, accepted)
+	for {
+		permit, until := d.breaker.Acquire(d.lane.dataset, news)
+		if permit != nil {
+			d.permit, d.cautious = permit, permit.Probes()
+			return d.enterAccounts(entries)
+		}
+		if until.After(patience) {
+			d.parkPaused(entries, until)
+			return nil
+		}
+		if d.batch.Rest(d.intakeCtx, time.Until(until)) != nil {
+			d.parkPaused(entries, until)
+			return nil
+		}
+	}
+}
+
+// latestNews is when another worker last thought the dataset well, and when it
+// had an event of it accepted, as far as its events tell.
+func latestNews(entries []*entry) (recalled, accepted time.Time) {
+	for _, e := range entries {
+		recalled, accepted = later(recalled, e.history.recalled), later(accepted, e.history.accepted)
+	}
+	return recalled, accepted
+}
+
+// enterAccounts sets events aside whose account is not linked.
+func (d *delivery) enterAccounts(entries []*entry) []*entry {
+	free := entries[:0:0]
+	for i, e := range entries {
+		until := d.accounts.BlockedUntil(e.account(), e.history.recalled)
+		switch {
+		case until.IsZero() && len(free) == i: // the usual case costs nothing
+			free = entries[: i+1 : i+1]
+		case until.IsZero():
+			free = append(free, e)
+		default:
+			d.waitForAccount(e, until)
+		}
+	}
+	return free
+}
+
+// parkPaused parks events of a dataset in trouble without having tried them.
+func (d *delivery) parkPaused(entries []*entry, until time.Time) {
+	d.postpone(entries, parked.Paused, d.forLong(until))
+}
+
+// forLong is when events come back by themselves whose dataset is in trouble: as
+// late as may be, because they are called back as soon as one of them gets
+// through (see package breaker). A hundred thousand that come back only to be parked
+// again would take their time from others.
+func (s *sender) forLong(until time.Time) time.Time {
+	return later(until, time.Now().Add(s.cfg.Delivery.Park.Max))
+}
+
+func (d *delivery) postpone(entries []*entry, reason parked.Reason, until time.Time) {
+	if d.stopping() {
+		d.settler.settle(entries, toReturn(0))
+		return
+	}
+	d.settler.settle(entries, toPark(reason, until))
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// A dataset that does not keep up, or whose backlog is in others' way, has its
+// events parked, so that there is room for others. They are called back as fast
+// as the dataset takes them (see wake.go), once there is room again.
+
+// backlog is how many messages wait in the consumers, as of the last pull.
+type backlog struct{ events, parked atomic.Int64 }
+
+// behind returns how many messages wait for room; 0 while there is enough.
+func (s *sender) behind() int {
+	if !s.budget.Short() {
+		return 0
+	}
+	return int(s.backlog.events.Load() + s.backlog.parked.Load())
+}
+
+// overflow parks events of a lane that has too many waiting.
+func (s *sender) overflow(lane lane, entries []*entry) {
+	if events, datasets := s.moved.add(lane.dataset, len(entries), time.Now()); events > 0 {
+		s.log.Warn("events are parked to make room for others, and come back when their datasets take them",
+			zap.Int("events", events), zap.Int("datasets", datasets), zap.String("dataset", lane.dataset))
+	}
+	s.settler.settle(s.settler.dropLapsed(entries), toPark(parked.Congested, time.Time{}))
+	s.waker.Wake(parked.Group{Dataset: lane.dataset})
+}
+
+// moved sums up what overflow moves aside, for one line in the log now and then.
+type moved struct {
+	mu       sync.Mutex
+	next     time.Time
+	events   int
+	datasets map[string]struct{}
+}
+
+// add counts events, and returns what there has been since the last time that it
+// did; nothing if that is not long ago.
+func (m *moved) add(dataset string, n int, now time.Time) (events, datasets int) {
+	const every = 10 * time.Second
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.datasets == nil {
+		m.datasets = make(map[string]struct{})
+	}
+	m.events += n
+	m.datasets[dataset] = struct{}{}
+	if now.Before(m.next) {
+		return 0, 0
+	}
+	events, datasets = m.events, len(m.datasets)
+	m.events, m.next = 0, now.Add(every)
+	clear(m.datasets)
+	return events, datasets
+}
+
+// claim asks Redis for the right to send the events, and settles those that
+// may not be sent. Without an answer from Redis nothing is sent: it waits.
+func (s *sender) claim(entries []*entry) (ours []*entry) {
+	for len(entries) > 0 {
+		asked := time.Now()
+		answers := newClaimAnswers(s.claims.Claim(s.workCtx, claimsOf(entries), min(claims.Timeout, s.cfg.Streams.ToBegin())), entries, asked)
+		s.settler.settle(answers.sent, outcome{fate: duplicate})
+		s.settler.settle(answers.held, toReturn(heldDelay))
+		ours = append(ours, s.sendAgain(answers.maybeSent)...)
+		ours = append(ours, answers.fresh...)
+		if answers.err == nil {
+			return ours
+		}
+		if s.claims.Await(s.intakeCtx) != nil {
+			s.settler.settle(answers.unknown, toReturn(0))
+			return ours
+		}
+		entries = s.settler.dropLapsed(answers.unknown)
+	}
 	return ours
 }
 
-// inTime splits events by whether Meta would still take them: one event too
-// old would sink the whole request.
-func inTime(entries []*entry, now time.Time) (fresh, late []*entry) {
-	for _, e := range entries {
-		if now.After(e.event.ExpiresAt()) {
-			late = append(late, e)
-		} else {
-			fresh = append(fresh, e)
-		}
+// renewClaims claims again what is not young any more, so that the request ends
+// before anybody else may send: halving and waiting take their time.
+func (s *sender) renewClaims(entries []*entry) []*entry {
+	if len(entries) == 0 || !s.claimStale(entries) {
+		return entries
 	}
-	return fresh, late
+	return s.claim(entries)
 }
 
-// expire dead-letters events for their age. They have been claimed, so they
-// are no copies of events that were sent in time.
-func (d *Dispatcher) expire(entries []*entry) {
-	now := d.clock.Now()
-	for _, e := range entries {
-		e.dead(deadletter.Expired)
-		if fault := e.event.CheckTime(now); fault != nil {
-			e.dead(deadletter.Expired, *fault)
+// claimStale tells that it is too late to begin a request on these claims.
+func (s *sender) claimStale(entries []*entry) bool { return time.Now().After(s.latestBegin(entries)) }
+
+// latestBegin is until when a request on these claims may be begun.
+func (s *sender) latestBegin(entries []*entry) time.Time {
+	oldest := slices.MinFunc(entries, func(a, b *entry) int { return a.claimedAt.Compare(b.claimedAt) })
+	return oldest.claimedAt.Add(s.cfg.Streams.ToBegin())
+}
+
+// heldDelay is how long a message waits whose event somebody else has claimed:
+// about a request's time.
+const heldDelay = 2 * time.Second
+
+// claimAnswers sorts entries by what Redis says of them.
+type claimAnswers struct {
+	fresh, maybeSent, held, sent, unknown []*entry
+
+	err error
+}
+
+func newClaimAnswers(results []dedupe.Result, entries []*entry, asked time.Time) (a claimAnswers) {
+	for i, e := range entries {
+		state, renewed := results[i].State, e.certain
+		e.claimed = state != dedupe.Held
+		e.certain = e.claimed && state != dedupe.Failed
+		switch {
+		case state == dedupe.Fresh, state == dedupe.InheritedBefore && renewed:
+			e.claimedAt = asked
+			a.fresh = append(a.fresh, e)
+		case state == dedupe.Inherited, state == dedupe.InheritedBefore:
+			e.claimedAt = asked
+			a.maybeSent = append(a.maybeSent, e)
+		case state == dedupe.Held:
+			a.held = append(a.held, e)
+		case state == dedupe.Sent:
+			a.sent = append(a.sent, e)
+		default:
+			a.unknown = append(a.unknown, e)
+			a.err = results[i].Err
 		}
 	}
-	d.bury(entries)
+	return a
+}
+
+// sendAgain decides about events that a worker of before may have sent, and
+// returns those that are to be sent.
+func (s *sender) sendAgain(entries []*entry) []*entry {
+	for _, e := range entries {
+		e.history.maybeSent++
+	}
+	s.meters.maybeSent(entries)
+	again, buried := s.byUnknownPolicy(entries)
+	s.settler.settle(buried, outcome{fate: deadLettered})
+	return again
+}
+
+// byUnknownPolicy splits events of unknown outcome: those to be sent again, and
+// those for which that is ruled out.
+func (s *sender) byUnknownPolicy(entries []*entry) (again, buried []*entry) {
+	for _, e := range entries {
+		if s.cfg.Delivery.OnUnknown == Resend && e.history.maybeSent < s.cfg.Delivery.MaxUnknown {
+			again = append(again, e)
+			continue
+		}
+		e.markDead(deadletter.UnknownOutcome)
+		buried = append(buried, e)
+	}
+	return again, buried
 }

@@ -1,11 +1,25 @@
 package dispatcher
 
 import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
 
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/health"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/outlet"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
+	"github.com/capi-dispatcher/capi-dispatcher/graph"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
 // exit is a way out that does not lead to Meta.
@@ -15,10 +29,6 @@ const (
 	exitDead exit = iota
 	exitParked
 )
-
-// leaves reports whether an event that has just come in has to leave for
-// elsewhere than Meta.
-func (e *entry) leaves() bool { return e.reason != "" || !e.until.IsZero() }
 
 // departure is one message on its way out, of one event or of several.
 type departure = batcher.Item[exit, []*entry]
@@ -78,11 +88,207 @@ func letters(entries []*entry, mostBytes int) (items []departure) {
 }
 
 // leave carries a batch of departures out. They never had a claim.
-func (d *Dispatcher) leave(batch *batcher.Batch[exit, []*entry]) {
+func (s *settler) leave(batch *batcher.Batch[exit, []*entry]) {
 	switch batch.Lane {
 	case exitDead:
-		d.buryTogether(batch.Items)
+		s.letters.bury(batch.Items)
 	case exitParked:
-		d.park(slices.Concat(batch.Items...), parked.NotYet)
+		s.settle(slices.Concat(batch.Items...), toPark(parked.NotYet, time.Time{}))
 	}
+}
+
+// mostInALetter is how many bytes of events go into one letter, so that no event
+// has to be cut off for the sake of others.
+func (a *admitter) mostInALetter() int { return min(256<<10, a.maxPayload()/2) }
+
+// publication is a message that leaves for a stream, on behalf of entries.
+type publication = outlet.Publication[leaving]
+
+// leaving is who a publication is for.
+type leaving struct {
+	entries []*entry
+	letter  *undelivered // that the message carries, if it does
+}
+
+func entriesOf(publications []*publication) (entries []*entry) {
+	for _, p := range publications {
+		entries = append(entries, p.For.entries...)
+	}
+	return entries
+}
+
+func (d *Dispatcher) newOutlet(stream, then string) *outlet.Outlet[leaving] {
+	set := d.streamSet()
+	find := func() error {
+		ctx, cancel := context.WithTimeout(d.workCtx, outlet.Timeout)
+		defer cancel()
+		return d.deps.Rights.Do(ctx, func(ctx context.Context) error {
+			_, err := set.Open(ctx, stream)
+			return err
+		}, d.rightsToOpen(stream)...)
+	}
+	return outlet.New[leaving](outlet.Config{
+		JetStream: d.deps.JetStream, Rights: d.deps.Rights, Log: d.log.With(zap.String("stream", stream)),
+		Find: find, Gate: health.NewGate(), Then: then, Beside: d.beside,
+	})
+}
+
+// parkedSubjects are where events wait, and where they come back.
+func (r *run) parkedSubjects() parked.Subjects {
+	return parked.Subjects(r.cfg.Streams.ParkedSubject)
+}
+
+// waits say how long events are parked.
+func (r *run) waits() parked.Waits { return parked.Waits{Backoff: r.cfg.Delivery.Park} }
+
+// destination is the dataset that an event waits for, or auto if that has yet
+// to be found out.
+func (e *entry) destination() string {
+	if e.lane.dataset == "" {
+		return admission.Auto
+	}
+	return e.lane.dataset
+}
+
+// id names an event in hand for good: the same delivery again has the same id.
+func (e *entry) id() string {
+	return fmt.Sprintf("%x-%x-%x", e.message.source.epoch.ID, e.message.sequence, e.index)
+}
+
+// groupID names a group of events of one message likewise.
+func groupID(group []*entry) string {
+	if len(group) == 1 {
+		return group[0].id()
+	}
+	sum := sha256.New()
+	for _, e := range group {
+		fmt.Fprintf(sum, "%d,", e.index)
+	}
+	return fmt.Sprintf("%s-%d-%x", group[0].id(), len(group), sum.Sum(nil)[:8])
+}
+
+// reasonToPark returns why events are parked that a request with such a verdict has
+// left unsent. Each of these is covered by what calls a dataset's events back.
+func reasonToPark(verdict graph.Verdict) parked.Reason {
+	switch verdict {
+	case graph.Paused:
+		return parked.Paused
+	case graph.Throttled:
+		return parked.Throttled
+	case graph.Retry:
+		return parked.Failing
+	case graph.Refused:
+		return parked.Refused
+	case graph.Unknown, graph.Accepted: // what was accepted is not parked
+		return parked.Unknown
+	default:
+		return parked.Unknown
+	}
+}
+
+// park puts events into the parked stream. Their claims are given up once they are
+// safe there: being other messages, they may be sent when they come back. What is
+// refused stays where it is.
+func (s *settler) park(entries []*entry, o outcome) {
+	now := time.Now()
+	publications := make([]*publication, len(entries))
+	for i, e := range entries {
+		e.until = later(e.until, o.until)
+		publications[i] = s.parkedMessage(e, o.reason, s.wakeTime(e, now))
+	}
+	stored, refused := s.parking.Publish(publications)
+	moved := entriesOf(stored)
+	s.release(moved)
+	s.end(moved, o)
+	s.leaveThere(refused)
+}
+
+// leaveThere leaves events where they are that could be stored nowhere else.
+func (s *settler) leaveThere(refused []*publication) {
+	s.settle(entriesOf(refused), toReturn(s.cfg.Delivery.Park.Delay(0)))
+}
+
+// wakeTime is when a parked event comes back, on the server's clock.
+func (s *settler) wakeTime(e *entry, now time.Time) time.Time {
+	before := e.history.parked
+	var wait time.Duration
+	if e.until.IsZero() {
+		wait = s.waits().Delay(before)
+	} else {
+		wait = s.waits().DelayFor(before, e.until.Sub(now))
+	}
+	return parked.WakeTime(s.clock.Now(), wait, e.event.ExpiresAt())
+}
+
+func (s *settler) parkedMessage(e *entry, reason parked.Reason, at time.Time) *publication {
+	event, subjects := e.parked(reason), s.parkedSubjects()
+	return &publication{
+		For: leaving{entries: []*entry{e}}, Msg: event.Message(subjects, e.destination(), e.id()),
+		Opts: append(subjects.Schedule(e.destination(), at), jetstream.WithMsgID("park-"+e.id())),
+	}
+}
+
+// parked is the event as it is to be parked.
+func (e *entry) parked(reason parked.Reason) *parked.Event {
+	h := &e.history
+	event := &parked.Event{
+		Reason: reason, FirstSeen: h.firstSeen,
+		Attempts: h.attempts, MaybeSent: h.maybeSent, Parked: h.parked + 1, Early: h.early, RefusedAlone: h.refusedAlone,
+		OriginSubject: h.originSubject, OriginSequence: h.originSequence,
+		Claim: int64(h.replaces), DedupeID: h.dedupeID(), Trace: nats.Header{},
+	}
+	event.Data, event.Envelope = pack(e.lane.envelope, e)
+	injectTrace(e, event.Trace)
+	return event
+}
+
+// A message that came in has to fit when it goes out again, with our headers:
+// what could be neither parked nor dead-lettered would come back for ever.
+// JetStream takes 64 KB of headers, and max_payload in all.
+
+// longHeader is what is too long for a header. No more than four of them come
+// from a producer, so all fit together with ours.
+const longHeader = 8 << 10
+
+// shortID stands in for an id that is too long for a header, or that may be a
+// secret. The same id always has the same one.
+func shortID(id string) string {
+	const most = 256
+	if len(id) <= most && !event.HoldsToken(id) {
+		return id
+	}
+	sum := sha256.Sum256([]byte(id))
+	return "sha256-" + hex.EncodeToString(sum[:])
+}
+
+// pack renders events of one envelope for a stream: one event as it is, several
+// as a request body. The envelope goes into a header; where it is too long for
+// that, it stands around the events, as it did in the request body.
+func pack(envelope event.Envelope, entries ...*entry) (data []byte, header string) {
+	header = envelope.Marshal()
+	if len(entries) == 1 && len(header) <= longHeader {
+		return entries[0].event.Raw, header
+	}
+	events := make([][]byte, len(entries))
+	for i, e := range entries {
+		events[i] = e.event.Raw
+	}
+	if len(header) <= longHeader {
+		return event.Body("", events...), header
+	}
+	return event.Body(header, events...), ""
+}
+
+// maxPayload is the largest message that the server takes, headers and all.
+func (r *run) maxPayload() int { return int(r.deps.JetStream.Conn().MaxPayload()) }
+
+// canBeParked reports whether an event may become a message of the parked
+// stream: with our headers, it might be more than NATS takes.
+func (s *settler) canBeParked(e *entry) bool {
+	const mostHeaders, messageID = 64 << 10, 512
+	most := s.maxPayload()
+	if graph.Overhead(e.lane.envelope)+len(e.event.Raw) <= most-mostHeaders {
+		return true // whatever its headers are
+	}
+	return s.parkedMessage(e, parked.Congested, time.Now()).Msg.Size()+messageID <= most
 }

@@ -18,7 +18,7 @@ func TestEveryVerdictThatParksIsCalledBack(t *testing.T) {
 	}
 	whole := parked.Group{Dataset: "1"}
 	for _, verdict := range graph.Verdicts() {
-		reason := parkedFor(verdict)
+		reason := reasonToPark(verdict)
 		require.True(t, whole.Covers(reason), verdict)
 		if verdict != graph.Accepted { // which parks nothing
 			require.Equal(t, words[verdict], string(reason), "what other versions look for")

@@ -6,7 +6,7 @@ import "fmt"
 // copies of one event, what is parked or replayed of them, two workers, one
 // key in Redis, one Meta. Each step is one command to a server, one answer, or
 // one thing that goes wrong; steps interleave in every order. What a step does
-// is what claims.go, deliver.go, publish.go, settle.go and lease.go do, and
+// is what deliver.go, settle.go, exits.go and packages claims and lease do, and
 // the Redis part is held against the real Store (protocol_test.go).
 
 const (

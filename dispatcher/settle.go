@@ -1,108 +1,158 @@
 package dispatcher
 
 import (
+	"context"
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/capi-dispatcher/capi-dispatcher/batcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/claims"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/inflight"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/lease"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/outlet"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 )
 
-// settle ends an event's time in hand, and that of events with the same
-// identity that have waited for it. When all events of a message are settled,
-// so is the message; nothing else acknowledges anything.
-func (d *Dispatcher) settle(e *entry, o outcome, delay time.Duration) {
-	d.meters.settled(e, o)
-	endSpan(e, o)
-	if e.loaded {
-		d.load.Add(e.lane.dataset, -1)
-	}
-	// A leader that was not sent leaves the matter to the next in line: the
-	// claim that held the leader up may be the next one's own.
-	promote := o != accepted && o != duplicate
-	for _, follower := range d.identities.Leave(e.key, e, promote) {
-		if promote {
-			d.batches.Add(follower.item())
-		} else {
-			d.settle(follower, duplicate, 0)
-		}
-	}
-	if e.message.settle(o, delay) {
-		d.finish(e.message)
-	}
+// outcome is how an event's stay here ends. Only [settler.settle] acts on it.
+type outcome struct {
+	fate   fate
+	reason parked.Reason // why the event waits, where it is parked
+	until  time.Time     // it does not come back before that; zero: it waits longer each time
+	delay  time.Duration // until a returned one may be delivered again
 }
 
-func (d *Dispatcher) settleAll(entries []*entry, o outcome) {
-	for _, e := range entries {
-		d.settle(e, o, 0)
-	}
+// toPark parks an event until a time; with none, for longer each time.
+func toPark(reason parked.Reason, until time.Time) outcome {
+	return outcome{fate: postponed, reason: reason, until: until}
 }
 
-// returnLater gives events back to the server, to be delivered again after a
-// while. They must have no claim.
-func (d *Dispatcher) returnLater(entries []*entry, delay time.Duration) {
-	for _, e := range entries {
-		d.settle(e, returned, delay)
-	}
+// toReturn gives an event back to the server, to be delivered again after a delay.
+func toReturn(delay time.Duration) outcome { return outcome{fate: returned, delay: delay} }
+
+// fate is what has become of an event. The order is the order in which a message
+// with several events takes its own fate from theirs.
+type fate uint8
+
+const (
+	accepted     fate = iota
+	duplicate         // accepted before
+	deadLettered      // in the dead-letter stream, for the reason that the event says
+	postponed         // in the parked stream
+	returned          // given back to the server, for another try
+	abandoned         // let go: it is not ours any more
+)
+
+// String returns the word that metrics and spans have for it.
+func (f fate) String() string {
+	return [...]string{"accepted", "duplicate", "dead_lettered", "parked", "returned", "dropped"}[f]
 }
 
-// giveBack gives events back to the server, for somebody else.
-func (d *Dispatcher) giveBack(entries []*entry) {
-	d.releaseUnsent(entries)
-	d.settleAll(entries, returned)
+// settler ends the stay of events, and of the messages that they came in.
+type settler struct {
+	*run
+
+	claims     *claims.Book
+	parking    *outlet.Outlet[leaving]
+	letters    *deadLetters
+	load       *inflight.Load
+	identities *inflight.Coalescer[dedupe.Key, *entry]
+	batches    *batcher.Batcher[lane, *entry]
+	leases     *lease.Keeper
+	budget     *inflight.Budget
 }
 
-// drop lets events go whose message may be somebody else's by now: it is
-// neither acknowledged nor given back.
-func (d *Dispatcher) drop(entries []*entry) {
+// settle ends the stay of events. Nothing else publishes, confirms, gives claims up,
+// acknowledges, naks or terminates, and it does so in the order that the protocol
+// demands: what has to be kept is stored, then the claims are confirmed or given
+// up, then the messages are acknowledged.
+func (s *settler) settle(entries []*entry, o outcome) {
 	if len(entries) == 0 {
 		return
 	}
-	d.log.Warn("events were in hand for too long without word from NATS; it will deliver them again", zap.Int("events", len(entries)))
-	d.releaseUnsent(entries)
-	d.settleAll(entries, dropped)
+	switch o.fate {
+	case deadLettered:
+		s.letters.bury(apart(entries))
+		return
+	case postponed:
+		s.park(entries, o)
+		return
+	case accepted:
+		s.confirm(entries)
+	case abandoned:
+		s.log.Warn("events were in hand for too long without word from NATS; it will deliver them again",
+			zap.Int("events", len(entries)))
+		s.releaseUnsent(entries)
+	case returned:
+		s.releaseUnsent(entries)
+	case duplicate: // the claim is another's
+	}
+	s.end(entries, o)
 }
 
-// giveBackWhole gives a message back whose events nobody has looked at.
-func (d *Dispatcher) giveBackWhole(m *message) {
+// end ends the stay of events whose outcome is durable, and that of events with the
+// same identity that have waited for it.
+func (s *settler) end(entries []*entry, o outcome) {
+	for _, e := range entries {
+		s.endOne(e, o)
+	}
+}
+
+func (s *settler) endOne(e *entry, o outcome) {
+	s.meters.settled(e, o.fate)
+	endSpan(e, o.fate)
+	if e.loaded {
+		s.load.Add(e.lane.dataset, -1)
+	}
+	s.endFollowers(e, o.fate)
+	if e.message.settle(o) {
+		s.finish(e.message)
+	}
+}
+
+// endFollowers ends the stay of those that have waited for an event. A leader that
+// was not sent leaves the matter to the next in line: the claim that held the leader
+// up may be the next one's own.
+func (s *settler) endFollowers(e *entry, f fate) {
+	promote := f != accepted && f != duplicate
+	for _, follower := range s.identities.Leave(e.key, e, promote) {
+		if promote {
+			s.batches.Add(follower.item())
+		} else {
+			s.endOne(follower, outcome{fate: duplicate})
+		}
+	}
+}
+
+// returnWhole gives a message back whose events nobody has looked at.
+func (s *settler) returnWhole(m *message) {
 	m.expect(1)
-	m.settle(returned, 0)
-	d.finish(m)
+	m.settle(toReturn(0))
+	s.finish(m)
 }
 
-// expect says how many events the message carries.
-func (m *message) expect(events int) { m.events, m.open = events, events }
-
-// settle notes the outcome of one of the message's events, and tells whether
-// it was the last.
-func (m *message) settle(o outcome, delay time.Duration) (last bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.open--
-	m.worst = max(m.worst, o)
-	m.delay = max(m.delay, delay)
-	return m.open == 0
-}
-
-// finish ends the message's time in hand, once its stream is known to be the
-// one that it came from. Until then it keeps its room and its lease, so that no
-// more can wait than may be in hand.
-func (d *Dispatcher) finish(m *message) {
-	if m.worst == dropped || m.source.epoch.Sure() {
-		d.tell(m, true)
+// finish ends the message's stay, once its stream is known to be the one that it
+// came from. Until then it keeps its room and its lease, so that no more can wait
+// than may be in hand.
+func (s *settler) finish(m *message) {
+	if m.worst == abandoned || m.source.epoch.Sure() {
+		s.acknowledge(m, true)
 		return
 	}
-	m.source.epoch.Await(func(current bool) { d.tell(m, current) })
+	m.source.epoch.Await(func(current bool) { s.acknowledge(m, current) })
 }
 
-// tell says to the server what has become of a message. An acknowledgement that
-// gets lost does no harm: the message comes again, and its events are
-// duplicates then. Of a stream that may be another nothing is said: the message
-// of that number may be somebody else's.
-func (d *Dispatcher) tell(m *message, current bool) {
-	d.leases.End(m.lease)
-	defer d.returnRoom(m)
+// acknowledge says to the server what has become of a message, and makes room. An
+// acknowledgement that gets lost does no harm: the message comes again, and its
+// events are duplicates then. Of a stream that may be another nothing is said: the
+// message of that number may be somebody else's.
+func (s *settler) acknowledge(m *message, current bool) {
+	s.leases.End(m.lease)
+	defer s.makeRoom(m)
 	var err error
 	switch {
-	case m.worst == dropped, !current:
+	case m.worst == abandoned, !current:
 	case m.worst == returned && m.lease.Lapsed(time.Now()):
 		// A late nak would take the message from whoever has it now.
 	case m.worst == returned && m.delay > 0:
@@ -115,14 +165,56 @@ func (d *Dispatcher) tell(m *message, current bool) {
 		err = m.Ack()
 	}
 	if err != nil {
-		d.log.Debug("acknowledgement not sent; the message will come again", zap.Error(err))
+		s.log.Debug("acknowledgement not sent; the message will come again", zap.Error(err))
 	}
 }
 
-func (d *Dispatcher) returnRoom(m *message) {
+func (s *settler) makeRoom(m *message) {
 	if m.admitted {
-		d.budget.Leave(m.bytes)
+		s.budget.Leave(m.bytes)
 	} else {
-		d.budget.Free(1, m.bytes)
+		s.budget.Free(1, m.bytes)
 	}
+}
+
+// dropLapsed lets go of events whose message may be somebody else's by now, and
+// returns the others: theirs is ours until a request may have ended.
+func (s *settler) dropLapsed(entries []*entry) []*entry {
+	ours, lost := lease.Ensure(s.workCtx, s.leases, entries, (*entry).lease, s.cfg.RequestTimeout+s.cfg.Streams.ToBegin())
+	s.settle(lost, outcome{fate: abandoned})
+	return ours
+}
+
+// confirm remembers events as sent, now or later.
+func (s *settler) confirm(entries []*entry) {
+	ctx, cancel := context.WithTimeout(s.intakeCtx, s.cfg.Streams.AckWait/3)
+	defer cancel()
+	s.claims.Confirm(ctx, claimsOf(entries))
+}
+
+// release gives up the claims of events that this message will not send.
+func (s *settler) release(entries []*entry) { s.claims.Release(s.intakeCtx, giveUpClaims(entries)) }
+
+// releaseUnsent gives up the claims of events that were not sent for sure. The
+// claim of an event that may have been sent stays: it is how the next delivery
+// knows, or a copy of a dead letter.
+func (s *settler) releaseUnsent(entries []*entry) {
+	var unsent []*entry
+	for _, e := range entries {
+		if e.history.maybeSent == 0 {
+			unsent = append(unsent, e)
+		}
+	}
+	s.release(unsent)
+}
+
+// giveUpClaims takes their claims from events that have any.
+func giveUpClaims(entries []*entry) (claims []dedupe.Claim) {
+	for _, e := range entries {
+		if e.claimed {
+			e.claimed = false
+			claims = append(claims, e.claim())
+		}
+	}
+	return claims
 }

@@ -1,14 +1,20 @@
 package dispatcher
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/breaker"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/lease"
@@ -17,6 +23,11 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
+
+// markDead decides that an event goes to the dead letters, and why.
+func (e *entry) markDead(reason deadletter.Reason, faults ...event.Fault) {
+	e.reason, e.faults = reason, faults
+}
 
 // lane is what a request has in common: one lane, one batch at a time and
 // more.
@@ -163,19 +174,132 @@ func claimsOf(entries []*entry) []dedupe.Claim {
 	return claims
 }
 
-// outcome is how an event's time in hand ends. The order is the order in which
-// a message with several events takes its own fate from theirs.
-type outcome uint8
+// leaves reports whether an event that has just come in has to leave for
+// elsewhere than Meta.
+func (e *entry) leaves() bool { return e.reason != "" || !e.until.IsZero() }
 
-const (
-	accepted     outcome = iota
-	duplicate            // accepted before
-	deadLettered         // in the dead-letter stream
-	postponed            // in the parked stream
-	returned             // given back to the server, for another try
-	dropped              // let go: it is not ours any more
-)
+// asks tells that the event's dataset has to be found out first.
+func (e *entry) asks() bool { return e.asset.ID != "" }
 
-func (o outcome) String() string {
-	return [...]string{"accepted", "duplicate", "dead_lettered", "parked", "returned", "dropped"}[o]
+func (e *entry) lookup() batcher.Item[graph.Asset, *entry] {
+	return batcher.Item[graph.Asset, *entry]{Lane: e.asset, Value: e, Size: len(e.event.Raw)}
+}
+
+// account is what the breaker of accounts knows an event's by.
+func (e *entry) account() breaker.Account {
+	a := &e.event.Assets
+	return breaker.Account{Dataset: e.lane.dataset, Page: a.Page, WhatsApp: a.WhatsApp, Instagram: a.Instagram}
+}
+
+// An event that neither has an event_id nor comes in a message that is named is
+// told from others by its content, as it was published. Where the dispatcher
+// changes the content, the next worker sees another one: so the identity travels
+// with the event, in Capi-Dedupe-Id.
+
+// contentPrefix begins the name of an event that is named by what was published.
+const contentPrefix = "content-"
+
+// nameContent names an event by its content as published, where that is what
+// tells it from others and what is sent is something else.
+func (h *history) nameContent(e *event.Event) {
+	if e.ID != "" || h.messageID != "" || e.Published == nil {
+		return
+	}
+	sum := sha256.Sum256(e.PublishedKey())
+	h.messageID, h.numbered = contentPrefix+hex.EncodeToString(sum[:]), false
+}
+
+// contentID is the part of such a name that tells it from others, or "".
+func (h *history) contentID() string {
+	if !h.namedByContent() {
+		return ""
+	}
+	return strings.TrimPrefix(h.messageID, contentPrefix)
+}
+
+// contentIDs are those of events that share a letter; nil if none has one.
+func contentIDs(group []*entry) []string {
+	ids, some := make([]string, len(group)), false
+	for i, e := range group {
+		ids[i] = e.history.contentID()
+		some = some || ids[i] != ""
+	}
+	if !some {
+		return nil
+	}
+	return ids
+}
+
+// namedByContent reports whether the name is the event's own, and not that of the
+// message that it came in.
+func (h *history) namedByContent() bool {
+	return !h.numbered && strings.HasPrefix(h.messageID, contentPrefix)
+}
+
+// identify finds what tells an event from all others: its event_id, else the
+// Nats-Msg-Id it was published with, else its content. The consumer's name is
+// part of it, so that two pipelines on one stream do not meet in Redis.
+func (a *admitter) identify(dataset string, e *event.Event, h *history) dedupe.Key {
+	namespace := a.cfg.Streams.Consumer
+	switch {
+	case e.ID != "" && a.cfg.Identity == ByEventID:
+		return dedupe.NewKey(namespace, dataset, "event_id", e.ID)
+	case e.ID != "":
+		return dedupe.NewKey(namespace, dataset, "event", e.Name, e.ID)
+	case h.messageID != "":
+		return dedupe.NewKey(namespace, dataset, "message", h.dedupeID())
+	default:
+		return dedupe.NewKey(namespace, dataset, "content", string(e.ContentKey()))
+	}
+}
+
+// message is one delivery of a JetStream message, in hand until all its events
+// are settled.
+type message struct {
+	jetstream.Msg
+
+	source      *source
+	sequence    uint64
+	published   time.Time
+	redelivered bool
+	bytes       int  // what it weighs, and its events once they are admitted
+	admitted    bool // its events are in hand
+
+	lease *lease.Lease
+
+	events int // it carries
+
+	mu    sync.Mutex
+	open  int           // events not yet settled
+	worst fate          // of the events settled so far
+	delay time.Duration // for a nak
+}
+
+// owner names the message in claims.
+func (m *message) owner() dedupe.Owner { return dedupe.NewOwner(m.source.epoch.ID, m.sequence) }
+
+// replayed reports whether the message is a dead letter that somebody has
+// replayed: what we have parked says so.
+func (m *message) replayed() bool {
+	return m.source.parked() && parked.IsReplay(m.Headers())
+}
+
+// isLetter reports whether the message is a dead letter on its way. Only what we
+// have parked can be one.
+func (m *message) isLetter() bool {
+	return m.source.parked() && m.Headers().Get(header.Undelivered) != ""
+}
+
+// expect says how many events the message carries.
+func (m *message) expect(events int) { m.events, m.open = events, events }
+
+// settle notes the outcome of one of the message's events, and reports whether it
+// was the last.
+func (m *message) settle(o outcome) (last bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.open--
+	m.worst = max(m.worst, o.fate)
+	m.delay = max(m.delay, o.delay)
+	return m.open == 0
 }

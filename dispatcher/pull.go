@@ -29,62 +29,62 @@ const (
 	messageOverhead = 1 << 10
 )
 
-// take pulls from a source until the dispatcher is to stop. What it pulls is
+// pullLoop pulls from a source until the dispatcher is to stop. What it pulls is
 // admitted beside it: a message may have to wait for room, and must not keep
 // those after it from having their leases renewed.
-func (d *Dispatcher) take(s *source) {
-	pulled := make(chan *message, d.cfg.Delivery.mostMessages())
+func (p *puller) pullLoop(s *source) {
+	pulled := make(chan *message, p.cfg.Delivery.mostMessages())
 	var admission sync.WaitGroup
-	admission.Go(func() { d.admitAll(pulled) })
+	admission.Go(func() { p.admitAll(pulled) })
 	defer admission.Wait()
 	defer close(pulled)
 	var loop retry.Loop
-	for !d.stopping() {
-		most, err := d.mayTake()
+	for !p.stopping() {
+		most, err := p.awaitReady()
 		if err != nil {
 			return
 		}
-		if s = d.recheck(s); !s.usable() {
-			loop.SlowDown(d.taking)
+		if s = p.recheck(s); !s.usable() {
+			loop.SlowDown(p.intakeCtx)
 			continue
 		}
 		if s.waits {
-			_ = retry.Wait(d.taking, streams.LookEvery)
+			_ = retry.Wait(p.intakeCtx, streams.LookEvery)
 			continue
 		}
-		messages, bytes, err := d.budget.Reserve(d.taking, most, largestMessage(d.deps.JetStream.Conn()))
+		messages, bytes, err := p.budget.Reserve(p.intakeCtx, most, largestMessage(p.deps.JetStream.Conn()))
 		if err != nil {
 			return
 		}
-		if err := d.pull(s, messages, bytes, pulled); err != nil {
-			loop.SlowDown(d.taking)
-			s = d.reopen(s, err)
+		if err := p.pull(s, messages, bytes, pulled); err != nil {
+			loop.SlowDown(p.intakeCtx)
+			s = p.reopen(s, err)
 			continue
 		}
 		loop.Reset()
 		if s.gate.Open() {
-			d.log.Info("events are pulled again", zap.String("stream", s.stream))
+			p.log.Info("events are pulled again", zap.String("stream", s.stream))
 		}
 	}
 }
 
-// mayTake waits until events can go anywhere, and tells how many may be
+// awaitReady waits until events can go anywhere, and returns how many may be
 // pulled at once. While Meta cannot be reached, the stream is the queue, and a
 // few events now and then are the probe.
-func (d *Dispatcher) mayTake() (most int, err error) {
-	if err := d.claims.Await(d.taking); err != nil {
+func (p *puller) awaitReady() (most int, err error) {
+	if err := p.claims.Await(p.intakeCtx); err != nil {
 		return 0, err
 	}
-	if d.gates.graph.IsOpen() {
+	if p.gates.graph.IsOpen() {
 		return pullSize, nil
 	}
 	const probeSize, probeEvery = 8, 5 * time.Second
-	ctx, cancel := context.WithTimeout(d.taking, probeEvery)
+	ctx, cancel := context.WithTimeout(p.intakeCtx, probeEvery)
 	defer cancel()
-	if d.gates.graph.AwaitOpen(ctx) == nil {
+	if p.gates.graph.AwaitOpen(ctx) == nil {
 		return pullSize, nil
 	}
-	return probeSize, d.taking.Err()
+	return probeSize, p.intakeCtx.Err()
 }
 
 // largestMessage is what the server lets anybody publish, headers and all.
@@ -101,8 +101,8 @@ func CheckRoom(maxPayload int64, maxInHandBytes int) error {
 	return nil
 }
 
-func (d *Dispatcher) checkRoom() error {
-	return CheckRoom(d.deps.JetStream.Conn().MaxPayload(), d.cfg.Delivery.MaxInHandBytes)
+func (p *puller) checkRoom() error {
+	return CheckRoom(p.deps.JetStream.Conn().MaxPayload(), p.cfg.Delivery.MaxInHandBytes)
 }
 
 // mostMessages is how many messages there can be room for.
@@ -110,8 +110,8 @@ func (d Delivery) mostMessages() int { return min(d.MaxInHand, d.MaxInHandBytes/
 
 // pull asks for messages and hands them on as they come. It returns the room it
 // did not need.
-func (d *Dispatcher) pull(s *source, messages, bytes int, pulled chan<- *message) (err error) {
-	defer func() { d.budget.Free(messages, bytes) }()
+func (p *puller) pull(s *source, messages, bytes int, pulled chan<- *message) (err error) {
+	defer func() { p.budget.Free(messages, bytes) }()
 	s.epoch.Pulling()
 	defer func() { s.epoch.Pulled(err != nil) }()
 	asked := time.Now()
@@ -128,7 +128,7 @@ func (d *Dispatcher) pull(s *source, messages, bytes int, pulled chan<- *message
 		}
 		messages--
 		bytes -= m.bytes
-		m.lease = d.leases.Begin(msg, s.epoch, asked)
+		m.lease = p.leases.Begin(msg, s.epoch, asked)
 		got = true
 		pulled <- m
 	}
@@ -140,19 +140,19 @@ func (d *Dispatcher) pull(s *source, messages, bytes int, pulled chan<- *message
 	}
 	// Nothing is all that comes of a pull that is denied, and of an
 	// acknowledgement nothing is heard at all.
-	return d.deps.Rights.Since(asked, rights.APIPrefix(d.deps.JetStream)+"CONSUMER.MSG.NEXT."+s.stream, "$JS.ACK."+s.stream)
+	return p.deps.Rights.Since(asked, rights.APIPrefix(p.deps.JetStream)+"CONSUMER.MSG.NEXT."+s.stream, "$JS.ACK."+s.stream)
 }
 
 // admitAll admits messages in the order in which they were pulled; those that
 // are left when the dispatcher is to stop are given back.
-func (d *Dispatcher) admitAll(pulled <-chan *message) {
-	decoder := event.NewDecoder(d.cfg.Rules).Withhold(d.deps.Secrets)
+func (p *puller) admitAll(pulled <-chan *message) {
+	decoder := event.NewDecoder(p.cfg.Rules).Withhold(p.deps.Secrets)
 	for m := range pulled {
-		if d.stopping() {
-			d.giveBackWhole(m)
+		if p.stopping() {
+			p.settler.returnWhole(m)
 			continue
 		}
-		d.admit(m, decoder)
+		p.admitter.admit(m, decoder)
 	}
 }
 
@@ -182,45 +182,45 @@ func headerBytes(headers nats.Header) (bytes int) {
 
 // reopen says what went wrong with a source, and finds its stream and consumer
 // again: somebody may have deleted them, or a server may have lost them.
-func (d *Dispatcher) reopen(s *source, cause error) *source {
-	if d.stopping() {
+func (p *puller) reopen(s *source, cause error) *source {
+	if p.stopping() {
 		return s
 	}
 	if s.gate.Shut("events cannot be pulled from stream " + s.stream + ": " + cause.Error()) {
-		d.log.Warn("events cannot be pulled", zap.String("stream", s.stream), zap.Error(cause))
+		p.log.Warn("events cannot be pulled", zap.String("stream", s.stream), zap.Error(cause))
 	}
-	if !d.deps.JetStream.Conn().IsConnected() {
+	if !p.deps.JetStream.Conn().IsConnected() {
 		return s // it may all be there when the connection is back
 	}
-	return d.openAgain(s)
+	return p.openAgain(s)
 }
 
 // openAgain finds a source's stream and consumer again. If they are not as they
 // have to be, readiness says so.
-func (d *Dispatcher) openAgain(s *source) *source {
-	ctx, cancel := context.WithTimeout(d.taking, 10*time.Second)
+func (p *puller) openAgain(s *source) *source {
+	ctx, cancel := context.WithTimeout(p.intakeCtx, 10*time.Second)
 	defer cancel()
 	var fresh *source
-	err := d.deps.Rights.Do(ctx, func(ctx context.Context) (err error) {
-		fresh, err = d.openSource(ctx, s.role)
+	err := p.deps.Rights.Do(ctx, func(ctx context.Context) (err error) {
+		fresh, err = p.openSource(ctx, s.role)
 		return err
-	}, d.rightsToOpen(s.stream)...)
+	}, p.rightsToOpen(s.stream)...)
 	if err == nil {
 		return fresh
 	}
-	d.askAgain(err)
-	if d.taking.Err() == nil {
+	p.askAgain(err)
+	if p.intakeCtx.Err() == nil {
 		s.gate.Shut(err.Error())
-		d.log.Warn("the stream or its consumer is not usable", zap.String("stream", s.stream), zap.Error(err))
+		p.log.Warn("the stream or its consumer is not usable", zap.String("stream", s.stream), zap.Error(err))
 	}
 	_, s.wrong = errors.AsType[*streams.SetupError](err)
 	return s
 }
 
 // rightsToOpen is what has to be published to open a source.
-func (d *Dispatcher) rightsToOpen(stream string) (subjects []string) {
+func (r *run) rightsToOpen(stream string) (subjects []string) {
 	for _, call := range []string{"STREAM.INFO.", "STREAM.CREATE.", "CONSUMER.INFO.", "CONSUMER.CREATE.", "CONSUMER.DELETE."} {
-		subjects = append(subjects, rights.APIPrefix(d.deps.JetStream)+call+stream)
+		subjects = append(subjects, rights.APIPrefix(r.deps.JetStream)+call+stream)
 	}
 	return subjects
 }
@@ -228,40 +228,40 @@ func (d *Dispatcher) rightsToOpen(stream string) (subjects []string) {
 // recheck looks once in an AckWait whether the consumer is still what leases
 // are reckoned by: somebody may have changed it, and pulling would not show it.
 // Nothing is pulled from a consumer that is wrong, or of a stream that is gone.
-func (d *Dispatcher) recheck(s *source) *source {
+func (p *puller) recheck(s *source) *source {
 	if s.waits {
-		return d.openAgain(s)
+		return p.openAgain(s)
 	}
-	fits := d.checkRoom() == nil
-	if s.usable() && fits && time.Since(s.checked) < d.cfg.Streams.AckWait {
+	fits := p.checkRoom() == nil
+	if s.usable() && fits && time.Since(s.checked) < p.cfg.Streams.AckWait {
 		return s
 	}
 	s.checked = time.Now()
-	ctx, cancel := context.WithTimeout(d.taking, 5*time.Second)
+	ctx, cancel := context.WithTimeout(p.intakeCtx, 5*time.Second)
 	defer cancel()
 	info, err := s.consumer.Info(ctx)
-	d.lookAtTheClock(info, time.Since(s.checked))
-	suits := err == nil && d.streamSet().Suits(info, s.role)
+	p.lookAtTheClock(info, time.Since(s.checked))
+	suits := err == nil && p.streamSet().Suits(info, s.role)
 	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) || s.usable() && fits && suits {
 		return s
 	}
 	if !suits {
-		d.log.Warn("the consumer has been changed or deleted", zap.String("stream", s.stream))
+		p.log.Warn("the consumer has been changed or deleted", zap.String("stream", s.stream))
 	}
-	return d.openAgain(s)
+	return p.openAgain(s)
 }
 
 // lookAtTheClock learns what time it is on the server, and says so if that is
 // far from our time.
-func (d *Dispatcher) lookAtTheClock(info *jetstream.ConsumerInfo, took time.Duration) {
+func (p *puller) lookAtTheClock(info *jetstream.ConsumerInfo, took time.Duration) {
 	const much = 5 * time.Second
 	if info == nil {
 		return
 	}
-	d.clock.Observe(info.TimeStamp, took)
-	if skew := d.clock.Skew(); skew.Abs() > much {
-		d.clockTrouble.Do(func() {
-			d.log.Warn("the NATS server's clock differs from ours; set both by NTP", zap.Duration("ahead_of_ours", skew))
+	p.clock.Observe(info.TimeStamp, took)
+	if skew := p.clock.Skew(); skew.Abs() > much {
+		p.clockTrouble.Do(func() {
+			p.log.Warn("the NATS server's clock differs from ours; set both by NTP", zap.Duration("ahead_of_ours", skew))
 		})
 	}
 }
