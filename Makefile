@@ -1,9 +1,11 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo build image image-test test lint bench fuzz model crash chaos faults vuln vuln-database chart-docs chart-test cluster-test keda-test cluster redis cc node linux-root
+.PHONY: help check demo build image image-test test lint lint-workflows bench fuzz model crash chaos faults
+.PHONY: vuln vuln-database chart-docs chart-test chart-push cluster-test keda-test cluster release redis cc node linux-root
 
 # The version of golangci-lint is part of what the code is held against.
 GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.8.0
+ACTIONLINT := go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 HELM_DOCS := go run github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
 
 help: ## Show this help
@@ -21,12 +23,23 @@ image: ## Build the container image for all platforms as bin/image, without an e
 image-test: ## Test that the image is the same each time, and holds the licences of all its modules (a minute; cold, some four more)
 	cd .ci/image && go vet ./... && go test -count=1 ./...
 
+# What a package's tests import if they run NATS or Redis servers.
+SERVERS := /natstest|/dedupetest|nats-server
+BASE ?= main
+check: ## Before a push: lint what differs from BASE (main), and run the tests without NATS and Redis (half a minute)
+	$(GOLANGCI_LINT) run --new-from-merge-base=$(BASE) ./...
+	go test $$(go list -f '{{.ImportPath}} {{.TestImports}} {{.XTestImports}}' ./... | \
+		grep -vE '$(SERVERS)' | cut -d' ' -f1)
+
 test: redis cc ## All tests, with real servers and the race detector (some minutes)
 	go test -race -timeout 40m ./...
 
 MODULES := . charts/test charts/cluster .ci/image
-lint: ## Check the code of all modules with the pinned golangci-lint
+lint: lint-workflows ## Check the code of all modules with the pinned golangci-lint, and the workflows with actionlint
 	@set -e; for module in $(MODULES); do echo "linting $$module"; (cd $$module && $(GOLANGCI_LINT) run ./...); done
+
+lint-workflows:
+	$(ACTIONLINT)
 
 bench: redis ## All benchmarks; compare figures of one run only
 	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
@@ -67,11 +80,32 @@ chart-docs: ## Make the chart's README of its values
 chart-test: ## Test the chart, with Helm 3 and 4 (a minute; cold, some five more to compile them)
 	cd charts/test && go vet ./... && go test -count=1 ./... # the go tool does not see that the chart, outside the module, has changed
 
+CHART_REGISTRY ?= oci://ghcr.io/capi-dispatcher/charts
+chart-push: ## Push the chart that `make release` has packaged to CHART_REGISTRY, with the credentials of `docker login`
+	$(HELM) push bin/release/capi-dispatcher-*.tgz $(CHART_REGISTRY)
+
+# The tag that is checked out, or VERSION=v1.2.3 to try it without one.
+VERSION ?= $(shell git describe --tags --exact-match 2>/dev/null)
+RELEASE := bin/release
+release: ## What is published of the checked-out tag beside the image: binaries, chart, checksums, notes
+	@grep -qx 'version: $(VERSION:v%=%)' charts/capi-dispatcher/Chart.yaml && \
+		grep -qx 'appVersion: $(VERSION:v%=%)' charts/capi-dispatcher/Chart.yaml || { \
+		echo "charts/capi-dispatcher/Chart.yaml is not of version '$(VERSION:v%=%)'" >&2; exit 1; }
+	rm -rf $(RELEASE) && mkdir -p $(RELEASE)
+	awk '/^## / {on = index($$0, "## [$(VERSION:v%=%)]") == 1; next} on' CHANGELOG.md > bin/release-notes.md
+	@test -s bin/release-notes.md || { echo "CHANGELOG.md has no section for $(VERSION:v%=%)" >&2; exit 1; }
+	@set -e; for platform in linux/amd64 linux/arm64 darwin/arm64; do \
+		os=$${platform%/*} arch=$${platform#*/}; file=$(RELEASE)/capi-dispatcher-$$os-$$arch; echo "building $$file"; \
+		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build -trimpath -ldflags "-s -w" -o $$file ./cmd/capi-dispatcher; done
+	$(HELM) package charts/capi-dispatcher --destination $(RELEASE)
+	cd $(RELEASE) && sha256sum * > SHA256SUMS
+
 CLUSTER := $(CURDIR)/.cache/cluster
 KUBERNETES := k8s.io/component-base/version
 CONTAINERD := v2.4.2
 HELM_3 := v3.22.0
 HELM_4 := v4.3.1
+HELM = go run helm.sh/helm/v4/cmd/helm@$(HELM_4)
 cluster-test: cluster ## Run the chart in a real Kubernetes, and the image on a real node (five minutes; cold, some twelve more to compile)
 	cd charts/cluster && go vet ./... && go test -count=1 -timeout 20m -v .
 

@@ -27,8 +27,8 @@ func DefaultConfig() Config {
 // Validate reports every setting that cannot work, joined.
 func (c Config) Validate() error {
 	var faults []error
-	if c.MaxEvents < 1 || c.MaxEvents > 1000 {
-		faults = append(faults, fmt.Errorf("max_events: %d is not between 1 and the 1000 that Meta takes in a request", c.MaxEvents))
+	if c.MaxEvents < 1 {
+		faults = append(faults, fmt.Errorf("max_events: %d is less than 1", c.MaxEvents))
 	}
 	if c.MaxBytes < 10_000 || c.MaxBytes > 10_000_000 {
 		faults = append(faults, fmt.Errorf("max_bytes: %d is not between 10KB and 10MB", c.MaxBytes))
@@ -65,7 +65,7 @@ type Options[K comparable, T any] struct {
 	// while there is. nil: none ever do.
 	Behind func() int
 
-	// Overhead tells what a batch of this lane weighs beside its items.
+	// Overhead returns what a batch of this lane weighs beside its items.
 	Overhead func(lane K) int
 	// Send carries a batch to its end. It runs in a goroutine of its own.
 	Send func(*Batch[K, T])

@@ -467,7 +467,7 @@ func TestIdleLanesAreForgotten(t *testing.T) {
 func TestConfig(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, batcher.DefaultConfig().Validate())
-	err := batcher.Config{MaxEvents: 1001, MaxBytes: 1, Linger: -1}.Validate()
+	err := batcher.Config{MaxEvents: 0, MaxBytes: 1, Linger: -1}.Validate()
 	for _, key := range []string{"max_events", "max_bytes", "linger"} {
 		require.ErrorContains(t, err, key+": ")
 	}

@@ -31,12 +31,12 @@ func (l *lane[K, T]) add(item T, size int, now time.Time) {
 	l.bytes += size
 }
 
-// full tells whether the next batch can't take more.
+// full reports whether the next batch can't take more.
 func (l *lane[K, T]) full(cfg Config) bool {
 	return len(l.items) >= cfg.MaxEvents || l.overhead+l.bytes >= cfg.MaxBytes
 }
 
-// age tells how long the oldest item has waited.
+// age returns how long the oldest item has waited.
 func (l *lane[K, T]) age(now time.Time) time.Duration {
 	if len(l.items) == 0 {
 		return 0
@@ -64,7 +64,8 @@ func (l *lane[K, T]) cut(cfg Config) []T {
 	return batch
 }
 
-// cutFrom takes everything off the lane but the oldest items, so many of them.
+// cutFrom takes everything off the lane but the oldest items, as many as are to
+// be kept.
 func (l *lane[K, T]) cutFrom(keep int) []T {
 	items := make([]T, 0, len(l.items)-keep)
 	for _, w := range l.items[keep:] {

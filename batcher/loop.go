@@ -53,7 +53,10 @@ type loop[K comparable, T any] struct {
 func newLoop[K comparable, T any](b *Batcher[K, T], opts Options[K, T]) *loop[K, T] {
 	timer := time.NewTimer(time.Hour)
 	timer.Stop()
-	return &loop[K, T]{Batcher: b, opts: opts, lateness: lateness[K, T]{after: opts.LateAfter, senders: opts.Senders}, lanes: make(map[K]*lane[K, T]), timer: timer}
+	return &loop[K, T]{
+		Batcher: b, opts: opts, lateness: lateness[K, T]{after: opts.LateAfter, senders: opts.Senders},
+		lanes: make(map[K]*lane[K, T]), timer: timer,
+	}
 }
 
 func (l *loop[K, T]) run() {
@@ -80,7 +83,7 @@ func (l *loop[K, T]) run() {
 	}
 }
 
-// idle tells that nothing waits and nothing is in flight. Only batches in
+// idle reports whether nothing waits and nothing is in flight. Only batches in
 // flight may still add, so nothing can arrive any more.
 func (l *loop[K, T]) idle() bool {
 	return len(l.in) == 0 && l.waiting == 0 && l.inFlight == 0 && l.overflowing == 0
@@ -185,9 +188,10 @@ func (l *loop[K, T]) enqueue(at *lane[K, T]) {
 	l.queue = append(l.queue, &turn[K, T]{lane: at})
 }
 
-// ready tells whether a batch of the lane may go now.
+// ready reports whether a batch of the lane may go now.
 func (l *loop[K, T]) ready(at *lane[K, T]) bool {
-	if len(at.items) == 0 || at.late && at.inFlight > 0 && !l.draining || at.inFlight >= l.opts.SendersPerLane && !l.mayBorrow(at) {
+	if len(at.items) == 0 || at.late && at.inFlight > 0 && !l.draining ||
+		at.inFlight >= l.opts.SendersPerLane && !l.mayBorrow(at) {
 		return false
 	}
 	return at.inFlight == 0 || at.full(l.opts.Config) || l.draining || l.crowded() ||
@@ -197,7 +201,8 @@ func (l *loop[K, T]) ready(at *lane[K, T]) bool {
 // mayBorrow reports whether a lane may have one more sender than its share: for a
 // full batch, while many are idle, and others have the room to pass by.
 func (l *loop[K, T]) mayBorrow(at *lane[K, T]) bool {
-	return at.inFlight < l.opts.SendersPerLaneMax && at.full(l.opts.Config) && 4*l.busy < 3*l.opts.Senders && l.leavesRoom(at)
+	return at.inFlight < l.opts.SendersPerLaneMax && at.full(l.opts.Config) && 4*l.busy < 3*l.opts.Senders &&
+		l.leavesRoom(at)
 }
 
 // leavesRoom reports whether one more batch of the lane leaves half of the room to
@@ -206,7 +211,7 @@ func (l *loop[K, T]) leavesRoom(at *lane[K, T]) bool {
 	return at.sending+l.opts.MaxEvents <= l.opts.MaxWaiting || !l.outlasts(at, l.behind())
 }
 
-// crowded tells that so much waits that lingering for more would be wrong:
+// crowded reports whether so much waits that lingering for more would be wrong:
 // half-filled batches could otherwise hold all that may be in hand, and wait
 // for each other.
 func (l *loop[K, T]) crowded() bool { return l.waiting >= l.opts.MaxWaiting }
@@ -276,8 +281,8 @@ func (l *loop[K, T]) send(at *lane[K, T]) {
 	}()
 }
 
-// overflow moves what waits in a lane aside, but for the oldest items, so many
-// of them.
+// overflow moves what waits in a lane aside, but for the oldest items, as many
+// as are to be kept.
 func (l *loop[K, T]) overflow(at *lane[K, T], keep int) {
 	items := at.cutFrom(keep)
 	l.waiting -= len(items)

@@ -23,7 +23,7 @@ func (p *pace) note(items int, took time.Duration, now time.Time) {
 	p.last = now
 }
 
-// at is the pace now, with batches of so many items in flight: while none comes
+// at is the pace now, with batches of that many items in flight: while none comes
 // back, it is less and less.
 func (p *pace) at(now time.Time, items int) float64 {
 	slowest := perSecond(items, now.Sub(p.last))

@@ -11,26 +11,27 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
-	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
-	"github.com/capi-dispatcher/capi-dispatcher/graph"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
+	"github.com/capi-dispatcher/capi-dispatcher/internal/secret"
 )
 
 // Config is the whole configuration. What each key means is written in
 // docs/configuration.md; a test keeps that complete.
 type Config struct {
-	NATS     NATS                          `yaml:"nats"`
-	Redis    Redis                         `yaml:"redis"`
-	Dedupe   Dedupe                        `yaml:"dedupe"`
-	Batch    batcher.Config                `yaml:"batch"`
-	Delivery dispatcher.Delivery           `yaml:"delivery"`
-	Graph    graph.Config                  `yaml:"graph"`
-	Datasets map[string]dispatcher.Dataset `yaml:"datasets"`
-	Assets   dispatcher.Assets             `yaml:"assets"`
-	Metrics  dispatcher.Metrics            `yaml:"metrics"`
-	Admin    Admin                         `yaml:"admin"`
-	Log      Log                           `yaml:"log"`
+	NATS     NATS                         `yaml:"nats"`
+	Redis    Redis                        `yaml:"redis"`
+	Dedupe   Dedupe                       `yaml:"dedupe"`
+	Batch    batcher.Config               `yaml:"batch"`
+	Delivery dispatcher.Delivery          `yaml:"delivery"`
+	Graph    Graph                        `yaml:"graph"`
+	Datasets map[string]admission.Dataset `yaml:"datasets"`
+	Assets   admission.Assets             `yaml:"assets"`
+	Metrics  dispatcher.Metrics           `yaml:"metrics"`
+	Admin    Admin                        `yaml:"admin"`
+	Log      Log                          `yaml:"log"`
 }
 
 // NATS says how to connect to NATS, and which streams to use.
@@ -45,8 +46,11 @@ type NATS struct {
 	InboxPrefix  string      `yaml:"inbox_prefix"`
 	TLS          TLS         `yaml:"tls"`
 
-	dispatcher.Streams `yaml:",inline"`
+	Streams `yaml:",inline"`
 }
+
+// Streams says where events come from and go to in NATS.
+type Streams = streams.Config
 
 // Redis says how to connect to Redis.
 type Redis struct {
@@ -107,12 +111,12 @@ const (
 // Default returns the settings a careful operator would leave alone.
 func Default() Config {
 	return Config{
-		NATS:     NATS{URL: "nats://localhost:4222", InboxPrefix: "_INBOX_capi", Streams: dispatcher.DefaultStreams()},
+		NATS:     NATS{URL: "nats://localhost:4222", InboxPrefix: "_INBOX_capi", Streams: streams.Default()},
 		Redis:    Redis{URL: "redis://localhost:6379/0", Mode: Single},
 		Dedupe:   Dedupe{Key: dispatcher.ByEvent, Config: dedupe.DefaultConfig()},
 		Batch:    batcher.DefaultConfig(),
 		Delivery: dispatcher.DefaultDelivery(),
-		Graph:    graph.DefaultConfig(),
+		Graph:    defaultGraph(),
 		Metrics:  dispatcher.DefaultMetrics(),
 		Admin:    Admin{Address: "127.0.0.1:8080"},
 		Log:      Log{Level: "info", Format: JSON},
@@ -123,10 +127,12 @@ func Default() Config {
 func (c *Config) Dispatcher() dispatcher.Config {
 	return dispatcher.Config{
 		Streams: c.NATS.Streams, Delivery: c.Delivery, Identity: c.Dedupe.Key,
-		Datasets: c.Datasets, Assets: c.Assets, Metrics: c.Metrics,
-		ForeignAccounts: c.Graph.ForeignAccounts, FillAccounts: c.Graph.FillAccounts,
-		Rules: c.Graph.Rules, RestrictedCountries: c.Graph.RestrictedCountries,
-		PartnerAgent: c.Graph.PartnerAgent, RequestTimeout: c.Graph.Timeout,
+		Metrics: c.Metrics, Rules: c.Graph.Rules, RequestTimeout: c.Graph.Timeout,
+		Config: admission.Config{
+			Datasets: c.Datasets, Assets: c.Assets, PartnerAgent: c.Graph.PartnerAgent,
+			ForeignAccounts: c.Graph.ForeignAccounts, FillAccounts: c.Graph.FillAccounts,
+			RestrictedCountries: c.Graph.RestrictedCountries,
+		},
 	}
 }
 

@@ -105,6 +105,8 @@ func TestFaults(t *testing.T) {
 		"secrets in the file": {"nats: {url: 'nats://user:hush@a:4222'}\nredis: {url: 'redis://:hush@a'}", nil, []string{
 			"nats.url: holds credentials", "redis.url: holds credentials",
 		}},
+		"batches that Meta does not take": {"batch: {max_events: 1001}", nil, []string{"batch.max_events: 1001 is not between 1 and the 1000 that Meta takes"}},
+		"batches of nothing":              {"batch: {max_events: 0}", nil, []string{"batch.max_events: 0 is less than 1"}},
 		"too little kept": {"nats: {max_age: 167h, max_bytes: 9MB, dead_letter_max_age: 59m, dead_letter_max_bytes: -1}", nil, []string{
 			"nats.dead_letter_max_age: 59m0s is less than 1h0m0s", "nats.dead_letter_max_bytes: -1 is less than 10MB",
 			"nats.max_age: 167h0m0s is less than the 168h0m0s for which Meta takes events", "nats.max_bytes: 9000000 is less than 10MB",

@@ -4,7 +4,7 @@ import (
 	"reflect"
 	"strings"
 
-	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
+	"github.com/capi-dispatcher/capi-dispatcher/internal/secret"
 )
 
 // Keys lists every key of the configuration, in the order of the file. Where
@@ -29,6 +29,7 @@ func fieldsOf(t reflect.Type, prefix string) (all []Field) {
 	for field := range fields(t) {
 		name, option, _ := strings.Cut(field.Tag.Get("yaml"), ",")
 		switch {
+		case name == "-":
 		case option == "inline":
 			all = append(all, fieldsOf(field.Type, prefix)...)
 		case field.Type.Kind() == reflect.Struct:

@@ -125,7 +125,8 @@ func loadEnvironment(tree *koanf.Koanf, environ []string) (faults []error) {
 		TransformFunc: func(name, value string) (string, any) {
 			key, known := keys[name]
 			if !known && !fromKubernetes(name) {
-				faults = append(faults, fmt.Errorf("%s: there is no such environment variable; did you mean %s?", name, nearest(name, names)))
+				faults = append(faults,
+					fmt.Errorf("%s: there is no such environment variable; did you mean %s?", name, nearest(name, names)))
 			}
 			return key, value
 		},
@@ -141,8 +142,8 @@ func EnvName(key string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 }
 
-// fromKubernetes recognises the variables that Kubernetes sets for a service
-// whose name begins with "capi": they are not meant for us.
+// fromKubernetes reports whether a variable is one that Kubernetes sets for a
+// service whose name begins with "capi": those are not meant for us.
 func fromKubernetes(name string) bool {
 	return strings.Contains(name, "_SERVICE_HOST") || strings.Contains(name, "_SERVICE_PORT") ||
 		strings.HasSuffix(name, "_PORT") || strings.Contains(name, "_PORT_")

@@ -9,8 +9,9 @@ import (
 
 	"go.uber.org/zap/zapcore"
 
-	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+	"github.com/capi-dispatcher/capi-dispatcher/internal/secret"
 )
 
 // Validate reports every setting that cannot work, each with its key. It looks
@@ -21,7 +22,7 @@ func (c *Config) Validate() []error {
 	for section, err := range map[string]error{
 		"nats": errors.Join(c.NATS.validate(), c.NATS.Validate()), "redis": c.Redis.validate(),
 		"dedupe": c.Dedupe.Validate(), "batch": c.Batch.Validate(), "delivery": c.Delivery.Validate(),
-		"graph": c.Graph.Validate(), "metrics": c.Metrics.Validate(), "admin": c.Admin.validate(), "log": c.Log.validate(),
+		"graph": c.Graph.validate(), "metrics": c.Metrics.Validate(), "admin": c.Admin.validate(), "log": c.Log.validate(),
 	} {
 		for _, fault := range flatten(err) {
 			all = append(all, fmt.Errorf("%s.%w", section, fault))
@@ -29,6 +30,9 @@ func (c *Config) Validate() []error {
 	}
 	whole := c.Dispatcher()
 	all = append(all, flatten(whole.Validate())...)
+	if most := event.MaxEvents; c.Batch.MaxEvents > most {
+		all = append(all, fmt.Errorf("batch.max_events: %d is not between 1 and the %d that Meta takes in a request", c.Batch.MaxEvents, most))
+	}
 	if least := 3 * c.NATS.AckWait; c.Dedupe.Takeover < least {
 		all = append(all, fmt.Errorf("dedupe.takeover: %s is less than three times nats.ack_wait (%s): events could be taken over that are being sent",
 			c.Dedupe.Takeover, c.NATS.AckWait))
@@ -62,7 +66,7 @@ func (n *NATS) validate() error {
 		addresses(n.URL, "nats://", "tls://", "ws://", "wss://"),
 		n.TLS.validate(),
 	}
-	if !dispatcher.IsSubject(n.InboxPrefix) {
+	if !streams.IsSubject(n.InboxPrefix) {
 		faults = append(faults, fmt.Errorf("inbox_prefix: %q is not a subject of words joined by dots, without wildcards", n.InboxPrefix))
 	}
 	if ways := count(n.CredsFile != "", n.NKeySeedFile != "", n.User != "", n.TokenFile != ""); ways > 1 {

@@ -29,7 +29,7 @@ const (
 	// InheritedBefore: the claim was this delivery's already, by inheritance. To
 	// those who did not get that answer it says the same.
 	InheritedBefore
-	// Held: somebody else has the claim: another message, or another delivery
+	// Held: another has the claim: another message, or another delivery
 	// of this one. Ask again later.
 	Held
 	// Sent: the event has been accepted before. Drop this copy.
@@ -47,7 +47,7 @@ type Claim struct {
 	// Holder is who asks in the name of the owner.
 	Holder Holder
 	// Replaces is an owner whose claim passes to this one at once: that of a
-	// dead letter which somebody wants sent all the same. 0 is none.
+	// dead letter that is to be sent all the same. 0 is none.
 	Replaces Owner
 	// Remember is how long a confirmed event is remembered beyond
 	// [Config.Window]: for events that Meta accepts for longer.
@@ -208,7 +208,9 @@ func (s *Store) Check(ctx context.Context) error {
 
 // pipeline sends one command a claim in one flush and returns the commands,
 // each with its own outcome.
-func (s *Store) pipeline(ctx context.Context, claims []Claim, add func(redis.Pipeliner, Claim) redis.Cmder) []redis.Cmder {
+func (s *Store) pipeline(
+	ctx context.Context, claims []Claim, add func(redis.Pipeliner, Claim) redis.Cmder,
+) []redis.Cmder {
 	if len(claims) == 0 {
 		return nil
 	}
@@ -242,6 +244,9 @@ func failed(claims []Claim, cmds []redis.Cmder) ([]Claim, error) {
 	return left, first
 }
 
+// ErrLogin says that Redis does not let the client in.
+var ErrLogin = errors.New("redis refuses the user name or password")
+
 // explain adds what to do to the errors that an operator can mend.
 func explain(err error) error {
 	switch {
@@ -253,7 +258,7 @@ func explain(err error) error {
 		return fmt.Errorf("the redis user needs ~* +get +set +del +pexpire +pttl +eval +client|setname, +select for a database other than 0, "+
 			"and +cluster|slots +command in a cluster (see docs/security.md, Rights in Redis): %w", err)
 	case redis.HasErrorPrefix(err, "NOAUTH"), redis.HasErrorPrefix(err, "WRONGPASS"):
-		return fmt.Errorf("redis refuses the user name or password; check redis.user and redis.password_file: %w", err)
+		return fmt.Errorf("%w: %w", ErrLogin, err)
 	case redis.HasErrorPrefix(err, "READONLY"):
 		return fmt.Errorf("redis is a read-only replica; use the primary, Sentinel or Cluster: %w", err)
 	default:

@@ -90,7 +90,7 @@ func TestRefusedConnectionConfirmsNothing(t *testing.T) {
 	claims := []dedupe.Claim{{Key: dedupe.NewKey("a"), Owner: 2}}
 	require.Equal(t, dedupe.Failed, store.Claim(t.Context(), claims)[0].State)
 	left, err := store.Confirm(t.Context(), claims)
-	require.ErrorContains(t, err, "redis.password_file")
+	require.ErrorContains(t, err, "refuses the user name or password")
 	require.Equal(t, claims, left)
 	left, err = store.Release(t.Context(), claims)
 	require.Error(t, err)
@@ -121,7 +121,7 @@ func TestRefusalsTellWhatToDo(t *testing.T) {
 		want string
 	}{
 		"full":              {[]string{"--maxmemory", "1", "--maxmemory-policy", "noeviction"}, "", "raise maxmemory"},
-		"password missing":  {[]string{"--requirepass", "x"}, "", "check redis.user and redis.password_file"},
+		"password missing":  {[]string{"--requirepass", "x"}, "", "redis refuses the user name or password"},
 		"command forbidden": {[]string{"--user", "poor", "on", ">poor", "~*", "+@connection"}, "poor", "+eval"},
 	} {
 		t.Run(name, func(t *testing.T) {

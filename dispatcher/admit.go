@@ -1,12 +1,12 @@
 package dispatcher
 
 import (
-	"cmp"
 	"errors"
 	"time"
 
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
@@ -84,7 +84,7 @@ func (d *Dispatcher) direct(entries []*entry) {
 		switch {
 		case e.leaves():
 			leaving = append(leaving, e)
-		case d.identities.join(e):
+		case d.identities.Join(e.key, e):
 			items = append(items, e.item())
 		}
 	}
@@ -102,7 +102,7 @@ func (d *Dispatcher) decode(m *message, decoder *event.Decoder) (event.Request, 
 	decoder.Fill(d.accountsFor(m))
 	request, err := decoder.Decode(m.Data())
 	envelope := m.Headers().Get(header.Envelope)
-	if err != nil || !m.source.parked || envelope == "" {
+	if err != nil || !m.source.parked() || envelope == "" {
 		return request, err
 	}
 	request.Envelope, err = event.ParseEnvelope(envelope)
@@ -122,7 +122,7 @@ func (d *Dispatcher) newEntry(m *message, index int, request event.Request) *ent
 	}
 	e.lane.dataset = dataset
 	d.checkForeign(e)
-	e.lane.envelope = d.envelope(m, besideEvent(request.Envelope, &e.event), e.lane.dataset)
+	e.lane.envelope = d.envelope(m, admission.BesideEvent(request.Envelope, &e.event), e.lane.dataset)
 	d.startSpan(e)
 	if !e.asks() {
 		d.check(e, fault)
@@ -130,24 +130,17 @@ func (d *Dispatcher) newEntry(m *message, index int, request event.Request) *ent
 	return e
 }
 
-// besideEvent is what a request body says beside one of its events. A test code
-// of the event's own goes before that of the body.
-func besideEvent(body event.Envelope, e *event.Event) event.Envelope {
-	body.TestEventCode = cmp.Or(e.TestEventCode, body.TestEventCode)
-	return body
-}
-
 // check decides about an event whose way is known, or known not to exist. One
 // whose time has not come waits on the server's clock, by which it comes back,
 // and not on ours.
 func (d *Dispatcher) check(e *entry, fault *event.Fault) {
-	decision := d.admission.check(&e.event, e.lane.envelope, fault, e.history.firstSeen, d.clock.Now())
+	decision := d.admission.Check(&e.event, e.lane.envelope, fault, e.history.firstSeen, d.clock.Now())
 	switch {
 	case decision.Reason != "":
 		e.dead(decision.Reason, decision.Faults...)
 		return
 	case !d.canBeParked(e):
-		e.dead(deadletter.TooLarge, event.Fault{Code: tooLarge, Message: "the event could not be parked: with the headers that it needs there, " +
+		e.dead(deadletter.TooLarge, event.Fault{Code: admission.TooLarge, Message: "the event could not be parked: with the headers that it needs there, " +
 			"it is larger than the NATS server's max_payload"})
 		return
 	case decision.Wait > 0:

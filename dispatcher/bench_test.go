@@ -25,12 +25,15 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe/dedupetest"
-	"github.com/capi-dispatcher/capi-dispatcher/dedupe/memredis"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/claims"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/directory"
+	rules "github.com/capi-dispatcher/capi-dispatcher/graph/event"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
@@ -44,15 +47,16 @@ const (
 
 // options is what a test may change before the dispatcher starts.
 type options struct {
-	cfg    dispatcher.Config
-	batch  batcher.Config
-	dedupe dedupe.Config
-	graph  graph.Config
-	redis  redis.UniversalClient
-	nats   *natstest.Server
-	log    *zap.Logger
-	now    func() time.Time                          // the wall clock
-	claims func(dispatcher.Claims) dispatcher.Claims // in front of Redis
+	cfg     dispatcher.Config
+	batch   batcher.Config
+	dedupe  dedupe.Config
+	graph   graph.Config
+	resolve bool // Meta is asked for the datasets of accounts
+	redis   redis.UniversalClient
+	nats    *natstest.Server
+	log     *zap.Logger
+	now     func() time.Time                // the wall clock
+	claims  func(claims.Store) claims.Store // in front of Redis
 }
 
 // bench is a dispatcher between a real NATS server, a Redis and a simulated
@@ -94,10 +98,7 @@ func setup(tb testing.TB, change ...func(*options)) *bench {
 		b.options.nats = natstest.Start(tb)
 	}
 	if b.options.redis == nil {
-		server, err := memredis.Start()
-		require.NoError(tb, err)
-		tb.Cleanup(server.Close)
-		b.options.redis = redis.NewClient(&redis.Options{Addr: server.Addr(), MaxRetries: -1})
+		b.options.redis = redis.NewClient(&redis.Options{Addr: dedupetest.Start(tb).Addr, MaxRetries: -1})
 		tb.Cleanup(func() { _ = b.options.redis.Close() })
 	}
 	b.js = b.options.nats.JetStream()
@@ -110,9 +111,9 @@ func setup(tb testing.TB, change ...func(*options)) *bench {
 func (b *bench) defaults() options {
 	o := options{
 		cfg: dispatcher.Config{
-			Streams: dispatcher.DefaultStreams(), Delivery: dispatcher.DefaultDelivery(), Identity: dispatcher.ByEvent,
-			Rules: graph.DefaultConfig().Rules, Metrics: dispatcher.DefaultMetrics(),
-			Datasets: map[string]dispatcher.Dataset{dataset: {}, other: {}},
+			Streams: streams.Default(), Delivery: dispatcher.DefaultDelivery(), Identity: dispatcher.ByEvent,
+			Rules: rules.DefaultRules(), Metrics: dispatcher.DefaultMetrics(),
+			Config: admission.Config{Datasets: map[string]admission.Dataset{dataset: {}, other: {}}},
 		},
 		batch:  batcher.Config{MaxEvents: 1000, MaxBytes: 900_000, Linger: 50 * time.Millisecond},
 		dedupe: dedupe.DefaultConfig(), graph: graph.DefaultConfig(),
@@ -161,7 +162,7 @@ func (b *bench) launch() *worker {
 	client, err := graph.New(o.graph, transport)
 	require.NoError(b.t, err)
 	provider := trace.NewTracerProvider(trace.WithSyncer(b.spans))
-	claims := dispatcher.Claims(dedupe.New(o.dedupe, o.cfg.Streams.ClaimLease(), o.redis))
+	claims := claims.Store(dedupe.New(o.dedupe, o.cfg.Streams.ClaimLease(), o.redis))
 	if o.claims != nil {
 		claims = o.claims(claims)
 	}
@@ -174,7 +175,7 @@ func (b *bench) launch() *worker {
 		Tracer: provider.Tracer("test"),
 		Meter:  b.meters.Meter("test"),
 	}
-	if o.graph.ResolveDatasets {
+	if o.resolve {
 		datasets := directory.New(client, client.Tokens(), o.redis)
 		b.t.Cleanup(datasets.Close)
 		deps.Directory = datasets

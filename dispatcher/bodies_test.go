@@ -13,7 +13,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
-	"github.com/capi-dispatcher/capi-dispatcher/graph"
+	rules "github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
 // nameless is a sound event without event_id.
@@ -156,7 +156,7 @@ func TestASharedLetterIsReplayedAsWhatItWas(t *testing.T) {
 	letter := b.awaitLetters(1)[0]
 	require.Len(t, letter.Places, 2*many)
 	b.stop(b.running)
-	b.options.cfg.Rules = graph.DefaultConfig().Rules
+	b.options.cfg.Rules = rules.DefaultRules()
 	b.running = b.start()
 	box := b.box()
 	require.NoError(t, box.Replay(t.Context(), letter, true))

@@ -35,12 +35,12 @@ func (d *Dispatcher) buryTogether(groups [][]*entry) {
 	for i, group := range groups {
 		letter := d.letterOf(group, now)
 		publications[i] = &publication{
-			entries: group, letter: letter, msg: letter.Message(d.cfg.Streams.DeadLetterSubject, d.maxPayload()),
-			minimal: func() *nats.Msg { return letter.Minimal(d.cfg.Streams.DeadLetterSubject) },
-			opts:    []jetstream.PublishOpt{jetstream.WithMsgID(letter.id)},
+			For: leaving{entries: group, letter: letter}, Msg: letter.Message(d.cfg.Streams.DeadLetterSubject, d.maxPayload()),
+			Minimal: func() *nats.Msg { return letter.Minimal(d.cfg.Streams.DeadLetterSubject) },
+			Opts:    []jetstream.PublishOpt{jetstream.WithMsgID(letter.id)},
 		}
 	}
-	stored, refused := d.letters.publish(publications)
+	stored, refused := d.letters.Publish(publications)
 	d.settleLetters(stored, deadLettered)
 	d.parkLetters(refused)
 }
@@ -80,8 +80,8 @@ func (d *Dispatcher) newLetter(group []*entry, now time.Time) *deadletter.Letter
 		Trace: nats.Header{}, Claim: int64(h.replaces),
 	}
 	if len(group) > 1 {
-		letter.DedupeID, letter.Places = h.messageID, places(group)
-		if h.namedByContent() {
+		letter.DedupeID, letter.Places, letter.ContentIDs = h.messageID, places(group), contentIDs(group)
+		if letter.ContentIDs != nil {
 			letter.DedupeID = "" // it would name one of several
 		}
 	}

@@ -3,53 +3,13 @@ package dispatcher
 import (
 	"errors"
 	"fmt"
-	"regexp"
-	"strings"
 	"time"
 
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
-	"github.com/capi-dispatcher/capi-dispatcher/graph"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
-
-// Streams says where events come from and go to in NATS.
-type Streams struct {
-	// Stream holds the events, on Subject.<dataset id> and Subject.auto.
-	Stream  string `yaml:"stream"`
-	Subject string `yaml:"subject"`
-	// Consumer is the durable consumer's name, on the events and on the
-	// parked events. Workers with the same name share the work.
-	Consumer string `yaml:"consumer"`
-	// ParkedStream holds events that wait, on ParkedSubject.>.
-	ParkedStream  string `yaml:"parked_stream"`
-	ParkedSubject string `yaml:"parked_subject"`
-	// DeadLetterStream holds events that Meta will not take, on
-	// DeadLetterSubject.<dataset id>.<reason>.
-	DeadLetterStream  string `yaml:"dead_letter_stream"`
-	DeadLetterSubject string `yaml:"dead_letter_subject"`
-	// Manage creates missing streams and keeps the consumers up to date. If
-	// false, they are only verified.
-	Manage bool `yaml:"manage"`
-	// Replicas, ages and sizes are for streams that are created.
-	Replicas int `yaml:"replicas"`
-	// MaxAge is how long events are kept, sent or not; 0 is for ever.
-	MaxAge time.Duration `yaml:"max_age"`
-	// MaxBytes is how much the stream of events may hold; 0 is no limit. It
-	// refuses events when it is full.
-	MaxBytes int `yaml:"max_bytes"`
-	// DeadLetterMaxAge is how long dead letters are kept; 0 is for ever.
-	DeadLetterMaxAge time.Duration `yaml:"dead_letter_max_age"`
-	// DeadLetterMaxBytes is how much the stream of dead letters may hold; 0 is
-	// no limit. When it is full, dead letters wait in the parked stream.
-	DeadLetterMaxBytes int `yaml:"dead_letter_max_bytes"`
-	// AckWait is how long the server waits for a worker's sign of life
-	// before it gives a message to another worker.
-	AckWait time.Duration `yaml:"ack_wait"`
-	// MaxAckPending is how many messages all workers together may have in
-	// hand.
-	MaxAckPending int `yaml:"max_ack_pending"`
-}
 
 // OnUnknown says what to do with events that Meta may have received or not.
 type OnUnknown string
@@ -110,34 +70,6 @@ const (
 	ByEventID IdentityKind = "event_id" // event_id alone
 )
 
-// Dataset is what differs for one dataset.
-type Dataset struct {
-	PartnerAgent  string `yaml:"partner_agent"`
-	TestEventCode string `yaml:"test_event_code"`
-}
-
-// Asset is a page or an Instagram account: the dataset that its events go to,
-// and the country it is registered in, as ISO 3166-1 code in capitals. Either
-// may be "".
-type Asset struct {
-	Dataset string `yaml:"dataset"`
-	Country string `yaml:"country"`
-}
-
-// WhatsAppAccount is a WhatsApp Business Account. Meta restricts none of these
-// by country.
-type WhatsAppAccount struct {
-	Dataset string `yaml:"dataset"`
-}
-
-// Assets are what is known of the accounts that events belong to, by id. The
-// datasets are for events on Subject.auto.
-type Assets struct {
-	Pages            map[string]Asset           `yaml:"pages"`
-	WhatsAppAccounts map[string]WhatsAppAccount `yaml:"whatsapp_business_accounts"`
-	Instagram        map[string]Asset           `yaml:"instagram_accounts"`
-}
-
 // Metrics bounds what is counted.
 type Metrics struct {
 	// Datasets is how many datasets have series of their own.
@@ -146,40 +78,16 @@ type Metrics struct {
 
 // Config is everything a dispatcher can be told.
 type Config struct {
-	Streams  Streams
+	admission.Config
+
+	Streams  streams.Config
 	Delivery Delivery
 	Identity IdentityKind
-	Datasets map[string]Dataset
-	Assets   Assets
 	Metrics  Metrics
 	// Rules say how events are checked.
 	Rules event.Rules
-	// ForeignAccounts says what to do with events whose account belongs to
-	// another dataset; "" is [graph.WarnForeign].
-	ForeignAccounts graph.ForeignAccounts
-	// FillAccounts fills a dataset's only account into messaging events that
-	// name none.
-	FillAccounts bool
-	// RestrictedCountries are where Meta takes no messaging events from pages
-	// and Instagram accounts.
-	RestrictedCountries []string
-	// PartnerAgent is for datasets that name none.
-	PartnerAgent string
 	// RequestTimeout is the graph client's bound on one request.
 	RequestTimeout time.Duration
-}
-
-// DefaultStreams returns the settings a careful operator would leave alone.
-func DefaultStreams() Streams {
-	return Streams{
-		Stream: "CAPI", Subject: "capi.events",
-		Consumer:     "capi-dispatcher",
-		ParkedStream: "CAPI_PARKED", ParkedSubject: "capi.parked",
-		DeadLetterStream: "CAPI_DLQ", DeadLetterSubject: "capi.dead",
-		Manage: true, Replicas: 1,
-		MaxAge: event.MaxAge + 24*time.Hour, DeadLetterMaxAge: 90 * 24 * time.Hour, DeadLetterMaxBytes: 1_000_000_000,
-		AckWait: 30 * time.Second, MaxAckPending: 20_000,
-	}
 }
 
 // DefaultDelivery returns the settings a careful operator would leave alone.
@@ -196,64 +104,6 @@ func DefaultDelivery() Delivery {
 
 // DefaultMetrics returns the settings a careful operator would leave alone.
 func DefaultMetrics() Metrics { return Metrics{Datasets: 1000} }
-
-// toBegin is how old a claim may be when a request on it is begun.
-func (s Streams) toBegin() time.Duration { return s.AckWait / 6 }
-
-// ClaimLease is for how long after a claim nobody else may send the event: a
-// sixth of AckWait until the request is begun, half of it for the request, and
-// a sixth to confirm it. It depends on nothing that may differ among workers.
-func (s Streams) ClaimLease() time.Duration { return s.AckWait * 5 / 6 }
-
-// Letters says where dead letters are, and where they go when replayed.
-func (s Streams) Letters() deadletter.Streams {
-	return deadletter.Streams{
-		Letters: s.DeadLetterStream, LettersSubject: s.DeadLetterSubject,
-		Parked: s.ParkedStream, ParkedSubject: s.ParkedSubject,
-	}
-}
-
-// Validate reports every setting that cannot work, joined.
-func (s Streams) Validate() error {
-	var faults faults
-	for key, name := range map[string]string{
-		"stream": s.Stream, "consumer": s.Consumer, "parked_stream": s.ParkedStream, "dead_letter_stream": s.DeadLetterStream,
-	} {
-		faults.check(validName.MatchString(name), key, "%q is not a name for JetStream: letters, digits, - and _", name)
-	}
-	subjects := map[string]string{
-		"subject": s.Subject, "parked_subject": s.ParkedSubject, "dead_letter_subject": s.DeadLetterSubject,
-	}
-	for key, subject := range subjects {
-		faults.check(IsSubject(subject), key, "%q is not a subject of words joined by dots, without wildcards", subject)
-		for other, prefix := range subjects {
-			faults.check(key == other || !strings.HasPrefix(subject+".", prefix+"."), key, "%q lies within %s %q", subject, other, prefix)
-		}
-	}
-	faults.check(s.Replicas >= 1 && s.Replicas <= 5, "replicas", "%d is not between 1 and 5", s.Replicas)
-	s.checkRetention(&faults)
-	faults.check(s.AckWait >= time.Second && s.AckWait <= time.Hour, "ack_wait", "%s is not between 1s and 1h", s.AckWait)
-	faults.check(s.MaxAckPending >= 1 && s.MaxAckPending <= 100_000, "max_ack_pending", "%d is not between 1 and 100000", s.MaxAckPending)
-	return faults.join()
-}
-
-// lettersDuplicates is the window in which the stream of dead letters knows
-// copies. It can be no longer than the letters are kept.
-const lettersDuplicates = time.Hour
-
-// leastBytes is room for a few large messages.
-const leastBytes = 10_000_000
-
-// checkRetention looks at how much is kept, and for how long.
-func (s Streams) checkRetention(faults *faults) {
-	faults.check(s.MaxAge == 0 || s.MaxAge >= event.MaxAge, "max_age",
-		"%s is less than the %s for which Meta takes events: those that wait would vanish", s.MaxAge, event.MaxAge)
-	faults.check(s.DeadLetterMaxAge == 0 || s.DeadLetterMaxAge >= lettersDuplicates, "dead_letter_max_age",
-		"%s is less than %s, for which copies of dead letters are known", s.DeadLetterMaxAge, lettersDuplicates)
-	for key, size := range map[string]int{"max_bytes": s.MaxBytes, "dead_letter_max_bytes": s.DeadLetterMaxBytes} {
-		faults.check(size == 0 || size >= leastBytes, key, "%d is less than 10MB, too little for a few large messages; 0 is no limit", size)
-	}
-}
 
 // Validate reports every setting that cannot work, joined.
 func (d Delivery) Validate() error {
@@ -290,30 +140,8 @@ func (c Config) Validate() error {
 	faults.check(c.Identity == ByEvent || c.Identity == ByEventID, "dedupe.key", "%q is neither %q nor %q", c.Identity, ByEvent, ByEventID)
 	faults.check(c.Streams.AckWait >= 2*c.RequestTimeout, "nats.ack_wait",
 		"%s is less than twice graph.timeout (%s): a message could go to another worker while it is being sent", c.Streams.AckWait, c.RequestTimeout)
-	for id := range c.Datasets {
-		faults.check(graph.IsID(id), "datasets."+id, "is not a dataset id: digits only")
-	}
-	for kind, assets := range map[string]map[string]Asset{"pages": c.Assets.Pages, "instagram_accounts": c.Assets.Instagram} {
-		for id, asset := range assets {
-			key := "assets." + kind + "." + id
-			faults.check(asset.Country == "" || graph.IsCountry(asset.Country), key+".country",
-				"%q is not a country of ISO 3166-1 in capitals, like DE", asset.Country)
-			faults.dataset(key, asset.Dataset, asset.Country == "")
-		}
-	}
-	for id, account := range c.Assets.WhatsAppAccounts {
-		faults.dataset("assets.whatsapp_business_accounts."+id, account.Dataset, true)
-	}
-	return faults.join()
+	return errors.Join(faults.join(), c.Config.Validate())
 }
-
-var (
-	validName    = regexp.MustCompile(`^[A-Za-z0-9_-]{1,200}$`)
-	validSubject = regexp.MustCompile(`^[^\s.*>]+(\.[^\s.*>]+)*$`)
-)
-
-// IsSubject reports whether that is a subject without wildcards.
-func IsSubject(text string) bool { return validSubject.MatchString(text) }
 
 // faults gathers what is wrong with a configuration.
 type faults []error
@@ -322,10 +150,6 @@ func (f *faults) check(ok bool, key, format string, args ...any) {
 	if !ok {
 		*f = append(*f, fmt.Errorf("%s: "+format, append([]any{key}, args...)...))
 	}
-}
-
-func (f *faults) dataset(key, id string, required bool) {
-	f.check(graph.IsID(id) || id == "" && !required, key+".dataset", "%q is not a dataset id: digits only", id)
 }
 
 func (f *faults) backoff(key string, b retry.Backoff) {

@@ -26,6 +26,27 @@ func (h *history) nameContent(e *event.Event) {
 	h.messageID, h.numbered = contentPrefix+hex.EncodeToString(sum[:]), false
 }
 
+// contentID is the part of such a name that tells it from others, or "".
+func (h *history) contentID() string {
+	if !h.namedByContent() {
+		return ""
+	}
+	return strings.TrimPrefix(h.messageID, contentPrefix)
+}
+
+// contentIDs are those of events that share a letter; nil if none has one.
+func contentIDs(group []*entry) []string {
+	ids, some := make([]string, len(group)), false
+	for i, e := range group {
+		ids[i] = e.history.contentID()
+		some = some || ids[i] != ""
+	}
+	if !some {
+		return nil
+	}
+	return ids
+}
+
 // namedByContent reports whether the name is the event's own, and not that of the
 // message that it came in.
 func (h *history) namedByContent() bool {

@@ -38,16 +38,16 @@ type firstDeath struct {
 // safely on their way.
 func (d *Dispatcher) noteDeaths(publications []*publication, stored bool) {
 	for _, p := range publications {
-		if p.entries[0].letter != nil {
+		if p.For.entries[0].letter != nil {
 			continue // it was told of before
 		}
-		d.deaths.Add(death{p.letter.Dataset, p.letter.Reason}, len(p.entries), func() firstDeath {
-			first := firstDeath{event: d.showable(p.entries[0].event.ID), graph: p.letter.Graph}
-			if len(p.letter.Faults) > 0 {
-				first.pointer, first.code = shortID(p.letter.Faults[0].Pointer), string(p.letter.Faults[0].Code)
+		d.deaths.Add(death{p.For.letter.Dataset, p.For.letter.Reason}, len(p.For.entries), func() firstDeath {
+			first := firstDeath{event: d.showable(p.For.entries[0].event.ID), graph: p.For.letter.Graph}
+			if len(p.For.letter.Faults) > 0 {
+				first.pointer, first.code = shortID(p.For.letter.Faults[0].Pointer), string(p.For.letter.Faults[0].Code)
 			}
 			if stored {
-				first.number = p.number
+				first.number = p.Number
 			}
 			return first
 		})

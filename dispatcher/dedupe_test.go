@@ -14,8 +14,10 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/claims"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
@@ -240,7 +242,7 @@ func TestCopiesOfADoubtfulDeadLetterAreNotSent(t *testing.T) {
 	b.requireOnce("a")
 	require.Len(t, b.letters(), 2, "the copy ends like the first")
 
-	box, err := deadletter.Open(t.Context(), b.js, dispatcher.DefaultStreams().Letters())
+	box, err := deadletter.Open(t.Context(), b.js, streams.Default().Letters())
 	require.NoError(t, err)
 	last, err := box.Get(t.Context(), 2)
 	require.NoError(t, err)
@@ -261,13 +263,13 @@ func TestCopiesOfARefusedEventMayPass(t *testing.T) {
 
 // forgetful is a Redis that takes a contested claim over and loses the answer.
 type forgetful struct {
-	dispatcher.Claims
+	claims.Store
 
 	lost atomic.Int64
 }
 
 func (f *forgetful) Claim(ctx context.Context, claims []dedupe.Claim) []dedupe.Result {
-	results := f.Claims.Claim(ctx, claims)
+	results := f.Store.Claim(ctx, claims)
 	if results[0].State == dedupe.Inherited && f.lost.Add(1) == 1 {
 		return []dedupe.Result{{Err: errors.New("lost")}}
 	}
@@ -278,12 +280,12 @@ func (f *forgetful) Claim(ctx context.Context, claims []dedupe.Claim) []dedupe.R
 // got lost.
 func TestATakeOverWhoseAnswerGotLost(t *testing.T) {
 	t.Parallel()
-	var claims *forgetful
+	var store *forgetful
 	b := setup(t, func(o *options) {
 		o.dedupe.Takeover = 3 * time.Second
-		o.claims = func(c dispatcher.Claims) dispatcher.Claims {
-			claims = &forgetful{Claims: c}
-			return claims
+		o.claims = func(c claims.Store) claims.Store {
+			store = &forgetful{Store: c}
+			return store
 		}
 	})
 	claim := claimOf(9)
@@ -294,7 +296,7 @@ func TestATakeOverWhoseAnswerGotLost(t *testing.T) {
 	b.publish(dataset, event("a"))
 	b.awaitQuiet()
 	b.requireOnce("a")
-	require.EqualValues(t, 1, claims.lost.Load())
+	require.EqualValues(t, 1, store.lost.Load())
 	require.EqualValues(t, 1, b.books("capi.events.maybe_sent"))
 }
 
@@ -321,7 +323,7 @@ func TestOldClaimsAreRenewedBeforeRequests(t *testing.T) {
 
 // partial is a Redis of which a part is away: not the part that is probed.
 type partial struct {
-	dispatcher.Claims
+	claims.Store
 
 	failures atomic.Int64 // to come
 }
@@ -331,15 +333,15 @@ func (p *partial) Claim(ctx context.Context, claims []dedupe.Claim) []dedupe.Res
 	if ofAnEvent && p.failures.Add(-1) >= 0 {
 		return []dedupe.Result{{Err: errors.New("this part is away")}}
 	}
-	return p.Claims.Claim(ctx, claims)
+	return p.Store.Claim(ctx, claims)
 }
 
 // A probe that succeeds is no reason to ask without a pause where claims fail.
 func TestAPartOfRedisIsAskedEverMoreSlowly(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(o *options) {
-		o.claims = func(c dispatcher.Claims) dispatcher.Claims {
-			p := &partial{Claims: c}
+		o.claims = func(c claims.Store) claims.Store {
+			p := &partial{Store: c}
 			p.failures.Store(4)
 			return p
 		}

@@ -15,13 +15,20 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/breaker"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/claims"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/epoch"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/inflight"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/lease"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/notices"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/outlet"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/pacing"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/serverclock"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/storage"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/directory"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
@@ -32,18 +39,11 @@ type Sender interface {
 	Send(ctx context.Context, request graph.Request) graph.Answer
 }
 
-// Claims keeps who may send an event and what has been sent.
-type Claims interface {
-	Claim(ctx context.Context, claims []dedupe.Claim) []dedupe.Result
-	Confirm(ctx context.Context, claims []dedupe.Claim) (left []dedupe.Claim, err error)
-	Release(ctx context.Context, claims []dedupe.Claim) (left []dedupe.Claim, err error)
-	Check(ctx context.Context) error
-}
-
 // Tokens tells when a dataset's access token is replaced, and which datasets
 // have one of their own.
 type Tokens interface {
-	Fingerprint(dataset string) string
+	breaker.Tokens
+
 	Owns(dataset string) bool
 }
 
@@ -59,7 +59,7 @@ type Directory interface {
 type Deps struct {
 	JetStream jetstream.JetStream
 	Rights    *rights.Watch // what NATS denies to the connection; nil: nobody knows
-	Claims    Claims
+	Claims    claims.Store
 	Graph     Sender
 	Tokens    Tokens
 	Secrets   event.Secrets // kept out of what is stored and sent; may be nil
@@ -85,28 +85,28 @@ type Dispatcher struct {
 	deps Deps
 	log  *zap.Logger
 
-	admission  *Admission
+	admission  *admission.Admission
 	budget     *inflight.Budget
 	load       *inflight.Load
 	clock      *serverclock.Clock
 	backlog    backlog
-	others     struct{ events, parked others }
-	leases     *leases
+	others     struct{ events, parked streams.OtherWorkers }
+	leases     *lease.Keeper
 	epochs     *epoch.Watch
-	identities *identities
-	breaker    *breaker
-	accounts   *accounts
-	doubts     *doubts
-	quota      *quota
+	identities *inflight.Coalescer[dedupe.Key, *entry]
+	breaker    *breaker.Breaker
+	accounts   *breaker.Accounts
+	doubts     *breaker.Doubts[graph.ErrorCode]
+	pacer      *pacing.Pacer
 	gates      *gates
 	meters     *meters
-	confirms   *confirms
+	claims     *claims.Book
 	storage    *storage.Watch
-	settings   *settings
+	settings   *streams.Settings
 	unreached  atomic.Int64 // connections in a row that did not come about
 	deadline   atomic.Int64 // of the drain, in Unix nanoseconds
 
-	letters, parking *outlet // where events go that do not go to Meta
+	letters, parking *outlet.Outlet[leaving] // where events go that do not go to Meta
 	waker            *parked.Waker
 	sweeper          *parked.Sweeper
 	deaths           *notices.Tally[death, firstDeath]
@@ -118,6 +118,8 @@ type Dispatcher struct {
 	lookupTrouble rate.Sometimes // is logged
 	clockTrouble  rate.Sometimes // likewise
 	moved         moved
+
+	background sync.WaitGroup // what ends with working
 
 	// taking ends when the dispatcher is to stop: from then on nothing new is
 	// begun and nobody waits for better times. working ends when what is in
@@ -135,30 +137,30 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 	}
 	d := &Dispatcher{
 		cfg: cfg, deps: deps, log: deps.Log.With(zap.String("component", "dispatcher")),
-		admission:  NewAdmission(&cfg, batch, deps.Directory != nil),
+		admission:  admission.New(&cfg.Config, batch.MaxBytes, deps.Directory != nil),
 		budget:     inflight.NewBudget(cfg.Delivery.MaxInHand, cfg.Delivery.MaxInHandBytes),
 		load:       inflight.NewLoad(),
 		clock:      clock,
-		leases:     newLeases(deps.JetStream.Conn(), cfg.Streams.AckWait),
-		identities: newIdentities(),
-		breaker:    newBreaker(cfg.Delivery.Park, deps.Tokens, meters.datasets.Known),
-		accounts:   newAccounts(cfg.Delivery.Park),
-		doubts:     newDoubts(),
-		quota:      newQuota(),
+		leases:     lease.NewKeeper(deps.JetStream.Conn().FlushWithContext, cfg.Streams.AckWait),
+		identities: inflight.NewCoalescer[dedupe.Key, *entry](),
+		breaker:    breaker.New(cfg.Delivery.Park, deps.Tokens, meters.datasets.Known),
+		accounts:   breaker.NewAccounts(cfg.Delivery.Park, graph.IsID),
+		doubts:     breaker.NewDoubts[graph.ErrorCode](),
+		pacer:      pacing.New(),
 		gates:      newGates(),
 		meters:     meters,
-		confirms:   newConfirms(),
-		settings:   newSettings(cfg.Streams, deps.Log.With(zap.String("component", "settings"))),
+		settings:   streams.NewSettings(cfg.Streams, deps.Log.With(zap.String("component", "settings"))),
 
 		deaths:        notices.New[death, firstDeath](deathsEvery, deathKinds),
 		lookupTrouble: rate.Sometimes{First: 1, Interval: 10 * time.Second},
 		clockTrouble:  rate.Sometimes{First: 1, Interval: 10 * time.Minute},
 	}
+	d.claims = claims.NewBook(deps.Claims, d.gates.redis, d.log)
 	d.letters = d.newOutlet(cfg.Streams.DeadLetterStream, "dead letters are parked, as they are, and tried again")
 	d.parking = d.newOutlet(cfg.Streams.ParkedStream, "what has to be parked stays where it is")
 	d.waker, d.sweeper = newWaker(d)
 	d.epochs = newEpochs(deps.JetStream, d.log)
-	d.storage = storage.New(deps.JetStream, deps.Log.With(zap.String("component", "storage")), cfg.Streams.watched(d.seen)...)
+	d.storage = storage.New(deps.JetStream, deps.Log.With(zap.String("component", "storage")), d.watched()...)
 	d.startBatchers(batch)
 	if err := errors.Join(d.observe(deps.Meter), d.storage.Observe(deps.Meter)); err != nil {
 		return nil, err
@@ -203,12 +205,12 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	d.taking, d.working = ctx, working
-	var background, intakes sync.WaitGroup
+	var intakes sync.WaitGroup
 	defer func() {
 		stop()
-		background.Wait()
+		d.background.Wait()
 	}()
-	background.Go(func() { d.watchRedis(working) })
+	d.background.Go(func() { d.claims.Watch(working) })
 	sources, err := d.openStreams(ctx)
 	if err != nil {
 		d.lookups.Drain()
@@ -219,13 +221,13 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		}
 		return err
 	}
-	background.Go(func() { d.leases.run(working) })
-	background.Go(func() { doubtOnReconnect(working, d.deps.JetStream.Conn(), d.epochs) })
-	background.Go(func() { d.confirmLater(working) })
-	background.Go(func() { d.waker.Run(ctx) })
-	background.Go(func() { d.lookAround(ctx) })
-	background.Go(func() { d.storage.Run(ctx) })
-	background.Go(func() { d.watchSlots(ctx) })
+	d.background.Go(func() { d.leases.Run(working) })
+	d.background.Go(func() { doubtOnReconnect(working, d.deps.JetStream.Conn(), d.epochs) })
+	d.background.Go(func() { d.claims.ConfirmLater(working) })
+	d.background.Go(func() { d.waker.Run(ctx) })
+	d.background.Go(func() { d.lookAround(ctx) })
+	d.background.Go(func() { d.storage.Run(ctx) })
+	d.background.Go(func() { d.watchSlots(ctx) })
 	d.gates.events.Open()
 	d.gates.parked.Open()
 	for _, source := range sources {
@@ -242,20 +244,25 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	return nil
 }
 
+// beside does work that nobody waits for, until working ends.
+func (d *Dispatcher) beside(work func(ctx context.Context)) {
+	d.background.Go(func() { work(d.working) })
+}
+
 // drain lets everything in hand come to its end. Whoever could wait sees that
 // taking has ended and gives back instead.
 func (d *Dispatcher) drain() {
 	d.lookups.Drain()
 	d.batches.Drain()
 	d.exits.Drain()
-	d.flushConfirms()
+	d.claims.Flush(d.working)
 	d.tellDeaths(d.deaths.All())
 	const patience = 5 * time.Second
 	d.epochs.Close(patience)
 	if err := d.deps.JetStream.Conn().FlushTimeout(patience); err != nil {
 		d.log.Warn("the last acknowledgements may not have reached NATS; what was sent is remembered in Redis", zap.Error(err))
 	}
-	d.log.Info("stopped", zap.Int("left_in_hand", d.leases.count()))
+	d.log.Info("stopped", zap.Int("left_in_hand", d.leases.Count()))
 }
 
 // stopping tells that nothing new may be begun.

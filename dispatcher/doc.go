@@ -45,6 +45,6 @@
 // sent nor handed back, for it is somebody else's by now.
 //
 // What is in hand is bounded, by messages and by bytes, whatever the backlog.
-// One dataset's trouble costs no other dataset its place: see package batcher
-// and breaker.go.
+// One dataset's trouble costs no other dataset its place: see packages
+// batcher and breaker.
 package dispatcher

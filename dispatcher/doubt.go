@@ -1,11 +1,9 @@
 package dispatcher
 
 import (
-	"sync"
-	"time"
-
 	"go.uber.org/zap"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/breaker"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
@@ -14,84 +12,6 @@ import (
 // A code that is not known to speak of an event may be a setting that refuses
 // everything. So no more than a handful of events die of such a code, as long as
 // nothing of the dataset is accepted in between. See docs/delivery.md.
-
-// handful is how many events die of a doubtful code before there is doubt, and
-// how many others are then tried.
-const handful = 8
-
-// doubts are what is known of datasets of which Meta has refused events alone,
-// with codes that are doubtful.
-type doubts struct {
-	mu     sync.Mutex
-	states map[string]*doubt // by dataset
-}
-
-type doubt struct {
-	accepted time.Time               // when Meta last accepted an event
-	refused  map[graph.ErrorCode]int // events that were refused alone since
-}
-
-func newDoubts() *doubts { return &doubts{states: make(map[string]*doubt)} }
-
-// accepted notes that Meta takes a dataset's events.
-func (d *doubts) accepted(dataset string, now time.Time) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	state := d.state(dataset)
-	state.accepted = later(state.accepted, now)
-	clear(state.refused)
-}
-
-// refused notes that an event was refused alone, and reports whether that is
-// the event's fault: it is one of a handful, or Meta has taken others since it
-// was refused alone before. inDoubt reports whether the handful is full.
-func (d *doubts) refused(dataset string, code graph.ErrorCode, before time.Time) (blamed, inDoubt bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	state := d.state(dataset)
-	if !before.IsZero() && state.accepted.After(before) {
-		return true, false
-	}
-	if state.refused == nil {
-		state.refused = make(map[graph.ErrorCode]int)
-	}
-	state.refused[code]++
-	return state.refused[code] <= handful, state.refused[code] >= handful
-}
-
-// exist reports whether so many of a dataset's events have been refused alone
-// that it may not be their fault.
-func (d *doubts) exist(dataset string) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	state := d.states[dataset]
-	if state == nil {
-		return false
-	}
-	for _, events := range state.refused {
-		if events >= handful {
-			return true
-		}
-	}
-	return false
-}
-
-// state returns what is kept of a dataset, and forgets another when there are
-// too many: that may cost another handful.
-func (d *doubts) state(dataset string) *doubt {
-	if state := d.states[dataset]; state != nil {
-		return state
-	}
-	if len(d.states) >= maxTroubles {
-		for other := range d.states {
-			delete(d.states, other)
-			break
-		}
-	}
-	state := &doubt{}
-	d.states[dataset] = state
-	return state
-}
 
 // suspicion is what a shipment has come to doubt.
 type suspicion struct {
@@ -104,7 +24,8 @@ type suspicion struct {
 // dead-lettered if it is one of a handful, else it waits for the end of the doubt.
 func (s *shipment) doubtful(e *entry, refusal graph.Answer) {
 	code := graph.ErrorCode{Code: refusal.Error.Code, Subcode: refusal.Error.Subcode}
-	blamed, inDoubt := s.doubts.refused(s.lane.dataset, code, e.history.refusedAlone)
+	now := s.clock.Now()
+	blamed, inDoubt := s.doubts.RecordRefusal(s.lane.dataset, code, e.history.refusedAlone, now)
 	if inDoubt && s.suspicion == nil {
 		s.suspicion = &suspicion{refusal: refusal}
 	}
@@ -113,7 +34,7 @@ func (s *shipment) doubtful(e *entry, refusal graph.Answer) {
 		s.bury([]*entry{e})
 		return
 	}
-	e.history.refusedAlone = s.clock.Now()
+	e.history.refusedAlone = now
 	s.suspicion.refused = append(s.suspicion.refused, e)
 }
 
@@ -128,7 +49,7 @@ func (s *shipment) resolve() {
 		switch {
 		case s.trouble != nil: // something else holds everything up
 			s.hold(append(refused, untried...), *s.trouble)
-		case s.doubts.exist(s.lane.dataset):
+		case s.doubts.Exist(s.lane.dataset):
 			s.log.Warn("so many events have been refused alone, and none accepted, that it is no event's fault; the dataset's events wait",
 				zap.String("dataset", s.lane.dataset), zap.String("reason", found.refusal.Reason()))
 			s.hold(append(refused, untried...), found.refusal)
@@ -146,14 +67,14 @@ func (s *shipment) resolve() {
 // were not tried, and those that were refused alone.
 func (s *shipment) tryFew(found *suspicion) (untried, refused []*entry) {
 	untried, refused = found.untried, found.refused
-	chosen := parked.Spread(len(untried), handful)
+	chosen := parked.Spread(len(untried), breaker.Handful)
 	few := make([]*entry, len(chosen))
 	for i, at := range chosen {
 		few[i] = untried[at]
 	}
 	untried = without(untried, few)
 	for i, e := range few {
-		if s.trouble != nil || !s.doubts.exist(s.lane.dataset) {
+		if s.trouble != nil || !s.doubts.Exist(s.lane.dataset) {
 			return append(untried, few[i:]...), refused
 		}
 		s.send([]*entry{e})

@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"time"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
@@ -24,7 +25,7 @@ const (
 // only have to wait.
 func (s *shipment) tooEarly(e *entry, refusal graph.Answer) bool {
 	return refusal.Error != nil && refusal.Error.Code == 100 && refusal.Error.Subcode == inFuture &&
-		e.history.early < earlyTimes && s.clock.Now().Sub(e.event.Time).Abs() <= maxSkew
+		e.history.early < earlyTimes && s.clock.Now().Sub(e.event.Time).Abs() <= admission.MaxSkew
 }
 
 // waitForMeta parks an event until Meta's clock may have caught up.

@@ -16,10 +16,12 @@ func (s *shipment) enter(entries []*entry) []*entry {
 		return nil
 	}
 	patience := time.Now().Add(shortWait)
+	news, accepted := latestNews(entries)
+	s.doubts.Hear(s.lane.dataset, accepted)
 	for {
-		pass, until := s.breaker.enter(s.lane.dataset, latestNews(entries))
-		if pass != nil {
-			s.pass, s.cautious = pass, pass.probes()
+		permit, until := s.breaker.Acquire(s.lane.dataset, news)
+		if permit != nil {
+			s.permit, s.cautious = permit, permit.Probes()
 			return s.enterAccounts(entries)
 		}
 		if until.After(patience) {
@@ -33,20 +35,20 @@ func (s *shipment) enter(entries []*entry) []*entry {
 	}
 }
 
-// latestNews is when another worker last saw the dataset well, as far as its
-// events tell.
-func latestNews(entries []*entry) (at time.Time) {
+// latestNews is when another worker last thought the dataset well, and when it
+// had an event of it accepted, as far as its events tell.
+func latestNews(entries []*entry) (recalled, accepted time.Time) {
 	for _, e := range entries {
-		at = later(at, e.history.recalled)
+		recalled, accepted = later(recalled, e.history.recalled), later(accepted, e.history.accepted)
 	}
-	return at
+	return recalled, accepted
 }
 
 // enterAccounts sets events aside whose account is not linked.
 func (s *shipment) enterAccounts(entries []*entry) []*entry {
 	free := entries[:0:0]
 	for i, e := range entries {
-		until := s.accounts.until(e)
+		until := s.accounts.BlockedUntil(e.account(), e.history.recalled)
 		switch {
 		case until.IsZero() && len(free) == i: // the usual case costs nothing
 			free = entries[: i+1 : i+1]
@@ -66,7 +68,7 @@ func (s *shipment) setAside(entries []*entry, until time.Time) {
 
 // forLong is when events come back by themselves whose dataset is in trouble: as
 // late as may be, because they are called back as soon as one of them gets
-// through (see trial.go). A hundred thousand that come back only to be parked
+// through (see package breaker). A hundred thousand that come back only to be parked
 // again would take their time from others.
 func (s *shipment) forLong(until time.Time) time.Time {
 	return later(until, time.Now().Add(s.cfg.Delivery.Park.Max))
@@ -78,4 +80,11 @@ func (s *shipment) setAsideFor(entries []*entry, reason parked.Reason, until tim
 		return
 	}
 	s.parkUntil(entries, reason, until)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }

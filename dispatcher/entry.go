@@ -11,6 +11,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/lease"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/metrics"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
@@ -41,10 +42,7 @@ type entry struct {
 	// answered. Nobody else may send for as long as it is young.
 	claimed, certain bool
 	claimedAt        time.Time // when it was asked for
-	// followers are events in hand with the same identity, waiting for this
-	// one's outcome. The identities guard them.
-	followers []*entry
-	loaded    bool // it counts among the dataset's events in flight
+	loaded           bool      // it counts among the dataset's events in flight
 
 	// Why and how the event leaves, where it does not leave for Meta.
 	reason deadletter.Reason
@@ -64,7 +62,8 @@ type history struct {
 	parkedFor      parked.Reason
 	recalled       time.Time // when it was called back, if it was
 	early          int       // times that Meta took it for one of the future
-	refusedAlone   time.Time // see [doubts]; zero if it was not, on the server's clock
+	refusedAlone   time.Time // see [breaker.Doubts]; zero if it was not, on the server's clock
+	accepted       time.Time // when another worker had an event of the dataset accepted, likewise
 	originSubject  string
 	originSequence uint64
 	// messageID is what the producer has named the message, to tell events
@@ -81,7 +80,7 @@ type history struct {
 // somebody has replayed, or begins anew. Anybody may have written what is on
 // the events' own stream: there, no header that carries our state counts.
 func newHistory(m *message, index int) history {
-	if m.source.parked {
+	if m.source.parked() {
 		return parkedHistory(m, index)
 	}
 	h := history{
@@ -100,13 +99,16 @@ func parkedHistory(m *message, index int) history {
 	h := history{
 		firstSeen: e.FirstSeen, since: e.FirstSeen,
 		attempts: e.Attempts, maybeSent: e.MaybeSent, parked: e.Parked, parkedFor: e.Reason,
-		recalled: e.Recalled, early: e.Early, refusedAlone: e.RefusedAlone,
+		recalled: e.Recalled, early: e.Early, refusedAlone: e.RefusedAlone, accepted: e.Accepted,
 		originSubject: e.OriginSubject, originSequence: e.OriginSequence,
 		messageID: shortID(e.DedupeID), numbered: m.events > 1, place: index,
 		replaces: dedupe.Owner(e.Claim),
 	}
 	if len(e.Places) == m.events {
 		h.place = e.Places[index]
+	}
+	if len(e.ContentIDs) == m.events && e.ContentIDs[index] != "" {
+		h.messageID, h.numbered = contentPrefix+e.ContentIDs[index], false
 	}
 	if m.replayed() {
 		h.since = m.published
@@ -139,6 +141,8 @@ func (e *entry) item() batcher.Item[lane, *entry] {
 	const comma = 1
 	return batcher.Item[lane, *entry]{Lane: e.lane, Value: e, Size: len(e.event.Raw) + comma}
 }
+
+func (e *entry) lease() *lease.Lease { return e.message.lease }
 
 // claim is what is asked of Redis for this event.
 func (e *entry) claim() dedupe.Claim {

@@ -28,7 +28,7 @@ func newEpochs(js jetstream.JetStream, log *zap.Logger) *epoch.Watch {
 // seen is told what a stream says of itself, now and again.
 func (d *Dispatcher) seen(info *jetstream.StreamInfo) {
 	d.epochs.Heard(info)
-	d.settings.look(info)
+	d.settings.Look(info)
 }
 
 // doubtOnReconnect asks the streams whenever the connection has been away: what

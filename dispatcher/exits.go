@@ -60,14 +60,17 @@ func departures(entries []*entry, mostBytes int) (items []departure) {
 	return items
 }
 
-// letters cuts events into groups of at most so many bytes, and of one event at
-// least.
+// letters cuts events into groups of at most so many bytes, and as many ids as go
+// into a letter's headers; and of one event at least.
 func letters(entries []*entry, mostBytes int) (items []departure) {
-	start, size := 0, 0
+	start, size, ids := 0, 0, 0
 	for i, e := range entries {
-		if i > start && size+len(e.event.Raw) > mostBytes {
+		if i > start && (size+len(e.event.Raw) > mostBytes || ids == deadletter.MostContentIDs) {
 			items = append(items, departure{Lane: exitDead, Value: entries[start:i:i], Size: size})
-			start, size = i, 0
+			start, size, ids = i, 0, 0
+		}
+		if e.history.namedByContent() {
+			ids++
 		}
 		size += len(e.event.Raw) + len(",")
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
 
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
@@ -92,7 +92,7 @@ func TestDeadLettersThatAreRefusedBlockNobody(t *testing.T) {
 			b := setup(t, func(o *options) {
 				o.cfg.Streams.MaxAckPending, o.cfg.Delivery.Park = 2_000, retry.Backoff{Initial: 4 * time.Second, Max: 8 * time.Second}
 				if longForms() {
-					o.cfg.Streams.MaxAckPending, o.cfg.Delivery.Park.Initial = dispatcher.DefaultStreams().MaxAckPending, time.Minute
+					o.cfg.Streams.MaxAckPending, o.cfg.Delivery.Park.Initial = streams.Default().MaxAckPending, time.Minute
 					o.cfg.Delivery.Park.Max = time.Minute // and no 15, or the last letter takes as long
 				}
 			})

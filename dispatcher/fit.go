@@ -62,5 +62,5 @@ func (d *Dispatcher) canBeParked(e *entry) bool {
 	if graph.Overhead(e.lane.envelope)+len(e.event.Raw) <= most-mostHeaders {
 		return true // whatever its headers are
 	}
-	return d.parkedMessage(e, parked.Congested, time.Now()).msg.Size()+messageID <= most
+	return d.parkedMessage(e, parked.Congested, time.Now()).Msg.Size()+messageID <= most
 }

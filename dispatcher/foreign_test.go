@@ -8,9 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
 
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
-	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
@@ -18,14 +17,14 @@ import (
 // sent to that dataset.
 func TestForeignAccounts(t *testing.T) {
 	t.Parallel()
-	for action, want := range map[graph.ForeignAccounts]string{
-		graph.WarnForeign: dataset, graph.RefuseForeign: "", graph.RerouteForeign: other,
+	for action, want := range map[admission.ForeignAccounts]string{
+		admission.WarnForeign: dataset, admission.RefuseForeign: "", admission.RerouteForeign: other,
 	} {
 		t.Run(string(action), func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, func(o *options) {
 				o.cfg.ForeignAccounts = action
-				o.cfg.Assets.WhatsAppAccounts = map[string]dispatcher.WhatsAppAccount{"102": {Dataset: other}}
+				o.cfg.Assets.WhatsAppAccounts = map[string]admission.WhatsAppAccount{"102": {Dataset: other}}
 			})
 			b.publish(dataset, event("foreign"))
 			b.publish(other, event("at home"))
@@ -53,7 +52,7 @@ func withoutAccount() string {
 
 func fillOne(o *options) {
 	o.cfg.FillAccounts = true
-	o.cfg.Assets.WhatsAppAccounts = map[string]dispatcher.WhatsAppAccount{"102": {Dataset: dataset}, "7": {Dataset: other}, "8": {Dataset: other}}
+	o.cfg.Assets.WhatsAppAccounts = map[string]admission.WhatsAppAccount{"102": {Dataset: dataset}, "7": {Dataset: other}, "8": {Dataset: other}}
 }
 
 func TestTheOnlyAccountIsFilledIn(t *testing.T) {

@@ -24,8 +24,11 @@ func forge(claim dedupe.Owner) nats.Header {
 		"Capi-Undelivered":     {"dead-1"},
 		"Capi-Reason":          {"paused"},
 		"Capi-Recalled":        {"2030-01-01T00:00:00Z"},
+		"Capi-Refused-Alone":   {"2029-01-01T00:00:00Z"},
+		"Capi-Accepted":        {"2030-01-01T00:00:00Z"},
 		"Capi-First-Seen":      {"2001-01-01T00:00:00Z"},
 		"Capi-Envelope":        {`{"test_event_code":"FORGED"}`},
+		"Capi-Content-Ids":     {"c0ffee"},
 		"Capi-Origin-Subject":  {"capi.events.999"},
 		"Capi-Origin-Sequence": {"999"},
 	}

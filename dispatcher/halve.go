@@ -72,7 +72,7 @@ func withoutName(refusal graph.Answer) graph.Answer {
 func (s *shipment) refuse(e *entry, refusal graph.Answer) {
 	e.answer = &refusal
 	if refusal.PerAsset {
-		s.waitForAccount(e, s.accounts.failed(e, &refusal))
+		s.waitForAccount(e, s.accounts.RecordFailure(e.account(), askedDelay(refusal)))
 		return
 	}
 	if s.tooEarly(e, refusal) {

@@ -2,7 +2,6 @@ package dispatcher
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/health"
 )
@@ -26,8 +25,8 @@ func newGates() *gates {
 
 // Conditions tells what keeps events from flowing, if anything.
 func (d *Dispatcher) Conditions() []health.Condition {
-	return append(d.flow(), d.storageCondition(), d.overdueCondition(), d.settings.condition(), d.workersCondition(),
-		d.accounts.condition(time.Now()))
+	return append(d.flow(), d.storageCondition(), d.overdueCondition(), d.settings.Condition(), d.workersCondition(),
+		d.accounts.Condition())
 }
 
 // flow lists what has to hold for events to flow.
@@ -52,7 +51,7 @@ func (d *Dispatcher) flow() []health.Condition {
 // letters that are refused are parked meanwhile: that keeps no events from
 // flowing.
 func (d *Dispatcher) exitsCondition() health.Condition {
-	letters, parking := d.letters.gate.Condition("exits"), d.parking.gate.Condition("exits")
+	letters, parking := d.letters.Gate.Condition("exits"), d.parking.Gate.Condition("exits")
 	switch {
 	case letters.Blocks() && parking.Blocks():
 		parking.Reason = letters.Reason + "; " + parking.Reason

@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
@@ -47,7 +49,7 @@ func (d *Dispatcher) take(s *source) {
 			continue
 		}
 		if s.waits {
-			_ = retry.Wait(d.taking, othersEvery)
+			_ = retry.Wait(d.taking, streams.LookEvery)
 			continue
 		}
 		messages, bytes, err := d.budget.Reserve(d.taking, most, largestMessage(d.deps.JetStream.Conn()))
@@ -70,7 +72,7 @@ func (d *Dispatcher) take(s *source) {
 // pulled at once. While Meta cannot be reached, the stream is the queue, and a
 // few events now and then are the probe.
 func (d *Dispatcher) mayTake() (most int, err error) {
-	if err := d.gates.redis.AwaitOpen(d.taking); err != nil {
+	if err := d.claims.Await(d.taking); err != nil {
 		return 0, err
 	}
 	if d.gates.graph.IsOpen() {
@@ -89,13 +91,18 @@ func (d *Dispatcher) mayTake() (most int, err error) {
 func largestMessage(conn *nats.Conn) int { return int(conn.MaxPayload()) + messageOverhead }
 
 // CheckRoom makes sure that the largest message that the server takes has room
-// in hand: it would be waited for in vain. The error is a [SetupError].
-func (d Delivery) CheckRoom(conn *nats.Conn) error {
-	if largest := largestMessage(conn); largest > d.MaxInHandBytes {
-		return setupError("the NATS server takes messages of up to %d bytes (max_payload), and delivery.max_in_hand_bytes is only %d; set it to %d or more",
-			conn.MaxPayload(), d.MaxInHandBytes, largest)
+// in hand: it would be waited for in vain. The error is a [streams.SetupError].
+func CheckRoom(maxPayload int64, maxInHandBytes int) error {
+	if largest := int(maxPayload) + messageOverhead; largest > maxInHandBytes {
+		return &streams.SetupError{Problem: fmt.Sprintf(
+			"the NATS server takes messages of up to %d bytes (max_payload), and delivery.max_in_hand_bytes is only %d; set it to %d or more",
+			maxPayload, maxInHandBytes, largest)}
 	}
 	return nil
+}
+
+func (d *Dispatcher) checkRoom() error {
+	return CheckRoom(d.deps.JetStream.Conn().MaxPayload(), d.cfg.Delivery.MaxInHandBytes)
 }
 
 // mostMessages is how many messages there can be room for.
@@ -121,7 +128,7 @@ func (d *Dispatcher) pull(s *source, messages, bytes int, pulled chan<- *message
 		}
 		messages--
 		bytes -= m.bytes
-		d.leases.begin(m, asked)
+		m.lease = d.leases.Begin(msg, s.epoch, asked)
 		got = true
 		pulled <- m
 	}
@@ -195,7 +202,7 @@ func (d *Dispatcher) openAgain(s *source) *source {
 	defer cancel()
 	var fresh *source
 	err := d.deps.Rights.Do(ctx, func(ctx context.Context) (err error) {
-		fresh, err = d.openSource(ctx, s.parked)
+		fresh, err = d.openSource(ctx, s.role)
 		return err
 	}, d.rightsToOpen(s.stream)...)
 	if err == nil {
@@ -206,7 +213,7 @@ func (d *Dispatcher) openAgain(s *source) *source {
 		s.gate.Shut(err.Error())
 		d.log.Warn("the stream or its consumer is not usable", zap.String("stream", s.stream), zap.Error(err))
 	}
-	_, s.wrong = errors.AsType[*SetupError](err)
+	_, s.wrong = errors.AsType[*streams.SetupError](err)
 	return s
 }
 
@@ -225,7 +232,7 @@ func (d *Dispatcher) recheck(s *source) *source {
 	if s.waits {
 		return d.openAgain(s)
 	}
-	fits := d.cfg.Delivery.CheckRoom(d.deps.JetStream.Conn()) == nil
+	fits := d.checkRoom() == nil
 	if s.usable() && fits && time.Since(s.checked) < d.cfg.Streams.AckWait {
 		return s
 	}
@@ -234,7 +241,7 @@ func (d *Dispatcher) recheck(s *source) *source {
 	defer cancel()
 	info, err := s.consumer.Info(ctx)
 	d.lookAtTheClock(info, time.Since(s.checked))
-	suits := err == nil && d.streamSet().suits(info, s.parked)
+	suits := err == nil && d.streamSet().Suits(info, s.role)
 	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) || s.usable() && fits && suits {
 		return s
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
@@ -17,10 +17,10 @@ import (
 func TestTheDatasetIsFound(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(o *options) {
-		o.cfg.Assets = dispatcher.Assets{
-			Pages:            map[string]dispatcher.Asset{"11": {Dataset: dataset}},
-			WhatsAppAccounts: map[string]dispatcher.WhatsAppAccount{"102": {Dataset: other}},
-			Instagram:        map[string]dispatcher.Asset{"17": {Dataset: dataset}},
+		o.cfg.Assets = admission.Assets{
+			Pages:            map[string]admission.Asset{"11": {Dataset: dataset}},
+			WhatsAppAccounts: map[string]admission.WhatsAppAccount{"102": {Dataset: other}},
+			Instagram:        map[string]admission.Asset{"17": {Dataset: dataset}},
 		}
 	})
 	messaging := func(id, channel, user string) string {
@@ -74,7 +74,7 @@ func TestWhatARequestBodySaysGoesAlong(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(o *options) {
 		o.cfg.PartnerAgent = "partner of all"
-		o.cfg.Datasets = map[string]dispatcher.Dataset{other: {PartnerAgent: "partner of one", TestEventCode: "TEST-config"}}
+		o.cfg.Datasets = map[string]admission.Dataset{other: {PartnerAgent: "partner of one", TestEventCode: "TEST-config"}}
 	})
 	b.publish(dataset, event("plain"))
 	b.publish(other, event("configured"))

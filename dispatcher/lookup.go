@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/directory"
@@ -68,20 +69,8 @@ func (d *Dispatcher) recall(asset graph.Asset) (dataset string, ask graph.Asset,
 	}
 }
 
-// accountOf is the account whose dataset an event belongs to.
-func accountOf(e *event.Event) graph.Asset {
-	switch assets := &e.Assets; {
-	case assets.WhatsApp != "":
-		return graph.Asset{Kind: graph.WhatsAppAccount, ID: assets.WhatsApp}
-	case assets.Instagram != "":
-		return graph.Asset{Kind: graph.InstagramUser, ID: assets.Instagram}
-	default:
-		return graph.Asset{Kind: graph.Page, ID: assets.Page}
-	}
-}
-
 func hasNone(asset graph.Asset) *event.Fault {
-	return noDataset("/user_data", "no dataset is configured for "+asset.String()+", and Meta says that it has none: "+
+	return admission.NoDataset("/user_data", "no dataset is configured for "+asset.String()+", and Meta says that it has none: "+
 		"create one with capi-dispatcher dataset create, or name one under assets")
 }
 
@@ -94,7 +83,7 @@ func (d *Dispatcher) lookUp(asset graph.Asset, entries []*entry) {
 		d.parkUnfound(asset, entries, finding)
 		return
 	}
-	d.accounts.found(asset)
+	d.accounts.RecordSuccess(unfound(asset))
 	var fault *event.Fault
 	if finding.Dataset == "" {
 		fault = hasNone(asset)
@@ -131,7 +120,7 @@ func (d *Dispatcher) parkUnfound(asset graph.Asset, entries []*entry, finding di
 		d.log.Warn("the dataset of an account is not known yet; its events wait",
 			zap.Stringer("account", asset), zap.Int("events", len(entries)), zap.Error(finding.Err))
 	})
-	d.accounts.notFound(asset, finding.Until)
+	d.accounts.RecordNotFound(unfound(asset), finding.Until)
 	fresh, late := inTime(d.stillOurs(entries), d.clock.Now())
 	d.expire(late)
 	fresh, unlinked := d.withinPatience(fresh)

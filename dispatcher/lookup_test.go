@@ -10,7 +10,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe/dedupetest"
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
@@ -20,7 +20,7 @@ import (
 func asking(t *testing.T) func(*options) {
 	t.Helper()
 	return func(o *options) {
-		o.graph.ResolveDatasets = true
+		o.resolve = true
 		o.redis = dedupetest.Start(t).Client()
 	}
 }
@@ -41,7 +41,7 @@ func TestMetaTellsTheDataset(t *testing.T) {
 	t.Parallel()
 	b := setup(t, asking(t), func(o *options) {
 		o.cfg.PartnerAgent = "partner of all"
-		o.cfg.Datasets = map[string]dispatcher.Dataset{dataset: {}, other: {PartnerAgent: "partner of one"}}
+		o.cfg.Datasets = map[string]admission.Dataset{dataset: {}, other: {PartnerAgent: "partner of one"}}
 	})
 	b.addPage("11", dataset)
 	b.addPage("12", other)

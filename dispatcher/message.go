@@ -10,7 +10,9 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/epoch"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/health"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/lease"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 )
 
 // source is a consumer that events are pulled from.
@@ -19,7 +21,7 @@ type source struct {
 	consumer jetstream.Consumer
 	epoch    *epoch.Epoch
 	gate     *health.Gate // open while pulling works
-	parked   bool         // its messages are events that we parked
+	role     streams.Role
 	pending  *atomic.Int64
 
 	// Only whoever pulls from the source looks at these.
@@ -29,6 +31,9 @@ type source struct {
 	lastDelivery uint64    // number of the last message that came, as the consumer counts
 	lastNew      uint64    // number of the last that came for the first time, as the stream counts
 }
+
+// parked reports whether the messages are events that we parked.
+func (s *source) parked() bool { return s.role == streams.Parked }
 
 // usable reports whether there is any use in pulling from the source.
 func (s *source) usable() bool { return !s.wrong && !s.epoch.Over() }
@@ -59,9 +64,7 @@ type message struct {
 	bytes       int  // what it weighs, and its events once they are admitted
 	admitted    bool // its events are in hand
 
-	// lease is until when, in Unix nanoseconds, the server will not give the
-	// message to anybody else.
-	lease atomic.Int64
+	lease *lease.Lease
 
 	events int // it carries
 
@@ -77,18 +80,5 @@ func (m *message) owner() dedupe.Owner { return dedupe.NewOwner(m.source.epoch.I
 // replayed reports whether the message is a dead letter that somebody has
 // replayed: what we have parked says so.
 func (m *message) replayed() bool {
-	return m.source.parked && parked.IsReplay(m.Headers())
+	return m.source.parked() && parked.IsReplay(m.Headers())
 }
-
-func (m *message) leaseLeft(now time.Time) time.Duration {
-	return time.Duration(m.lease.Load() - now.UnixNano())
-}
-
-// leftToOthers reports whether somebody else may have the message before so
-// long. Nobody else gets one whose stream is gone.
-func (m *message) leftToOthers(now time.Time, least time.Duration) bool {
-	return m.leaseLeft(now) < least && !m.source.epoch.Over()
-}
-
-// lapsed tells that the server may have given the message to somebody else.
-func (m *message) lapsed(now time.Time) bool { return m.leaseLeft(now) <= 0 }

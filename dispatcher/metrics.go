@@ -3,8 +3,6 @@ package dispatcher
 import (
 	"context"
 	"errors"
-	"maps"
-	"slices"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -25,21 +23,7 @@ type meters struct {
 
 func newMeters(cfg *Config, deps *Deps, clock *serverclock.Clock) (*meters, error) {
 	counted, err := metrics.NewMeters(deps.Meter)
-	return &meters{counted, metrics.NewDatasets(cfg.Metrics.Datasets, cfg.datasets(), deps.Tokens.Owns), clock}, err
-}
-
-// datasets lists the datasets that are configured.
-func (c *Config) datasets() []string {
-	ids := slices.Collect(maps.Keys(c.Datasets))
-	for _, assets := range []map[string]Asset{c.Assets.Pages, c.Assets.Instagram} {
-		for _, asset := range assets {
-			ids = append(ids, asset.Dataset)
-		}
-	}
-	for _, account := range c.Assets.WhatsAppAccounts {
-		ids = append(ids, account.Dataset)
-	}
-	return slices.DeleteFunc(ids, func(id string) bool { return id == "" })
+	return &meters{counted, metrics.NewDatasets(cfg.Metrics.Datasets, cfg.DatasetIDs(), deps.Tokens.Owns), clock}, err
 }
 
 func (m *meters) received(e *entry) {
@@ -47,7 +31,7 @@ func (m *meters) received(e *entry) {
 	m.Received(e.series, e.event.Removed)
 	m.Filled(e.series, e.event.Filled)
 	m.Repaired(e.series, e.event.Repaired)
-	if !e.message.source.parked { // else it has been counted
+	if !e.message.source.parked() { // else it has been counted
 		m.warned(e)
 	}
 }
@@ -123,11 +107,11 @@ func (d *Dispatcher) observe(meter metric.Meter) error {
 		}))
 	return errors.Join(err, err2,
 		metrics.ObserveTroubles(meter, d.troubles, d.meters.datasets.Known),
-		gauge("capi.messages.in_hand", "Messages in hand", func() int64 { return int64(d.leases.count()) }),
+		gauge("capi.messages.in_hand", "Messages in hand", func() int64 { return int64(d.leases.Count()) }),
 		gauge("capi.batches.waiting", "Events waiting for a request", func() int64 { return int64(d.batches.Stats().Waiting) }),
 		gauge("capi.senders.busy", "Senders in use", func() int64 { return int64(d.batches.Stats().Busy) }),
 		gauge("capi.parked.overdue", "Parked events that NATS should have brought back, and has not, at the last look", func() int64 { return int64(d.sweeper.Overdue()) }),
-		gauge("capi.confirms.pending", "Events sent that Redis does not know of yet", func() int64 { return int64(d.confirms.count()) }),
+		gauge("capi.confirms.pending", "Events sent that Redis does not know of yet", func() int64 { return int64(d.claims.Pending()) }),
 	)
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/health"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 )
 
 // otherSettings are what workers have to agree on, all of them changed.
@@ -126,12 +127,12 @@ func TestAVerifyingWorkerComparesSettings(t *testing.T) {
 func TestConsumersInUseAreNotChanged(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	cfg := dispatcher.DefaultStreams()
+	cfg := streams.Default()
 	cfg.AckWait = 40 * time.Second
-	set := dispatcher.NewStreamSet(cfg, b.js, func(text string) { t.Error(text) }).KeyedBy(dispatcher.ByEvent)
+	set := streams.New(cfg, b.js, func(text string) { t.Error(text) }).KeyedBy(string(dispatcher.ByEvent))
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
-	var others *dispatcher.OtherSettingsError
+	var others *streams.OtherSettingsError
 	require.ErrorAs(t, set.EnsureConsumers(ctx), &others)
 	require.Equal(t, time.Minute, b.consumerConfig("CAPI").AckWait)
 	var warnings []string

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
@@ -24,7 +25,7 @@ func (d *Dispatcher) waits() parked.Waits { return parked.Waits{Backoff: d.cfg.D
 // to be found out.
 func (e *entry) destination() string {
 	if e.lane.dataset == "" {
-		return Auto
+		return admission.Auto
 	}
 	return e.lane.dataset
 }
@@ -99,8 +100,8 @@ func (d *Dispatcher) wakeTime(e *entry, now time.Time) time.Time {
 func (d *Dispatcher) parkedMessage(e *entry, reason parked.Reason, at time.Time) *publication {
 	event, subjects := e.parked(reason), d.parkedSubjects()
 	return &publication{
-		entries: []*entry{e}, msg: event.Message(subjects, e.destination(), e.id()),
-		opts: append(subjects.Schedule(e.destination(), at), jetstream.WithMsgID("park-"+e.id())),
+		For: leaving{entries: []*entry{e}}, Msg: event.Message(subjects, e.destination(), e.id()),
+		Opts: append(subjects.Schedule(e.destination(), at), jetstream.WithMsgID("park-"+e.id())),
 	}
 }
 

@@ -74,7 +74,7 @@ func (d *Dispatcher) noteReach(answer *graph.Answer) {
 		lost := d.gates.graph.Condition("").Since
 		if d.gates.graph.Open() {
 			d.log.Info("Meta can be reached again")
-			d.breaker.reachable(lost)
+			d.breaker.EndOutage(lost)
 		}
 	}
 }

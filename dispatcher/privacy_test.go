@@ -12,7 +12,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event/customer"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
@@ -89,9 +89,9 @@ func TestRestrictedRegions(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(o *options) {
 		o.cfg.RestrictedCountries = []string{"DE", "JP"}
-		o.cfg.Assets = dispatcher.Assets{
-			Pages:     map[string]dispatcher.Asset{"11": {Country: "DE"}, "12": {Country: "US"}, "102": {Country: "DE"}},
-			Instagram: map[string]dispatcher.Asset{"17": {Country: "JP", Dataset: dataset}},
+		o.cfg.Assets = admission.Assets{
+			Pages:     map[string]admission.Asset{"11": {Country: "DE"}, "12": {Country: "US"}, "102": {Country: "DE"}},
+			Instagram: map[string]admission.Asset{"17": {Country: "JP", Dataset: dataset}},
 		}
 	})
 	chat := func(id, channel, user string) string {

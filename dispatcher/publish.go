@@ -1,31 +1,53 @@
 package dispatcher
 
 import (
-	"errors"
+	"context"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
 
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/health"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/outlet"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 )
 
-// publication is a message on its way into a stream, on behalf of entries.
-type publication struct {
+// publication is a message that leaves for a stream, on behalf of entries.
+type publication = outlet.Publication[leaving]
+
+// leaving is who a publication is for.
+type leaving struct {
 	entries []*entry
-	msg     *nats.Msg
-	minimal func() *nats.Msg // what is stored instead where msg does not fit, if anything
-	opts    []jetstream.PublishOpt
-	letter  *undelivered // that it carries, if it does
-	future  jetstream.PubAckFuture
-	number  uint64 // in the stream, once it is stored
-	err     error
+	letter  *undelivered // that the message carries, if it does
+}
+
+func (d *Dispatcher) newOutlet(stream, then string) *outlet.Outlet[leaving] {
+	set := d.streamSet()
+	find := func() error {
+		ctx, cancel := context.WithTimeout(d.working, outlet.Timeout)
+		defer cancel()
+		return d.deps.Rights.Do(ctx, func(ctx context.Context) error {
+			_, err := set.Open(ctx, stream)
+			return err
+		}, d.rightsToOpen(stream)...)
+	}
+	return outlet.New[leaving](outlet.Config{
+		JetStream: d.deps.JetStream, Rights: d.deps.Rights, Log: d.log.With(zap.String("stream", stream)),
+		Find: find, Gate: health.NewGate(), Then: then, Beside: d.beside,
+	})
+}
+
+// forgetRefusals opens the gates again of streams that have taken, or needed, no
+// more of what they had refused.
+func (d *Dispatcher) forgetRefusals() {
+	park, ackWait := d.cfg.Delivery.Park, d.cfg.Streams.AckWait
+	d.letters.Forget(min(park.Max, streams.LettersDuplicates/2) + ackWait)
+	d.parking.Forget(2*park.Initial + ackWait)
 }
 
 // move publishes events to the parked stream and settles them. The claim is
 // given up once the event is safe there: being another message, it may then be
 // sent when it comes back.
 func (d *Dispatcher) move(publications []*publication) {
-	stored, refused := d.parking.publish(publications)
+	stored, refused := d.parking.Publish(publications)
 	moved := entriesOf(stored)
 	d.release(moved)
 	d.settleAll(moved, postponed)
@@ -41,46 +63,7 @@ func (d *Dispatcher) leaveThere(refused []*publication) {
 
 func entriesOf(publications []*publication) (entries []*entry) {
 	for _, p := range publications {
-		entries = append(entries, p.entries...)
+		entries = append(entries, p.For.entries...)
 	}
 	return entries
-}
-
-// minimize makes those publications smaller that the server will never store
-// as they are, and that can be made so.
-func minimize(publications []*publication) (smaller []*publication) {
-	for _, p := range publications {
-		if p.minimal == nil || !isTooLarge(p.err) {
-			continue
-		}
-		p.msg, p.minimal = p.minimal(), nil
-		smaller = append(smaller, p)
-	}
-	return smaller
-}
-
-// isTooLarge reports whether a message was refused for its size, or that of its
-// headers: by the client, by the server, or because of the stream's own limit.
-func isTooLarge(err error) bool {
-	const messageTooLarge, headersTooLarge = 10054, 10097 // nats-server's error codes
-	if answered, ok := errors.AsType[*jetstream.APIError](err); ok {
-		return answered.ErrorCode == messageTooLarge || answered.ErrorCode == headersTooLarge
-	}
-	return errors.Is(err, nats.ErrMaxPayload)
-}
-
-// errNoAcknowledgement says that JetStream has not answered in time.
-var errNoAcknowledgement = errors.New("no acknowledgement from JetStream")
-
-// isMissing reports whether nobody has listened to a message: there is no such
-// stream, or its server is away.
-func isMissing(err error) bool {
-	return errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders)
-}
-
-// isSilence reports whether a message got no answer from its stream. Each takes
-// its time.
-func isSilence(err error) bool {
-	_, denied := errors.AsType[*rights.DeniedError](err)
-	return denied || isMissing(err) || errors.Is(err, errNoAcknowledgement) || errors.Is(err, jetstream.ErrAsyncPublishTimeout)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
@@ -98,7 +99,7 @@ func TestNoEventIsAcknowledgedForOneOfTheStreamBefore(t *testing.T) {
 			limits.StoreDir = t.TempDir()
 			b.options.nats.Restart()
 			b.await("we are connected as well", b.js.Conn().IsConnected)
-			require.NoError(t, dispatcher.NewStreamSet(b.options.cfg.Streams, b.js, func(string) {}).Ensure(t.Context()))
+			require.NoError(t, streams.New(b.options.cfg.Streams, b.js, func(string) {}).Ensure(t.Context()))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -11,13 +11,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
 func (b *bench) box() *deadletter.Box {
 	b.t.Helper()
-	box, err := deadletter.Open(b.t.Context(), b.js, dispatcher.DefaultStreams().Letters())
+	box, err := deadletter.Open(b.t.Context(), b.js, streams.Default().Letters())
 	require.NoError(b.t, err)
 	return box
 }
@@ -181,8 +183,8 @@ func TestReplaysWithoutADataset(t *testing.T) {
 	b.awaitQuiet()
 
 	b.stop(b.running)
-	b.options.cfg.Assets.WhatsAppAccounts = map[string]dispatcher.WhatsAppAccount{"102": {Dataset: dataset}}
-	b.options.cfg.Datasets = map[string]dispatcher.Dataset{dataset: {PartnerAgent: "acme"}}
+	b.options.cfg.Assets.WhatsAppAccounts = map[string]admission.WhatsAppAccount{"102": {Dataset: dataset}}
+	b.options.cfg.Datasets = map[string]admission.Dataset{dataset: {PartnerAgent: "acme"}}
 	b.running = b.start()
 	for number := uint64(2); number <= 4; number++ {
 		b.replay(number)
@@ -198,7 +200,7 @@ func TestReplaysWithoutADataset(t *testing.T) {
 // A dataset that Meta has to tell is found for what is replayed, too.
 func TestAReplayAsksForItsDataset(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(o *options) { o.graph.ResolveDatasets = true })
+	b := setup(t, func(o *options) { o.resolve = true })
 	b.AddAsset(graphtest.Asset{ID: "102", Kind: graphtest.WhatsApp, Tokens: []string{token}})
 	b.publish("auto", event("a"))
 	require.Equal(t, deadletter.NoDataset, b.awaitLetters(1)[0].Reason)
@@ -216,7 +218,7 @@ func TestAReplayAsksForItsDataset(t *testing.T) {
 func TestAReplayHasWhatIsConfigured(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(o *options) {
-		o.cfg.Datasets = map[string]dispatcher.Dataset{dataset: {TestEventCode: "TEST1"}}
+		o.cfg.Datasets = map[string]admission.Dataset{dataset: {TestEventCode: "TEST1"}}
 	})
 	letter := deadletter.Letter{Event: []byte(event("a")), Dataset: dataset, Reason: deadletter.Malformed, OriginSubject: "capi.events." + dataset}
 	b.publishMsg(letter.Message("capi.dead", 1<<20))

@@ -6,6 +6,7 @@ import (
 	"github.com/cenkalti/backoff/v4"
 	"go.uber.org/zap"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/breaker"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
 
@@ -54,7 +55,7 @@ func blamesEvents(answer graph.Answer) bool {
 // accept remembers events as sent, and settles them.
 func (s *shipment) accept(entries []*entry) {
 	s.cautious = false
-	s.doubts.accepted(s.lane.dataset, s.clock.Now())
+	s.doubts.RecordAcceptance(s.lane.dataset, s.clock.Now())
 	s.recovered(entries)
 	s.confirm(entries)
 	s.settleAll(entries, accepted)
@@ -84,7 +85,7 @@ func (s *shipment) try(entries []*entry) ([]*entry, graph.Answer) {
 			return entries, answer
 		}
 		if answer.Verdict == graph.Throttled {
-			s.breaker.pause(s.lane.dataset, s.token, answer.AppWide(), wait)
+			s.breaker.Pause(s.lane.dataset, s.token, answer.AppWide(), wait)
 		}
 		if s.batch.Rest(s.taking, wait) != nil {
 			return entries, answer
@@ -167,7 +168,9 @@ func (s *shipment) hold(entries []*entry, answer graph.Answer) {
 	for _, e := range entries {
 		e.answer = &answer
 	}
-	until, news := s.breaker.failed(s.lane.dataset, s.token, &answer)
+	until, news := s.breaker.RecordFailure(breaker.Failure{
+		Dataset: s.lane.dataset, Token: s.token, AppWide: answer.AppWide(), Reason: reasonOf(answer.Verdict), Wait: askedDelay(answer),
+	})
 	if news {
 		s.log.Warn("the dataset's events wait", zap.String("dataset", s.lane.dataset), zap.Bool("app_wide", answer.AppWide()),
 			zap.Time("until", until), zap.String("reason", answer.Reason()))

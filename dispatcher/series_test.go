@@ -9,7 +9,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
@@ -48,7 +48,7 @@ func TestMadeUpDatasetsBlindNobody(t *testing.T) {
 	t.Parallel()
 	const madeUp = 2500 // OpenTelemetry's own limit is 2000
 	b := setup(t, parkForAnHour, func(o *options) {
-		o.cfg.Datasets = map[string]dispatcher.Dataset{dataset: {}}
+		o.cfg.Datasets = map[string]admission.Dataset{dataset: {}}
 	})
 	for i := range madeUp {
 		_, err := b.js.PublishMsgAsync(&nats.Msg{Subject: fmt.Sprint("capi.events.", 90_000+i), Data: []byte(event("a"))})

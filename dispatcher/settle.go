@@ -18,7 +18,7 @@ func (d *Dispatcher) settle(e *entry, o outcome, delay time.Duration) {
 	// A leader that was not sent leaves the matter to the next in line: the
 	// claim that held the leader up may be the next one's own.
 	promote := o != accepted && o != duplicate
-	for _, follower := range d.identities.leave(e, promote) {
+	for _, follower := range d.identities.Leave(e.key, e, promote) {
 		if promote {
 			d.batches.Add(follower.item())
 		} else {
@@ -98,12 +98,12 @@ func (d *Dispatcher) finish(m *message) {
 // duplicates then. Of a stream that may be another nothing is said: the message
 // of that number may be somebody else's.
 func (d *Dispatcher) tell(m *message, current bool) {
-	d.leases.end(m)
+	d.leases.End(m.lease)
 	defer d.returnRoom(m)
 	var err error
 	switch {
 	case m.worst == dropped, !current:
-	case m.worst == returned && m.lapsed(time.Now()):
+	case m.worst == returned && m.lease.Lapsed(time.Now()):
 		// A late nak would take the message from whoever has it now.
 	case m.worst == returned && m.delay > 0:
 		err = m.NakWithDelay(m.delay)

@@ -39,7 +39,7 @@ func (d *Dispatcher) watchSlots(ctx context.Context) {
 // more, although it is not in hand here: "" is none. What other workers have in
 // hand is taken for held, too, while parking fails.
 func (d *Dispatcher) heldSlots(ctx context.Context) string {
-	if d.parking.gate.IsOpen() {
+	if d.parking.Gate.IsOpen() {
 		return ""
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -52,7 +52,7 @@ func (d *Dispatcher) heldSlots(ctx context.Context) string {
 		}
 		info := consumer.CachedInfo()
 		most := info.Config.MaxAckPending
-		if held := info.NumAckPending - d.leases.count(); most > 0 && 2*held >= most {
+		if held := info.NumAckPending - d.leases.Count(); most > 0 && 2*held >= most {
 			reasons = append(reasons, fmt.Sprintf("%d of the %d messages that the workers may have under way of stream %s (nats.max_ack_pending) "+
 				"can be neither parked nor dead-lettered; when all are, no event of any dataset is delivered", held, most, stream))
 		}

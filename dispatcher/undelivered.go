@@ -10,6 +10,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
@@ -44,7 +45,7 @@ func (d *Dispatcher) parkLetters(refused []*publication) {
 	for i, p := range refused {
 		waiting[i] = d.waitingLetter(p, now)
 	}
-	stored, refused := d.parking.publish(waiting)
+	stored, refused := d.parking.Publish(waiting)
 	d.settleLetters(stored, postponed)
 	d.leaveThere(refused)
 }
@@ -52,13 +53,13 @@ func (d *Dispatcher) parkLetters(refused []*publication) {
 // waitingLetter is a letter as a message that waits.
 func (d *Dispatcher) waitingLetter(p *publication, now time.Time) *publication {
 	const headers = 1 << 10 // of the schedule, and ours, beside the letter's
-	letter, id := p.letter, groupID(p.entries)
+	letter, id := p.For.letter, groupID(p.For.entries)
 	to := deadWord + "." + cmp.Or(letter.Dataset, deadletter.NoDatasetWord)
 	msg := letter.Message(d.cfg.Streams.DeadLetterSubject, d.maxPayload()-headers)
 	msg.Subject = d.parkedSubjects().Wait(to, id)
 	msg.Header.Set(header.Undelivered, letter.id)
 	msg.Header.Set(header.Parked, strconv.Itoa(letter.tries+1))
-	return &publication{entries: p.entries, msg: msg, letter: letter, opts: append(
+	return &publication{For: p.For, Msg: msg, Opts: append(
 		d.parkedSubjects().Schedule(to, now.Add(d.letterDelay(letter.tries)).Truncate(time.Second).Add(time.Second)),
 		jetstream.WithMsgID("park-dead-"+id),
 	)}
@@ -68,13 +69,13 @@ func (d *Dispatcher) waitingLetter(p *publication, now time.Time) *publication {
 // the stream still knows the message id: the letter may have been stored, and
 // the answer have got lost.
 func (d *Dispatcher) letterDelay(tries int) time.Duration {
-	return min(d.cfg.Delivery.Park.Delay(tries), lettersDuplicates/2)
+	return min(d.cfg.Delivery.Park.Delay(tries), streams.LettersDuplicates/2)
 }
 
 // isLetter reports whether the message is a dead letter on its way. Only what we
 // have parked can be one.
 func (m *message) isLetter() bool {
-	return m.source.parked && m.Headers().Get(header.Undelivered) != ""
+	return m.source.parked() && m.Headers().Get(header.Undelivered) != ""
 }
 
 // admitLetter sends a letter on its way again. Its events are counted as what

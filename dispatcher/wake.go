@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/breaker"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 )
 
@@ -31,7 +32,10 @@ func newWaker(d *Dispatcher) (*parked.Waker, *parked.Sweeper) {
 type wayBack struct{ *Dispatcher }
 
 // Blocked reports whether a dataset is in trouble.
-func (w wayBack) Blocked(dataset string) bool { return !w.breaker.shut(dataset, &pass{}).IsZero() }
+func (w wayBack) Blocked(dataset string) bool { return !w.breaker.TurnAway(dataset, nil).IsZero() }
+
+// AcceptedAt returns when Meta last accepted an event of a dataset.
+func (w wayBack) AcceptedAt(dataset string) time.Time { return w.doubts.AcceptedAt(dataset) }
 
 // TakesMore reports whether more events of a dataset may be called back: there is
 // room for them, and what has been called back before is no more than the
@@ -63,7 +67,7 @@ func (d *Dispatcher) turnToSweep(ctx context.Context) (end func(), ours bool) {
 // itself, maybe by another worker; and at the dataset's first success, for a
 // worker that has just begun knows of no troubles.
 func (s *shipment) recovered(entries []*entry) {
-	for _, dataset := range s.breaker.succeeded(s.lane.dataset, s.token, s.posted) {
+	for _, dataset := range s.breaker.RecordSuccess(s.lane.dataset, s.token, s.posted) {
 		s.log.Info("the dataset's events are sent again", zap.String("dataset", dataset))
 		s.waker.Wake(parked.Group{Dataset: dataset})
 	}
@@ -71,7 +75,7 @@ func (s *shipment) recovered(entries []*entry) {
 	if !s.waker.EverAsked(whole) || anyParkedFor(entries, whole) && !s.waker.AskedLately(whole) {
 		s.waker.Wake(whole)
 	}
-	if s.accounts.succeeded(entries) || anyParkedFor(entries, unlinked) && !s.waker.AskedLately(unlinked) {
+	if s.linked(entries) || anyParkedFor(entries, unlinked) && !s.waker.AskedLately(unlinked) {
 		s.waker.Wake(unlinked)
 	}
 }
@@ -105,7 +109,7 @@ func (d *Dispatcher) lookAround(ctx context.Context) {
 // tryAgain calls one event back of each dataset that is to be tried, or a few
 // where it is not known whose fault it is that they are refused.
 func (d *Dispatcher) tryAgain(ctx context.Context) {
-	try, free := d.breaker.trials()
+	try, free := d.breaker.TakeProbes()
 	for _, dataset := range free {
 		d.waker.Wake(parked.Group{Dataset: dataset})
 	}
@@ -119,8 +123,8 @@ func (d *Dispatcher) tryAgain(ctx context.Context) {
 }
 
 func (d *Dispatcher) tryDataset(ctx context.Context, group parked.Group) error {
-	if d.doubts.exist(group.Dataset) {
-		return d.waker.TryFew(ctx, group, handful)
+	if d.doubts.Exist(group.Dataset) {
+		return d.waker.TryFew(ctx, group, breaker.Handful)
 	}
 	return d.waker.TryOne(ctx, group)
 }

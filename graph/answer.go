@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/redact"
 )
 
 // Answer is what became of one request.
@@ -65,7 +65,7 @@ func (a *Answer) Reason() string {
 }
 
 // Detail is the answer in a sentence, with what Meta said. It may quote what was
-// sent, so it is only for dead letters, and for whoever tries an event.
+// sent, so it is only for dead letters, and for people who try an event.
 func (a *Answer) Detail() string {
 	if a.Error != nil {
 		return a.Error.name() + ": " + a.Error.Words()
@@ -138,8 +138,8 @@ type wireError struct {
 	Data        json.RawMessage `json:"error_data"`
 }
 
-// Judge reads an answer of Graph's to a request with so many events. It knows
-// of the exchange only what came back, so it can be fed with anything.
+// Judge reads an answer of Graph's to a request with that number of events. It
+// knows of the exchange only what came back, so it can be fed with anything.
 func Judge(status int, header http.Header, body []byte, events int) Answer {
 	answer := Answer{
 		Status:     status,
@@ -181,8 +181,9 @@ func (a *Answer) judgeError(wire *wireError) {
 	a.TraceID = plainWord(wire.TraceID)
 	a.Error = &Error{
 		Code: wire.Code, Subcode: wire.Subcode, Type: wire.Type, Transient: wire.Transient,
-		Message: withoutTokens(wire.Message), UserTitle: withoutTokens(wire.UserTitle), UserMessage: withoutTokens(wire.UserMessage),
-		Event: namedEvent(wire),
+		Message: withoutTokens(wire.Message), UserTitle: withoutTokens(wire.UserTitle),
+		UserMessage: withoutTokens(wire.UserMessage),
+		Event:       namedEvent(wire),
 	}
 	meaning, known := Explain(wire.Code, wire.Subcode)
 	a.Restricted, a.ProofError = isRestricted(wire), isProofError(wire)
@@ -208,16 +209,16 @@ func (a *Answer) judgeError(wire *wireError) {
 	}
 }
 
-// isProofError recognises a missing or wrong appsecret_proof: Graph gives it
-// the code of an invalid parameter, and no subcode. The parameter's own name
+// isProofError reports whether appsecret_proof is missing or wrong: Graph gives
+// that the code of an invalid parameter, and no subcode. The parameter's own name
 // is not translated, so it is safe to look for.
 func isProofError(wire *wireError) bool {
 	return wire.Code == 100 && wire.Subcode == 0 && strings.Contains(wire.Message, "appsecret_proof")
 }
 
-// isRestricted recognises "Messaging Event Within Messaging Restrictive Region".
-// Nobody has published its subcode, so the words are all there is to go by; in
-// another language it is a refusal like others.
+// isRestricted reports whether an error is "Messaging Event Within Messaging
+// Restrictive Region". Nobody has published its subcode, so the words are all
+// there is to go by; in another language it is a refusal like others.
 func isRestricted(wire *wireError) bool {
 	for _, text := range [...]string{wire.UserTitle, wire.UserMessage, wire.Message} {
 		if strings.Contains(strings.ToLower(text), "restrictive region") {
@@ -264,7 +265,7 @@ func describe(body []byte) string {
 // withoutTokens is a text of Meta's without what looks like an access token: it
 // repeats one that it does not like.
 func withoutTokens(text string) string {
-	clean, _ := event.Redact([]byte(text), nil)
+	clean, _ := redact.Text([]byte(text), nil)
 	return string(clean)
 }
 

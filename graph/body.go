@@ -7,46 +7,28 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
-const (
-	bodyStart = `{"data":[`
-	bodyEnd   = `}`
-)
-
-// Overhead tells how many bytes a request body with this envelope has beside
+// Overhead returns how many bytes a request body with this envelope has beside
 // its events and the commas between them.
 func Overhead(envelope event.Envelope) int {
-	return len(bodyStart) + len(requestTail(envelope, "")) + proofMember
+	return int(sizeOf(requestBody(nil, envelope, ""))) + proofMember
 }
 
 // proofMember is the room to reserve for an appsecret_proof.
 const proofMember = len(`,"appsecret_proof":""`) + 64
 
-// requestTail is the body after the last event.
-func requestTail(envelope event.Envelope, proof string) []byte {
-	tail := []byte("]")
-	if envelope != (event.Envelope{}) {
-		tail = envelope.AppendMembers(append(tail, ','))
-	}
-	if proof != "" {
-		tail = append(tail, `,"appsecret_proof":"`...)
-		tail = append(tail, proof...)
-		tail = append(tail, '"')
-	}
-	return append(tail, bodyEnd...)
-}
-
 // requestBody lists the pieces of a request body. Events are sent as they
 // arrived and are not copied.
 func requestBody(events [][]byte, envelope event.Envelope, proof string) [][]byte {
-	pieces := make([][]byte, 0, 2*len(events)+2)
-	pieces = append(pieces, []byte(bodyStart))
-	for i, event := range events {
-		if i > 0 {
-			pieces = append(pieces, []byte(","))
+	members := envelope.AppendMembers(nil)
+	if proof != "" {
+		if len(members) > 0 {
+			members = append(members, ',')
 		}
-		pieces = append(pieces, event)
+		members = append(members, `"appsecret_proof":"`...)
+		members = append(members, proof...)
+		members = append(members, '"')
 	}
-	return append(pieces, requestTail(envelope, proof))
+	return event.Pieces(members, events...)
 }
 
 func sizeOf(pieces [][]byte) (size int64) {

@@ -44,11 +44,11 @@ type Client struct {
 func New(cfg Config, transport http.RoundTripper) (*Client, error) {
 	c := &Client{cfg: cfg, tokens: NewTokens(cfg.TokenDir), http: newHTTP(transport), fresh: newHTTP(usedOnce(transport))}
 	if cfg.AppSecretFile != "" {
-		secret, err := readSecret(cfg.AppSecretFile)
+		appSecret, err := readSecret(cfg.AppSecretFile)
 		if err != nil {
-			return nil, fmt.Errorf("graph.app_secret_file: %w", err)
+			return nil, fmt.Errorf("app_secret_file: %w", err)
 		}
-		c.appSecret = secret
+		c.appSecret = appSecret
 	}
 	return c, nil
 }
@@ -137,11 +137,11 @@ func (c *Client) newRequest(ctx context.Context, request Request, token Secret) 
 	pieces := requestBody(request.Events, request.Envelope, signature)
 	target, err := url.JoinPath(c.cfg.URL, c.cfg.Version, request.Dataset, "events")
 	if err != nil {
-		return nil, fmt.Errorf("graph.url: %w", err)
+		return nil, fmt.Errorf("the API's address: %w", err)
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, target, newPieceReader(pieces))
 	if err != nil {
-		return nil, fmt.Errorf("graph.url: %w", err)
+		return nil, fmt.Errorf("the API's address: %w", err)
 	}
 	// Lets net/http send again what it could not even begin to send, on a
 	// kept-alive connection that turns out closed. Nothing else is resent.

@@ -428,7 +428,7 @@ func TestMissingAppSecret(t *testing.T) {
 	cfg := graph.DefaultConfig()
 	cfg.AppSecretFile = filepath.Join(t.TempDir(), "nowhere")
 	_, err := graph.New(cfg, nil)
-	require.ErrorContains(t, err, "graph.app_secret_file: ")
+	require.ErrorContains(t, err, "app_secret_file: ")
 }
 
 func TestOverheadIsWhatABodyWeighs(t *testing.T) {
@@ -483,7 +483,8 @@ func TestClearTextIsForThisMachineOnly(t *testing.T) {
 			require.NoError(t, err, address)
 			continue
 		}
-		require.EqualError(t, err, "url: "+address+" would send access tokens over the network in the clear; use https://, or set graph.insecure to true")
+		require.ErrorIs(t, err, graph.ErrInClear)
+		require.EqualError(t, err, "url: "+address+" would send access tokens over the network in the clear")
 		cfg.Insecure = true
 		require.NoError(t, cfg.Validate(), "whoever wants it")
 	}

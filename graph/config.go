@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"golang.org/x/text/language"
-
-	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
 // Config says how to reach the Graph API.
@@ -30,41 +28,7 @@ type Config struct {
 	// AppSecretFile holds the app secret; if set, requests carry an
 	// appsecret_proof.
 	AppSecretFile string `yaml:"app_secret_file"`
-	// ResolveDatasets has the dispatcher ask Meta for the datasets of
-	// accounts that are not configured.
-	ResolveDatasets bool `yaml:"resolve_datasets"`
-	// PartnerAgent is sent where neither request nor dataset names one.
-	PartnerAgent string `yaml:"partner_agent"`
-
-	// ForeignAccounts says what to do with events whose account belongs to
-	// another dataset.
-	ForeignAccounts ForeignAccounts `yaml:"foreign_accounts"`
-	// FillAccounts fills the dataset's only account of a channel into messaging
-	// events that name none.
-	FillAccounts bool `yaml:"fill_accounts"`
-
-	event.Rules `yaml:",inline"`
-
-	// RestrictedCountries are where Meta takes no messaging events from pages
-	// and Instagram accounts, as ISO 3166-1 codes in capitals.
-	RestrictedCountries []string `yaml:"restricted_countries"`
 }
-
-// ForeignAccounts is what to do with events whose page, WhatsApp Business Account
-// or Instagram account belongs to another dataset.
-type ForeignAccounts string
-
-// What to do with events of foreign accounts.
-const (
-	WarnForeign    ForeignAccounts = "warn"    // count them
-	RefuseForeign  ForeignAccounts = "refuse"  // dead-letter them
-	RerouteForeign ForeignAccounts = "reroute" // send them to the account's dataset
-)
-
-// restricted are the member states of the European Union, Norway, Iceland and
-// Liechtenstein, the United Kingdom, and Japan. Source: respond.io's help for
-// its Conversions API step, after Meta (2026).
-const restricted = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK NO IS LI GB JP"
 
 // DefaultConfig returns the settings a careful operator would leave alone.
 func DefaultConfig() Config {
@@ -73,12 +37,11 @@ func DefaultConfig() Config {
 		Version:  "v26.0",
 		Timeout:  15 * time.Second,
 		TokenDir: "/etc/capi-dispatcher/tokens",
-
-		ForeignAccounts:     WarnForeign,
-		Rules:               event.DefaultRules(),
-		RestrictedCountries: strings.Fields(restricted),
 	}
 }
+
+// ErrInClear says that a URL is not encrypted, and leads to another machine.
+var ErrInClear = errors.New("would send access tokens over the network in the clear")
 
 // Validate reports every setting that cannot work, joined.
 func (c Config) Validate() error {
@@ -86,7 +49,7 @@ func (c Config) Validate() error {
 	if err := checkURL(c.URL); err != nil {
 		faults = append(faults, fmt.Errorf("url: %w", err))
 	} else if c.InClear() && !c.Insecure {
-		faults = append(faults, fmt.Errorf("url: %s would send access tokens over the network in the clear; use https://, or set graph.insecure to true", c.URL))
+		faults = append(faults, fmt.Errorf("url: %s %w", c.URL, ErrInClear))
 	}
 	if !regexp.MustCompile(`^v\d+\.\d+$`).MatchString(c.Version) {
 		faults = append(faults, fmt.Errorf("version: %q is not of the form v26.0", c.Version))
@@ -97,19 +60,10 @@ func (c Config) Validate() error {
 	if c.TokenDir == "" {
 		faults = append(faults, errors.New("token_dir: is empty; name the directory with the access tokens"))
 	}
-	if c.ForeignAccounts != WarnForeign && c.ForeignAccounts != RefuseForeign && c.ForeignAccounts != RerouteForeign {
-		faults = append(faults, fmt.Errorf("foreign_accounts: %q is neither %q, %q nor %q", c.ForeignAccounts, WarnForeign, RefuseForeign, RerouteForeign))
-	}
-	faults = append(faults, c.Rules.Validate())
-	for _, country := range c.RestrictedCountries {
-		if !IsCountry(country) {
-			faults = append(faults, fmt.Errorf("restricted_countries: %q is not a country of ISO 3166-1 in capitals, like DE", country))
-		}
-	}
 	return errors.Join(faults...)
 }
 
-// IsCountry tells a country code of ISO 3166-1, in capitals.
+// IsCountry reports whether a text is a country code of ISO 3166-1, in capitals.
 func IsCountry(code string) bool {
 	region, err := language.ParseRegion(code)
 	return err == nil && region.IsCountry() && region.String() == code

@@ -102,7 +102,7 @@ func (e *DatasetError) Unwrap() error {
 	return e.Answer.Cause
 }
 
-// Temporary tells whether it is worth trying again without mending anything.
+// Temporary reports whether it is worth trying again without mending anything.
 func (e *DatasetError) Temporary() bool { return e.Answer.Verdict != Paused }
 
 // Dataset asks Meta once for the dataset of an account. It is sent with the
@@ -140,7 +140,8 @@ func newDatasetError(asset Asset, answer Answer) *DatasetError {
 	if answer.Verdict == Refused {
 		e.Answer.Verdict = Paused
 	}
-	if failed := answer.Error; failed != nil && (failed.Code == 3 || failed.Code == 10 || failed.Code >= 200 && failed.Code <= 299) {
+	if failed := answer.Error; failed != nil &&
+		(failed.Code == 3 || failed.Code == 10 || failed.Code >= 200 && failed.Code <= 299) {
 		e.Missing = asset.Kind.Permissions()
 	}
 	return e
@@ -173,10 +174,12 @@ func (c *Client) exchange(ctx context.Context, asset Asset, method, name string)
 
 // newDatasetRequest writes the request. The token is in a header only; what
 // proves that it is the app's is no secret.
-func (c *Client) newDatasetRequest(ctx context.Context, asset Asset, method, name string, token Secret) (*http.Request, error) {
+func (c *Client) newDatasetRequest(
+	ctx context.Context, asset Asset, method, name string, token Secret,
+) (*http.Request, error) {
 	target, err := url.JoinPath(c.cfg.URL, c.cfg.Version, asset.ID, "dataset")
 	if err != nil {
-		return nil, fmt.Errorf("graph.url: %w", err)
+		return nil, fmt.Errorf("the API's address: %w", err)
 	}
 	parameters := make(map[string]string)
 	if name != "" {
@@ -197,7 +200,7 @@ func (c *Client) newDatasetRequest(ctx context.Context, asset Asset, method, nam
 	}
 	r, err := http.NewRequestWithContext(ctx, method, target, body)
 	if err != nil {
-		return nil, fmt.Errorf("graph.url: %w", err)
+		return nil, fmt.Errorf("the API's address: %w", err)
 	}
 	r.Header.Set("Authorization", "Bearer "+string(token))
 	r.Header.Set("User-Agent", "capi-dispatcher")
@@ -239,7 +242,7 @@ func readDataset(status int, header http.Header, body []byte) (string, Answer) {
 	}
 }
 
-// IsID tells whether a text can be an id of Meta's: digits, and not too many.
+// IsID reports whether a text can be an id of Meta's: digits, and not too many.
 // Ids go into URLs and subjects, so nothing else may pass.
 func IsID(text string) bool {
 	return text != "" && len(text) <= 32 && strings.Trim(text, "0123456789") == ""

@@ -77,7 +77,8 @@ func whyUntrusted(err *tls.CertificateVerificationError) string {
 	}
 }
 
-// isProxyAddress recognises the complaint of net/http, which has no type.
+// isProxyAddress reports whether an error is the complaint of net/http about the
+// proxy's address, which has no type.
 func isProxyAddress(err error) bool {
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err

@@ -14,6 +14,9 @@ type Meaning struct {
 	Title string
 	// Advice is what a person should do.
 	Advice string
+	// Setting is the path of what can be set in a [Config] against it; "" is
+	// none.
+	Setting string
 	// Blame is whose fault it is.
 	Blame Blame
 	// PerAsset marks errors about the page or account that an event names:
@@ -32,7 +35,7 @@ const (
 	BlameAccount Blame = "account" // the page or account that the event names
 	BlameDataset Blame = "dataset" // the dataset, or its business's limits
 	BlameApp     Blame = "app"     // the app: its permissions, limits, or that it is gone
-	BlameCaller  Blame = "caller"  // whoever runs this: token, address, version
+	BlameCaller  Blame = "caller"  // the operator: token, address, version
 	BlameMeta    Blame = "meta"    // nobody but Meta
 	// BlameUnclear: Meta says the same of a faulty event and of a setting that
 	// lets nothing through.
@@ -83,8 +86,8 @@ func Explain(errorCode, subcode int) (meaning Meaning, ok bool) {
 	}
 }
 
-// isEventSubcode recognises the family of subcodes that speak of one event: all
-// that have been published of it do, but for those of accounts.
+// isEventSubcode reports whether a subcode is of the family that speaks of one
+// event: all that have been published of it do, but for those of accounts.
 func isEventSubcode(subcode int) bool { return subcode >= 2804000 && subcode <= 2804199 }
 
 func permission() Meaning {
@@ -119,7 +122,8 @@ func badEvent(title, advice string) Meaning {
 // untitled is for subcodes that others have met as errors of an event, and
 // whose titles nobody has published.
 func untitled() Meaning {
-	return badEvent("some fault of the event; Meta's title for it is not known", "see Meta's message; correct the event and replay it")
+	return badEvent("some fault of the event; Meta's title for it is not known",
+		"see Meta's message; correct the event and replay it")
 }
 
 func badLink(title, advice string) Meaning {
@@ -184,7 +188,7 @@ func meanings() map[ErrorCode]Meaning { //nolint:funlen // it is a table
 		{2500, 0}:      unreachableDataset(),
 		{2635, 0}: {
 			Verdict: Paused, Blame: BlameCaller, Title: "this version of the Graph API is switched off",
-			Advice: "set graph.version to a current one",
+			Advice: "use a current version of the Graph API", Setting: "version",
 		},
 		{5000, 0}:  temporary("unknown error on Meta's side"),
 		{21009, 0}: temporary("the data set upload is temporarily not ready"),
@@ -203,7 +207,8 @@ func meanings() map[ErrorCode]Meaning { //nolint:funlen // it is a table
 
 		{100, 2804001}: untitled(),
 		{100, 2804003}: badEvent("event timestamp too old", "events are accepted for 7 days; send them sooner"),
-		{100, 2804004}: badEvent("event timestamp in the future", "check the producer's clock, and that event_time is in seconds"),
+		{100, 2804004}: badEvent("event timestamp in the future",
+			"check the producer's clock, and that event_time is in seconds"),
 		{100, 2804007}: untitled(),
 		{100, 2804008}: badEvent("contents is not a list of objects", "correct custom_data.contents"),
 		{100, 2804009}: badEvent("purchase without a value", "set custom_data.value"),
@@ -218,20 +223,26 @@ func meanings() map[ErrorCode]Meaning { //nolint:funlen // it is a table
 		{100, 2804048}: untitled(),
 		{100, 2804050}: badEvent("not enough customer information", "send more of user_data"),
 		{100, 2804063}: badEvent("messaging_channel missing", "set messaging_channel"),
-		{100, 2804064}: badEvent("argument not allowed on a messaging event", "leave out client_ip_address, client_user_agent and the like"),
-		{100, 2804066}: badEvent("event name not allowed on a messaging event", "use one of the business messaging event names, such as LeadSubmitted"),
+		{100, 2804064}: badEvent("argument not allowed on a messaging event",
+			"leave out client_ip_address, client_user_agent and the like"),
+		{100, 2804066}: badEvent("event name not allowed on a messaging event",
+			"use one of the business messaging event names, such as LeadSubmitted"),
 		{100, 2804069}: badEvent("page_id missing", "set user_data.page_id"),
 		{100, 2804071}: badEvent("ctwa_clid missing", "set user_data.ctwa_clid, from the referral of the first message"),
-		{100, 2804072}: badEvent("page_id is not the page whose ad was clicked", "send the page whose ad produced this ctwa_clid, or the WhatsApp Business Account"),
+		{100, 2804072}: badEvent("page_id is not the page whose ad was clicked",
+			"send the page whose ad produced this ctwa_clid, or the WhatsApp Business Account"),
 		{100, 2804075}: badEvent("ig_sid missing", "set user_data.ig_sid"),
 		{100, 2804079}: badEvent("ig_account_id missing", "set user_data.ig_account_id"),
 		{100, 2804081}: badEvent("currency missing", "set custom_data.currency"),
 		{100, 2804087}: badEvent("ctwa_clid is not of a real click", "send the ctwa_clid exactly as the webhook gave it"),
 		{100, 2804116}: badEvent("page_id or whatsapp_business_account_id missing", "set one of the two in user_data"),
 
-		{100, 2804131}: badLink("no page linked to this dataset", "link the page to the dataset, or send the id of the account that is linked; the events wait"),
-		{100, 2804132}: badLink("no WhatsApp Business Account linked to this dataset", "link the account: POST /{waba-id}/dataset; the events wait"),
-		{100, 2804133}: badLink("no Instagram account linked to this dataset", "link the account, inside one Business Manager; the events wait"),
+		{100, 2804131}: badLink("no page linked to this dataset",
+			"link the page to the dataset, or send the id of the account that is linked; the events wait"),
+		{100, 2804132}: badLink("no WhatsApp Business Account linked to this dataset",
+			"link the account: POST /{waba-id}/dataset; the events wait"),
+		{100, 2804133}: badLink("no Instagram account linked to this dataset",
+			"link the account, inside one Business Manager; the events wait"),
 	}
 }
 

@@ -10,13 +10,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/redact"
+	"github.com/capi-dispatcher/capi-dispatcher/internal/secret"
 )
 
 // ErrNoToken says that there is no token file for a dataset and no default.
@@ -70,9 +70,9 @@ type tokenFile struct {
 	checked time.Time
 }
 
-// stamp tells one version of a file from another. Whoever replaces a file may
-// give it the old one's size and time, but not its inode, and whoever overwrites
-// it cannot choose when it was changed last.
+// stamp tells one version of a file from another. A file that replaces another
+// may have its size and time, but not its inode; one that is overwritten cannot
+// have the time of its last change chosen.
 type stamp struct {
 	modified, changed unix.Timespec
 	inode             uint64
@@ -117,9 +117,9 @@ func (t *Tokens) For(dataset string) (Secret, error) {
 		dataset, filepath.Join(t.dir, dataset), filepath.Join(t.dir, defaultToken))
 }
 
-// Fingerprint tells one token of a dataset from another without giving it
-// away; it is "" where there is none. Whoever waits for a token to be replaced
-// can compare fingerprints.
+// Fingerprint returns what tells one token of a dataset from another without
+// giving it away; "" where there is none. A change of it shows that the token
+// has been replaced.
 func (t *Tokens) Fingerprint(dataset string) string {
 	token, err := t.For(dataset)
 	if err != nil {
@@ -165,8 +165,8 @@ func (f *tokenFile) refresh(path string) {
 // Used returns the tokens in use, replaced ones included, as secrets to be taken
 // out of what others have written. Files that are there are read now, later ones
 // when their token is needed.
-func (t *Tokens) Used() event.Secrets {
-	files, _ := os.ReadDir(t.dir) // whoever needs a token says what is wrong
+func (t *Tokens) Used() redact.Secrets {
+	files, _ := os.ReadDir(t.dir) // what is wrong is said where a token is needed
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, file := range files {
@@ -189,7 +189,7 @@ type usedTokens struct {
 const shortestUsed = 20
 
 func (u *usedTokens) add(token Secret) {
-	if len(token) < shortestUsed || event.HoldsToken(string(token)) {
+	if len(token) < shortestUsed || redact.HoldsToken(string(token)) {
 		return
 	}
 	u.mu.Lock()
@@ -215,21 +215,10 @@ func (u *usedTokens) Holds(text []byte) bool {
 	return ok
 }
 
-// readSecret reads a file with one secret in it.
+// readSecret reads a file with a token, or with an app secret.
 func readSecret(path string) (Secret, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return "", err
-	}
-	secret := strings.TrimSpace(string(text))
-	switch {
-	case secret == "":
-		return "", fmt.Errorf("%s is empty", path)
-	case strings.ContainsFunc(secret, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return "", fmt.Errorf("%s holds more than one word of plain ASCII", path)
-	default:
-		return Secret(secret), nil
-	}
+	word, err := secret.ReadWord(path)
+	return Secret(word), err
 }
 
 // proof is appsecret_proof: what shows Meta that a token is used by its app.

@@ -7,7 +7,7 @@ import (
 )
 
 // Usage is how much of Meta's rolling-hour rate limits is used up, as the
-// answer's headers tell. Source: Meta, "Rate Limiting" (2026).
+// answer's headers say. Source: Meta, "Rate Limiting" (2026).
 type Usage struct {
 	// App is the highest figure of the app's own limit, which all datasets
 	// share that the app sends for: 0 to 100, and sometimes beyond.
@@ -82,7 +82,7 @@ func seconds(s float64) time.Duration {
 	return time.Duration(min(max(s, 0), most) * float64(time.Second))
 }
 
-// AppWide tells that the whole app is throttled, not the dataset alone: code 4
+// AppWide reports whether the whole app is throttled, not the dataset alone: code 4
 // is the app's limit of calls, code 341 its temporary one. Source: Meta,
 // "Rate Limiting" (2026).
 func (a *Answer) AppWide() bool {

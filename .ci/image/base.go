@@ -33,7 +33,10 @@ func serveBase(ctx context.Context, root string, platforms []string) (ref string
 	if err != nil {
 		return "", nil, fmt.Errorf("registry for the base image: %w", err)
 	}
-	server := &http.Server{Handler: registry.New(registry.Logger(log.New(io.Discard, "", 0))), ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{
+		Handler:           registry.New(registry.Logger(log.New(io.Discard, "", 0))),
+		ReadHeaderTimeout: 5 * time.Second,
+	}
 	go func() { _ = server.Serve(listener) }()
 	stop = func() { _ = server.Close() }
 	ref = baseAddress + "/base:latest"
@@ -77,7 +80,9 @@ func baseIndex(ctx context.Context, root string, platforms []string) (v1.ImageIn
 }
 
 func baseImage(files []byte, platform *v1.Platform) (v1.Image, error) {
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(files)), nil })
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(files)), nil
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,8 @@ func licences(ctx context.Context, root string, platform *v1.Platform) ([]file, 
 		return nil, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	program, err := output(ctx, "go", "tool", "-n", "go-licenses") // built, and not run: it has to be of this machine's platform
+	// Built, and not run: it has to be of this machine's platform.
+	program, err := output(ctx, "go", "tool", "-n", "go-licenses")
 	if err != nil {
 		return nil, err
 	}

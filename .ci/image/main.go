@@ -105,7 +105,8 @@ func ko(ctx context.Context, root, base, commit, date string, o options) error {
 	}
 	module := filepath.Join(root, ".ci", "image")
 	//nolint:gosec // the arguments are of whoever builds
-	cmd := exec.CommandContext(ctx, "go", "tool", "-modfile="+filepath.Join(module, "go.mod"), "ko", "build", "./cmd/capi-dispatcher",
+	cmd := exec.CommandContext(ctx, "go", "tool", "-modfile="+filepath.Join(module, "go.mod"), "ko", "build",
+		"./cmd/capi-dispatcher",
 		"--bare", "--platform="+o.platforms, "--tags="+o.tags, fmt.Sprintf("--push=%t", o.push != ""),
 		"--oci-layout-path="+layout, "--sbom=spdx", "--sbom-dir="+sboms, "--image-user=65532:65532",
 		"--image-label=org.opencontainers.image.title=capi-dispatcher",

@@ -28,8 +28,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/capi-dispatcher/capi-dispatcher/config"
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
@@ -55,9 +55,9 @@ func startWorker(t *testing.T) *worker {
 	nats, redis, graph := natstest.StartWith(t, &server.Options{Users: users(t)}), miniredis.RunT(t), httptest.NewServer(w.api)
 	t.Cleanup(graph.Close)
 	w.js = nats.JetStream(natsclient.UserInfo("admin", "admin"))
-	streams := configOf(r, fullname).NATS.Streams
-	streams.Manage = true
-	set := dispatcher.NewStreamSet(streams, w.js, func(warning string) { t.Error(warning) })
+	cfg := configOf(r, fullname).NATS.Streams
+	cfg.Manage = true
+	set := streams.New(cfg, w.js, func(warning string) { t.Error(warning) })
 	require.NoError(t, set.Ensure(t.Context()))
 	require.NoError(t, set.EnsureConsumers(t.Context()))
 
@@ -105,7 +105,7 @@ func TestTheRightsToMakeStreams(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		js := nats.JetStream(natsclient.UserInfo(user, user), natsclient.CustomInboxPrefix("_INBOX_capi_worker"))
-		set := dispatcher.NewStreamSet(config.Default().NATS.Streams, js, func(warning string) { t.Error(warning) })
+		set := streams.New(config.Default().NATS.Streams, js, func(warning string) { t.Error(warning) })
 		return errors.Join(set.Ensure(ctx), set.EnsureConsumers(ctx))
 	}
 	require.Error(t, ensure("worker"))

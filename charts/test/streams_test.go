@@ -7,8 +7,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 )
 
 // What the resources for NATS' controller have in common with what the API of
@@ -45,7 +45,7 @@ config: {nats: {max_bytes: 32m, dead_letter_max_bytes: "900000 KB"}}`} {
 		cfg := configOf(r, fullname).NATS.Streams
 		cfg.Manage = true
 		js := natstest.Start(t).JetStream()
-		set := dispatcher.NewStreamSet(cfg, js, func(warning string) { t.Error(warning) })
+		set := streams.New(cfg, js, func(warning string) { t.Error(warning) })
 		require.NoError(t, set.Ensure(t.Context()))
 		require.NoError(t, set.EnsureConsumers(t.Context()))
 

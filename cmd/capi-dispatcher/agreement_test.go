@@ -21,13 +21,14 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/worker"
 	"github.com/capi-dispatcher/capi-dispatcher/config"
-	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
+	"github.com/capi-dispatcher/capi-dispatcher/internal/secret"
 )
 
 const dataset = "1234567890"
@@ -70,7 +71,7 @@ func setupAgreement(t *testing.T) *agreement {
 	cfg.Graph.URL, cfg.Graph.TokenDir, cfg.Graph.AppSecretFile = worked.URL, a.dir, filepath.Join(a.dir, "app_secret")
 	cfg.Graph.HashPersonalData, cfg.Graph.PartnerAgent = true, "acme"
 	cfg.Admin.Address, cfg.Batch.MaxBytes, cfg.Batch.Linger = "127.0.0.1:0", 20_000, 0
-	cfg.Assets.Pages = map[string]dispatcher.Asset{"1061": {Dataset: dataset}, "49": {Dataset: dataset, Country: "DE"}}
+	cfg.Assets.Pages = map[string]admission.Asset{"1061": {Dataset: dataset}, "49": {Dataset: dataset, Country: "DE"}}
 	a.run()
 	return a
 }
@@ -172,7 +173,7 @@ func (a *agreement) requireSame(m message, did verdict) {
 	a.t.Helper()
 	about := fmt.Sprintf("%.300s to %s: %v", m.body, m.to, did)
 	isDead := did.what != "sent" && did.what != "waits"
-	want := map[bool]int{true: exitPartial}[isDead]
+	want := map[bool]int{true: exit.PartlyDone}[isDead]
 
 	found, summary, code := a.verb(same, m.body, "validate", "--json", "--dataset", m.to)
 	require.Equal(a.t, want, code, about+found+summary)
@@ -186,13 +187,13 @@ func (a *agreement) requireSame(m message, did verdict) {
 	_, complaint, code := a.verb(func(c *config.Config) { c.NATS.Subject = "elsewhere" }, m.body, "publish", "--dataset", m.to)
 	require.Equal(a.t, want, code, about+complaint)
 
-	if m.to == dispatcher.Auto {
+	if m.to == admission.Auto {
 		return // test-event wants to know
 	}
 	before := len(a.tried.Ledger().Entries())
 	shown, complaint, code := a.verb(func(c *config.Config) { c.Graph.URL = a.triedURL }, m.body, "test-event", "--code", "TEST", "--dataset", m.to)
 	if did.what != "sent" {
-		require.Equal(a.t, exitPartial, code, about+shown+complaint)
+		require.Equal(a.t, exit.PartlyDone, code, about+shown+complaint)
 		return
 	}
 	require.Zero(a.t, code, about+shown+complaint)
@@ -240,11 +241,11 @@ func TestTheVerbsAndTheWorkerAgree(t *testing.T) {
 		{"members to be removed", message{dataset, eventOf("1061", `,"fbp":"fb.1.1.1"`, now)}, "sent"},
 		{"a code of its own", message{dataset, strings.Replace(eventOf("1061", "", now), "{", `{"test_event_code":"T",`, 1)}, "sent"},
 		{"a body with a partner", message{dataset, `{"partner_agent":"theirs","data":[` + eventOf("1061", "", now) + "]}"}, "sent"},
-		{"account to be found", message{dispatcher.Auto, eventOf("1061", "", now)}, "sent"},
-		{"account nobody knows", message{dispatcher.Auto, eventOf("4711", "", now)}, "no_dataset"},
+		{"account to be found", message{admission.Auto, eventOf("1061", "", now)}, "sent"},
+		{"account nobody knows", message{admission.Auto, eventOf("4711", "", now)}, "no_dataset"},
 		{"account not asked for", message{dataset, eventOf("4711", "", now)}, "sent"},
 		{"restricted region", message{dataset, eventOf("49", "", now)}, "restricted_region"},
-		{"restricted region, found", message{dispatcher.Auto, eventOf("49", "", now)}, "restricted_region"},
+		{"restricted region, found", message{admission.Auto, eventOf("49", "", now)}, "restricted_region"},
 		{"too large", message{dataset, eventOf("1061", `,"x":"`+strings.Repeat("x", 20_000)+`"`, now)}, "too_large"},
 		{"too large with what is beside it", message{dataset, `{"upload_tag":"` + strings.Repeat("x", 10_000) + `","data":[` +
 			eventOf("1061", `,"x":"`+strings.Repeat("x", 10_000)+`"`, now) + "]}"}, "too_large"},
@@ -336,7 +337,7 @@ func TestAWordThatIsNoDatasetIsRefused(t *testing.T) {
 		for _, verb := range [][]string{{"validate"}, {"publish"}, {"test-event", "--code", "T"}} {
 			root := newRoot()
 			root.SetArgs(append(verb, "--dataset", word, "events"))
-			require.Equal(t, exitUsage, exitCode(root.ExecuteContext(t.Context())), "%s %s", verb, word)
+			require.Equal(t, exit.WrongUsage, exitCode(root.ExecuteContext(t.Context())), "%s %s", verb, word)
 		}
 	}
 }

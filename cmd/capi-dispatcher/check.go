@@ -8,8 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
 	"github.com/capi-dispatcher/capi-dispatcher/config"
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
@@ -18,7 +19,7 @@ import (
 // checks.
 type checker struct {
 	decoder   *event.Decoder
-	admission *dispatcher.Admission
+	admission *admission.Admission
 	to        string // the subject's last word; "" if nobody has named one
 	testCode  string // for events that have none
 	now       func() time.Time
@@ -28,15 +29,15 @@ func newChecker(cfg *config.Config, to string) *checker {
 	whole := cfg.Dispatcher()
 	c := &checker{
 		decoder:   event.NewDecoder(cfg.Graph.Rules).Withhold(graph.NewTokens(cfg.Graph.TokenDir).Used()),
-		admission: dispatcher.NewAdmission(&whole, cfg.Batch, cfg.Graph.ResolveDatasets),
+		admission: admission.New(&whole.Config, cfg.Batch.MaxBytes, cfg.Graph.ResolveDatasets),
 		to:        to, now: time.Now,
 	}
 	c.decoder.Fill(c.admission.AccountsFor(to))
 	return c
 }
 
-// decide tells what a worker would do with an event of a record, now.
-func (c *checker) decide(r *record, e *event.Event) dispatcher.Decision {
+// decide returns what a worker would do with an event of a record, now.
+func (c *checker) decide(r *record, e *event.Event) admission.Decision {
 	body := r.request.Envelope
 	body.TestEventCode = cmp.Or(body.TestEventCode, c.testCode)
 	return c.admission.Decide(c.to, body, e, c.now())
@@ -77,9 +78,9 @@ func sentence(fault event.Fault) string {
 func addDestination(command *cobra.Command, to *string, preset, usage string) {
 	command.Flags().StringVar(to, "dataset", preset, usage)
 	command.PreRunE = func(*cobra.Command, []string) error {
-		if *to == preset || dispatcher.IsDestination(*to) {
+		if *to == preset || admission.IsDestination(*to) {
 			return nil
 		}
-		return usageError{fmt.Errorf("--dataset: %q is neither a dataset id, of digits, nor auto; the dispatcher would dead-letter every event", *to)}
+		return exit.Usage(fmt.Errorf("--dataset: %q is neither a dataset id, of digits, nor auto; the dispatcher would dead-letter every event", *to))
 	}
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
@@ -76,19 +78,21 @@ func (p *program) askDataset(
 	}
 	transport := graph.NewTransport(1)
 	defer transport.CloseIdleConnections()
-	client, err := graph.New(cfg.Graph, transport)
+	client, err := connect.Graph(&cfg.Graph, transport)
 	if err != nil {
-		return usageError{err}
+		return exit.Usage(err)
 	}
 	asset := flags.asset()
 	id, err := ask(cmd.Context(), client, asset)
 	switch {
 	case errors.Is(err, graph.ErrAssetID):
-		return usageError{err}
+		return exit.Usage(err)
 	case err != nil:
 		return withMetasWords(err)
 	case flags.asJSON:
-		return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]string{"kind": string(asset.Kind), "id": asset.ID, "dataset": id})
+		return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]string{
+			"kind": string(asset.Kind), "id": asset.ID, "dataset": id,
+		})
 	default:
 		_, err = fmt.Fprintln(cmd.OutOrStdout(), id)
 		return err
@@ -124,7 +128,7 @@ func (f *assetFlags) add(command *cobra.Command) {
 			}
 		}
 		if given != 1 {
-			return usageError{errors.New("name one account: --page ID, --waba ID or --instagram ID")}
+			return exit.Usage(errors.New("name one account: --page ID, --waba ID or --instagram ID"))
 		}
 		return nil
 	}
@@ -144,6 +148,8 @@ func (f *assetFlags) asset() graph.Asset {
 // again is how the same account is named to another verb.
 func (f *assetFlags) again() string {
 	asset := f.asset()
-	flag := map[graph.Kind]string{graph.Page: "--page", graph.WhatsAppAccount: "--waba", graph.InstagramUser: "--instagram"}[asset.Kind]
+	flag := map[graph.Kind]string{
+		graph.Page: "--page", graph.WhatsAppAccount: "--waba", graph.InstagramUser: "--instagram",
+	}[asset.Kind]
 	return flag + " " + asset.ID
 }

@@ -69,7 +69,8 @@ func showFindings(out io.Writer, findings []doctor.Finding) error {
 		}
 	}
 	faults, warnings := doctor.Faults(findings)
-	_, err := fmt.Fprintf(out, "\n%s, %s, %d ok\n", count(faults, "fault"), count(warnings, "warning"), len(findings)-faults-warnings)
+	_, err := fmt.Fprintf(out, "\n%s, %s, %d ok\n", terminal.Count(faults, "fault"), terminal.Count(warnings, "warning"),
+		len(findings)-faults-warnings)
 	return err
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/explain"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
 
@@ -44,18 +45,18 @@ func TestPastedErrorsAreExplained(t *testing.T) {
 		"region":                    {`{"error":{"code":100,"message":"x","error_user_title":"Messaging Event Within Messaging Restrictive Region"}}`, "dead-letters the event as restricted_region"},
 		"transient":                 {`{"error":{"code":4711,"message":"x","is_transient":true}}`, "The dispatcher tries the request again"},
 	} {
-		found, err := readPasted(tc.text)
+		found, err := explain.Read(tc.text)
 		require.NoError(t, err, name)
 		var out bytes.Buffer
 		require.NoError(t, show(&out, found, false))
 		require.Contains(t, out.String(), tc.want, name)
 		require.Contains(t, out.String(), "\nYou: ", name)
 	}
-	found, err := readPasted("2446079")
+	found, err := explain.Read("2446079")
 	require.NoError(t, err)
 	require.Len(t, found, 2, "it belongs to two codes")
 	for _, text := range []string{"", "x", "10/x", "{}", `{"error":{}}`, `{"error":"x"}`, "(#) x", "12345678901", strings.Repeat("{", 1000)} {
-		_, err := readPasted(text)
+		_, err := explain.Read(text)
 		require.Error(t, err, text)
 	}
 }
@@ -113,10 +114,10 @@ $ curl … | capi-dispatcher explain -                       # an answer of Meta
 		{"paused, per account", graph.Meaning{Verdict: graph.Paused, PerAsset: true}},
 		{"refused", graph.Meaning{Verdict: graph.Refused}},
 	} {
-		fmt.Fprintf(&page, "| %s | %s |\n", kind.name, reaction(kind.meaning))
+		fmt.Fprintf(&page, "| %s | %s |\n", kind.name, explain.Reaction(kind.meaning))
 	}
 	page.WriteString(`
-An error of unknown code: the dispatcher ` + byStatus + `.
+An error of unknown code: the dispatcher ` + explain.ByStatus + `.
 ` +
 		"An unknown subcode is taken for its code. `is_transient` makes a refusal a retry.\n" + `
 ## Codes
@@ -125,14 +126,14 @@ An error of unknown code: the dispatcher ` + byStatus + `.
 |---|---|---|---|
 `)
 	for _, code := range graph.ErrorCodes() {
-		writeCode(&page, code.String(), explain(code))
+		writeCode(&page, code.String(), explain.Of(code))
 	}
-	writeCode(&page, "200 to 299", explain(graph.ErrorCode{Code: 200}))
-	writeCode(&page, "80000 to 80014, others", explain(graph.ErrorCode{Code: 80007}))
+	writeCode(&page, "200 to 299", explain.Of(graph.ErrorCode{Code: 200}))
+	writeCode(&page, "80000 to 80014, others", explain.Of(graph.ErrorCode{Code: 80007}))
 	return page.String()
 }
 
-func writeCode(page *strings.Builder, code string, e explanation) {
+func writeCode(page *strings.Builder, code string, e explain.Explanation) {
 	verdict := e.Verdict
 	if e.PerAsset {
 		verdict += ", per account"
@@ -147,11 +148,11 @@ func FuzzReadPasted(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		found, err := readPasted(text)
+		found, err := explain.Read(text)
 		require.Equal(t, err == nil, len(found) > 0)
 		for _, p := range found {
-			require.NotEmpty(t, p.explain().Title)
-			require.NotEmpty(t, p.explain().Advice)
+			require.NotEmpty(t, p.Explain().Title)
+			require.NotEmpty(t, p.Explain().Advice)
 		}
 	})
 }

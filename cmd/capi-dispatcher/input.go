@@ -9,10 +9,33 @@ import (
 	"io"
 	"iter"
 	"maps"
+	"os"
 	"slices"
 
+	"github.com/spf13/cobra"
+
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
+
+// withInput has a file read, or the standard input if its name is -. The size is
+// -1 where it is not known.
+func withInput(cmd *cobra.Command, name string, read func(in io.Reader, size int64) error) error {
+	if name == "-" {
+		return read(cmd.InOrStdin(), -1)
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return exit.Usage(errors.New(terminal.Line(err.Error()))) // the name may come from elsewhere
+	}
+	defer func() { _ = file.Close() }()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	return read(file, info.Size())
+}
 
 // record is one message of an input: an event, or a request body.
 type record struct {
@@ -46,10 +69,10 @@ type recordReader struct {
 	yield   func(record) bool
 }
 
-// isDocument tells one JSON value over several lines from a value a line: an
-// array is a document, and so is an object whose first line does not end it,
-// unless the second line is an object of its own, so that the first is just a
-// broken line.
+// isDocument reports whether an input is one JSON value over several lines, and
+// not a value a line: an array is a document, and so is an object whose first
+// line does not end it, unless the second line is an object of its own, so that
+// the first is just a broken line.
 func isDocument(lines *bufio.Reader) bool {
 	first := peekLine(lines, 0)
 	if bytes.HasPrefix(first, []byte("[")) {
@@ -59,7 +82,7 @@ func isDocument(lines *bufio.Reader) bool {
 	return len(first) < longest && goesOn(first) && !json.Valid(peekLine(lines, 1))
 }
 
-// goesOn tells that a text is the beginning of a JSON value.
+// goesOn reports whether a text is the beginning of a JSON value.
 func goesOn(text []byte) bool {
 	var syntax *json.SyntaxError
 	err := json.Unmarshal(text, new(json.RawMessage))
@@ -106,7 +129,8 @@ func (r *recordReader) readLines(lines *bufio.Reader) {
 func (r *recordReader) readDocument(in io.Reader) {
 	text, err := io.ReadAll(io.LimitReader(in, maxDocument+1))
 	if err != nil || len(text) > maxDocument {
-		r.yield(record{place: "input", err: errors.Join(err, fmt.Errorf("a JSON document may have at most %d MB; use one event a line", maxDocument>>20))})
+		r.yield(record{place: "input", err: errors.Join(err,
+			fmt.Errorf("a JSON document may have at most %d MB; use one event a line", maxDocument>>20))})
 		return
 	}
 	if !bytes.HasPrefix(bytes.TrimSpace(text), []byte("[")) {
@@ -172,19 +196,16 @@ func splitBody(r record, err error) (parts []record) {
 }
 
 // bodyWith is a request body with other events in it.
-func bodyWith(body map[string]json.RawMessage, events []json.RawMessage) []byte {
-	var data []byte
-	for i, e := range events {
-		if i > 0 {
-			data = append(data, ',')
-		}
-		data = append(data, e...)
+func bodyWith(body map[string]json.RawMessage, others []json.RawMessage) []byte {
+	events := make([][]byte, len(others))
+	for i, e := range others {
+		events[i] = e
 	}
-	whole := slices.Concat([]byte(`{"data":[`), data, []byte("]"))
+	var members [][]byte
 	for _, name := range slices.Sorted(maps.Keys(body)) {
 		if name != "data" {
-			whole = fmt.Appendf(whole, ",%q:%s", name, body[name])
+			members = append(members, fmt.Appendf(nil, "%q:%s", name, body[name]))
 		}
 	}
-	return append(whole, '}')
+	return bytes.Join(event.Pieces(bytes.Join(members, []byte(",")), events...), nil)
 }

@@ -16,8 +16,10 @@ import (
 	"golang.org/x/term"
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/config"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
 )
 
@@ -48,46 +50,36 @@ line, the rest goes on, and the exit code is 3.`,
 				return err
 			}
 			defer nats.Conn().Close()
-			in, size, err := openInput(args[0])
-			if err != nil {
-				return err
-			}
-			defer func() { _ = in.Close() }()
-			bar := newBar(os.Stderr, size)
-			out := publisher{
-				js: nats, flags: flags, checker: newChecker(cfg, flags.dataset), subject: cfg.NATS.Subject + "." + flags.dataset,
-				complain: func(text string) { _ = bar.Clear(); cmd.PrintErrln(text) },
-			}
-			out.checker.testCode = flags.testCode
-			began := time.Now()
-			// What is under way is waited for, but not when it is denied.
-			err = nats.Rights.Do(context.WithoutCancel(cmd.Context()), func(allowed context.Context) error {
-				out.denied = allowed.Done()
-				return errors.Join(out.publishAll(cmd.Context(), io.TeeReader(in, bar)), context.Cause(allowed))
+			return withInput(cmd, args[0], func(in io.Reader, size int64) error {
+				return flags.publish(cmd, cfg, nats, in, size)
 			})
-			_ = bar.Finish()
-			return errors.Join(err, out.report(cmd.OutOrStdout(), time.Since(began)))
 		},
 	}
-	addDestination(command, &flags.dataset, dispatcher.Auto, "dataset id, or auto to find it by the account in the event")
-	command.Flags().StringVar(&flags.testCode, "test-event-code", "", "code from Meta's Test Events tool (test events count, too)")
+	addDestination(command, &flags.dataset, admission.Auto, "dataset id, or auto to find it by the account in the event")
+	command.Flags().StringVar(&flags.testCode, "test-event-code", "",
+		"code from Meta's Test Events tool (test events count, too)")
 	command.Flags().BoolVar(&flags.asJSON, "json", false, "print the summary as JSON")
 	return command
 }
 
-func openInput(name string) (in io.ReadCloser, size int64, err error) {
-	if name == "-" {
-		return io.NopCloser(os.Stdin), -1, nil
+// publish publishes an input of a size, and reports.
+func (f *publishFlags) publish(
+	cmd *cobra.Command, cfg *config.Config, nats *connect.Connection, in io.Reader, size int64,
+) error {
+	bar := newBar(os.Stderr, size)
+	out := publisher{
+		js: nats, flags: *f, checker: newChecker(cfg, f.dataset), subject: cfg.NATS.Subject + "." + f.dataset,
+		complain: func(text string) { _ = bar.Clear(); cmd.PrintErrln(text) },
 	}
-	file, err := os.Open(name)
-	if err != nil {
-		return nil, 0, usageError{errors.New(terminal.Line(err.Error()))} // the name may be somebody else's
-	}
-	info, err := file.Stat()
-	if err != nil {
-		return nil, 0, errors.Join(err, file.Close())
-	}
-	return file, info.Size(), nil
+	out.checker.testCode = f.testCode
+	began := time.Now()
+	// What is under way is waited for, but not when it is denied.
+	err := nats.Rights.Do(context.WithoutCancel(cmd.Context()), func(allowed context.Context) error {
+		out.denied = allowed.Done()
+		return errors.Join(out.publishAll(cmd.Context(), io.TeeReader(in, bar)), context.Cause(allowed))
+	})
+	_ = bar.Finish()
+	return errors.Join(err, out.report(cmd.OutOrStdout(), time.Since(began)))
 }
 
 // newBar shows how much of the input is read, on a terminal only.
@@ -141,7 +133,8 @@ func (p *publisher) publishAll(ctx context.Context, in io.Reader) error {
 func (p *publisher) publish(r record) {
 	refusal := p.checker.faults(&r)
 	if refusal == nil && len(r.data) > int(p.js.Conn().MaxPayload()) {
-		refusal = fmt.Errorf("%s: %d bytes are more than NATS takes in a message (%d)", r.place, len(r.data), p.js.Conn().MaxPayload())
+		refusal = fmt.Errorf("%s: %d bytes are more than NATS takes in a message (%d)", r.place, len(r.data),
+			p.js.Conn().MaxPayload())
 	}
 	if refusal != nil {
 		p.refused++
@@ -195,14 +188,6 @@ func (p *publisher) fail(place string, err error) {
 	p.complain(place + ": not published: " + err.Error())
 }
 
-// count writes "1 event", "2 events".
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}
-
 func (p *publisher) report(out io.Writer, took time.Duration) error {
 	var err error
 	if p.flags.asJSON {
@@ -212,15 +197,16 @@ func (p *publisher) report(out io.Writer, took time.Duration) error {
 		})
 	} else {
 		_, err = fmt.Fprintf(out, "%s in %s published to %s in %s; %d refused, %d failed\n",
-			count(p.events, "event"), count(p.published, "message"), p.subject, took.Round(time.Millisecond), p.refused, p.failed)
+			terminal.Count(p.events, "event"), terminal.Count(p.published, "message"), p.subject,
+			took.Round(time.Millisecond), p.refused, p.failed)
 	}
 	switch {
 	case err != nil:
 		return err
 	case p.failed > 0:
-		return fmt.Errorf("not published: %s", count(p.failed, "message"))
+		return fmt.Errorf("not published: %s", terminal.Count(p.failed, "message"))
 	case p.refused > 0:
-		return errPartial
+		return exit.ErrPartial
 	default:
 		return nil
 	}

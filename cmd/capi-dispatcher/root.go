@@ -8,6 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/dlq"
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 	"github.com/capi-dispatcher/capi-dispatcher/config"
 )
@@ -31,12 +33,13 @@ input was refused.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	// Whatever a verb prints may have been written by somebody else.
+	// What a verb prints may have been written by others: producers, Meta.
 	root.SetOut(terminal.Writer(os.Stdout))
 	root.SetErr(terminal.Writer(os.Stderr))
-	root.PersistentFlags().StringVar(&p.configFile, "config", "", "configuration file (YAML); CAPI_… variables override it")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(p.run(), p.publish(), p.validate(), p.testEvent(), p.explain(), p.dlq(), p.dataset(),
+	root.PersistentFlags().StringVar(&p.configFile, "config", "",
+		"configuration file (YAML); CAPI_… variables override it")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.Usage(err) })
+	root.AddCommand(p.run(), p.publish(), p.validate(), p.testEvent(), p.explain(), dlq.Command(p.connect), p.dataset(),
 		p.streams(), p.config(), p.schema(), p.doctor())
 	for _, command := range root.Commands() {
 		refuseWrongArguments(command)
@@ -49,7 +52,7 @@ func refuseWrongArguments(command *cobra.Command) {
 	if check := command.Args; check != nil {
 		command.Args = func(c *cobra.Command, args []string) error {
 			if err := check(c, args); err != nil {
-				return usageError{fmt.Errorf("%w\nsee %s --help", err, c.CommandPath())}
+				return exit.Usage(fmt.Errorf("%w\nsee %s --help", err, c.CommandPath()))
 			}
 			return nil
 		}
@@ -63,7 +66,7 @@ func refuseWrongArguments(command *cobra.Command) {
 func (p *program) load() (*config.Config, error) {
 	cfg, err := config.Load(p.configFile, os.Environ())
 	if err != nil {
-		return nil, usageError{err}
+		return nil, exit.Usage(err)
 	}
 	return cfg, nil
 }
@@ -82,7 +85,7 @@ func (p *program) connect(role connect.Role) (*config.Config, *connect.Connectio
 	return cfg, nats, nil
 }
 
-// version tells version, commit, date and Go version, from what the Go tool
+// version returns version, commit, date and Go version, from what the Go tool
 // has written into the binary.
 func version() string {
 	info, ok := debug.ReadBuildInfo()

@@ -6,14 +6,12 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
-	"go.opentelemetry.io/otel"
-	"go.uber.org/zap"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/logging"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/worker"
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 )
 
 func (p *program) run() *cobra.Command {
@@ -35,24 +33,15 @@ restart.`,
 			}
 			log, err := logging.New(cfg.Log, os.Stderr)
 			if err != nil {
-				return usageError{err}
+				return exit.Usage(err)
 			}
 			defer func() { _ = log.Sync() }()
-			redirectLibraryLogs(log)
+			logging.Redirect(log)
 			err = worker.Run(cmd.Context(), cfg, version(), log, nil)
-			if _, ok := errors.AsType[*dispatcher.SetupError](err); ok {
-				return usageError{err}
+			if _, ok := errors.AsType[*streams.SetupError](err); ok {
+				return exit.Usage(err)
 			}
 			return err
 		},
 	}
-}
-
-// redirectLibraryLogs sends what libraries want to say to our log. What they
-// complain of is known from our own lines; theirs are for debugging.
-func redirectLibraryLogs(log *zap.Logger) {
-	redis.SetLogger(redisLog{log.With(zap.String("component", "redis"))})
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
-		log.Warn("telemetry", zap.String("component", "otel"), zap.Error(err))
-	}))
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
 )
 
 // The schema is made with the configuration that is given.
@@ -29,6 +31,6 @@ func TestSchema(t *testing.T) {
 	for _, wrong := range [][]string{{"schema"}, {"schema", "x"}, {"schema", "event", "config"}} {
 		root := newRoot()
 		root.SetArgs(wrong)
-		require.Equal(t, exitUsage, exitCode(root.ExecuteContext(t.Context())), wrong)
+		require.Equal(t, exit.WrongUsage, exitCode(root.ExecuteContext(t.Context())), wrong)
 	}
 }

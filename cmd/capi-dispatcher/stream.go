@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 )
 
 func (p *program) streams() *cobra.Command {
@@ -31,9 +31,9 @@ nats.max_ack_pending or dedupe.key are left to them: stop those first.`,
 				return err
 			}
 			defer nats.Conn().Close()
-			set := dispatcher.NewStreamSet(cfg.NATS.Streams, nats, func(warning string) {
+			set := streams.New(cfg.NATS.Streams, nats, func(warning string) {
 				cmd.PrintErrln("warning:", warning)
-			}).KeyedBy(cfg.Dedupe.Key)
+			}).KeyedBy(string(cfg.Dedupe.Key))
 			err = nats.Rights.Do(cmd.Context(), func(ctx context.Context) error {
 				if err := set.Ensure(ctx); err != nil {
 					return err

@@ -13,9 +13,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/explain"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/redact"
 )
 
 // testEventFlags is what test-event can be told.
@@ -41,24 +45,24 @@ The exit code is 3 if not all events were accepted.`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !graph.IsID(flags.dataset) || flags.code == "" {
-				return usageError{errors.New("--dataset, an id of digits, and --code are needed")}
+				return exit.Usage(errors.New("--dataset, an id of digits, and --code are needed"))
 			}
 			cfg, err := p.load()
 			if err != nil {
 				return err
 			}
-			in, _, err := openInput(args[0])
-			if err != nil {
-				return err
-			}
-			defer func() { _ = in.Close() }()
-			var exchange exchange
-			client, err := graph.New(cfg.Graph, exchange.over(graph.NewTransport(1)))
-			if err != nil {
-				return usageError{err}
-			}
-			trial := trial{flags: flags, checker: newChecker(cfg, flags.dataset), client: client, exchange: &exchange, out: cmd.OutOrStdout()}
-			return trial.run(cmd.Context(), in)
+			return withInput(cmd, args[0], func(in io.Reader, _ int64) error {
+				var exchange exchange
+				client, err := connect.Graph(&cfg.Graph, exchange.over(graph.NewTransport(1)))
+				if err != nil {
+					return exit.Usage(err)
+				}
+				trial := trial{
+					flags: flags, checker: newChecker(cfg, flags.dataset), client: client,
+					exchange: &exchange, out: cmd.OutOrStdout(),
+				}
+				return trial.run(cmd.Context(), in)
+			})
 		},
 	}
 	command.Flags().StringVar(&flags.dataset, "dataset", "", "dataset id")
@@ -94,7 +98,7 @@ func (t *trial) run(ctx context.Context, in io.Reader) error {
 			return err
 		}
 	}
-	return errors.Join(ctx.Err(), partialIf(refused))
+	return errors.Join(ctx.Err(), exit.PartialIf(refused))
 }
 
 // choose returns the events of a record that are to be sent, and says of the
@@ -113,14 +117,7 @@ func (t *trial) choose(r *record) (events [][]byte, err error) {
 	return events, nil
 }
 
-func partialIf(refused bool) error {
-	if refused {
-		return errPartial
-	}
-	return nil
-}
-
-// send sends events as a worker would. A code that somebody gives here goes
+// send sends events as a worker would. A code that is given here goes
 // before any other.
 func (t *trial) send(ctx context.Context, envelope event.Envelope, events [][]byte) graph.Answer {
 	envelope.TestEventCode = t.flags.code
@@ -135,11 +132,13 @@ func (t *trial) show(place string, answer *graph.Answer) error {
 	if t.flags.asJSON {
 		return json.NewEncoder(t.out).Encode(map[string]any{
 			"place": place, "url": t.exchange.url, "request": asJSON(t.exchange.sent), "status": answer.Status,
-			"answer": asJSON(t.exchange.answer()), "verdict": answer.Verdict.String(), "reason": answer.Detail(), "meaning": inWords(answer),
+			"answer": asJSON(t.exchange.answer()), "verdict": answer.Verdict.String(), "reason": answer.Detail(),
+			"meaning": inWords(answer),
 		})
 	}
 	_, err := fmt.Fprintf(t.out, "%s\n\nrequest\n  POST %s\n%s\n\nanswer (HTTP %d, after %s)\n%s\n\nmeaning\n  %s\n\n", terminal.Line(place),
-		terminal.Line(t.exchange.url), pretty(t.exchange.sent), answer.Status, answer.Took.Round(time.Millisecond), pretty(t.exchange.answer()), inWords(answer))
+		terminal.Line(t.exchange.url), terminal.JSON(t.exchange.sent), answer.Status, answer.Took.Round(time.Millisecond),
+		terminal.JSON(t.exchange.answer()), inWords(answer))
 	return err
 }
 
@@ -151,15 +150,16 @@ func asJSON(text []byte) any {
 	return string(text)
 }
 
-// inWords says what an answer means for a person who tries an event.
+// inWords returns what an answer means for a person who tries an event.
 func inWords(answer *graph.Answer) string {
 	if answer.Verdict == graph.Accepted {
-		return "accepted: " + count(answer.Received, "event") + " received. Look at Events Manager, Test events"
+		return "accepted: " + terminal.Count(answer.Received, "event") + " received. Look at Events Manager, Test events"
 	}
 	text := answer.Verdict.String() + ": " + terminal.Line(answer.Detail())
 	if e := answer.Error; e != nil {
 		if meaning, ok := graph.Explain(e.Code, e.Subcode); ok {
-			text += "\n  what it means: " + meaning.Title + "\n  what to do: " + meaning.Advice + "\n  the dispatcher " + reaction(meaning)
+			text += "\n  what it means: " + meaning.Title + "\n  what to do: " + explain.Remedy(meaning) +
+				"\n  the dispatcher " + explain.Reaction(meaning)
 		}
 	}
 	return text
@@ -177,7 +177,7 @@ type exchange struct {
 // answer is what came back, but for secrets: Graph repeats a token that it does
 // not like.
 func (x *exchange) answer() []byte {
-	clean, _ := event.Redact(x.token.Redact(x.got.Bytes()), nil)
+	clean, _ := redact.Text(x.token.Redact(x.got.Bytes()), nil)
 	return clean
 }
 

@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/explain"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
@@ -35,20 +37,14 @@ If there are faults, the exit code is 3. Warnings and notes are no faults.`,
 			if err != nil {
 				return err
 			}
-			in, _, err := openInput(args[0])
-			if err != nil {
-				return err
-			}
-			defer func() { _ = in.Close() }()
-			v := validation{checker: newChecker(cfg, to), report: reporter(cmd.OutOrStdout(), asJSON)}
-			if err := v.run(in); err != nil {
-				return err
-			}
-			cmd.PrintErrln(v.summary())
-			if v.faults > 0 {
-				return errPartial
-			}
-			return nil
+			return withInput(cmd, args[0], func(in io.Reader, _ int64) error {
+				v := validation{checker: newChecker(cfg, to), report: reporter(cmd.OutOrStdout(), asJSON)}
+				if err := v.run(in); err != nil {
+					return err
+				}
+				cmd.PrintErrln(v.summary())
+				return exit.PartialIf(v.faults > 0)
+			})
 		},
 	}
 	addDestination(command, &to, "", "dataset id or auto: where the events are to be published to")
@@ -136,10 +132,16 @@ func (v *validation) warn(e *event.Event) []event.Fault {
 // changes are the notes of what is sent in another form than it came.
 func changes(e *event.Event) (notes []event.Fault) {
 	for _, pointer := range e.Repaired {
-		notes = append(notes, event.Fault{Pointer: pointer, Code: "repaired", Message: "it will be sent in the form that Meta takes"})
+		notes = append(notes, event.Fault{
+			Pointer: pointer, Code: "repaired",
+			Message: "it will be sent in the form that Meta takes",
+		})
 	}
 	for _, pointer := range e.Removed {
-		notes = append(notes, event.Fault{Pointer: pointer, Code: "removed", Message: "it will be left out: Meta would refuse it, or could not use it"})
+		notes = append(notes, event.Fault{
+			Pointer: pointer, Code: "removed",
+			Message: "it will be left out: Meta would refuse it, or could not use it",
+		})
 	}
 	return notes
 }
@@ -201,29 +203,31 @@ func printFault(out io.Writer, f foundFault) error {
 	if f.Pointer != "" {
 		place += ": " + f.Pointer
 	}
-	_, err := fmt.Fprintf(out, "%s: %s (%s)\n", terminal.Line(place), terminal.Line(f.Message), terminal.Line(codeOf(f.Fault)))
+	_, err := fmt.Fprintf(out, "%s: %s (%s)\n", terminal.Line(place), terminal.Line(f.Message), terminal.Line(explain.FaultCode(f.Fault)))
 	return err
 }
 
 func (v *validation) summary() string {
-	text := fmt.Sprintf("%s, %s in %d of them", count(v.events, "event"), count(v.faults, "fault"), v.faulty)
+	text := fmt.Sprintf("%s, %s in %d of them",
+		terminal.Count(v.events, "event"), terminal.Count(v.faults, "fault"), v.faulty)
 	if v.waiting > 0 {
-		text += fmt.Sprintf("; %s would wait for their time, up to ten minutes ahead", count(v.waiting, "event"))
+		text += fmt.Sprintf("; %s would wait for their time, up to ten minutes ahead", terminal.Count(v.waiting, "event"))
 	}
 	if v.warnings > 0 {
-		text += "; " + count(v.warnings, "warning")
+		text += "; " + terminal.Count(v.warnings, "warning")
 	}
 	if v.repaired > 0 {
-		text += fmt.Sprintf("; %s would be repaired", count(v.repaired, "member"))
+		text += fmt.Sprintf("; %s would be repaired", terminal.Count(v.repaired, "member"))
 	}
 	if v.removed > 0 {
-		text += fmt.Sprintf("; %s would be removed", count(v.removed, "member"))
+		text += fmt.Sprintf("; %s would be removed", terminal.Count(v.removed, "member"))
 	}
 	if v.secrets > 0 {
-		text += fmt.Sprintf("; %s would be taken out: a message is no place for tokens", count(v.secrets, "secret"))
+		text += fmt.Sprintf("; %s would be taken out: a message is no place for tokens", terminal.Count(v.secrets, "secret"))
 	}
 	if v.dropped > 0 {
-		text += fmt.Sprintf("; %s beside the events would be left out, for Meta documents no such", count(v.dropped, "member"))
+		text += fmt.Sprintf("; %s beside the events would be left out, for Meta documents no such",
+			terminal.Count(v.dropped, "member"))
 	}
 	return text
 }

@@ -123,7 +123,7 @@ func (s *script) remember(m message) message {
 	return m
 }
 
-// events is a message with so many events: one as it is, or several as a
+// events is a message with a number of events: one as it is, or several as a
 // request body.
 func (s *script) events(c character, n int) message {
 	m := message{dataset: c.dataset}
@@ -177,7 +177,8 @@ func (s *script) eventAt(c character, click string, at time.Time) string {
 	}
 	user := map[string]string{
 		"messenger": fmt.Sprintf(`"page_id":104857600001,"page_scoped_user_id":"%d"`, 7_000_000_000_000_000+number),
-		"whatsapp":  fmt.Sprintf(`"whatsapp_business_account_id":"102290129340398","ctwa_clid":"%sARAkLkA8rmlFeiCktEJQ%d"`, click, number),
+		"whatsapp": fmt.Sprintf(`"whatsapp_business_account_id":"102290129340398","ctwa_clid":"%sARAkLkA8rmlFeiCktEJQ%d"`,
+			click, number),
 		"instagram": fmt.Sprintf(`"ig_account_id":"17841400000000001","ig_sid":"%d"`, 9_000_000_000_000_000+number),
 	}[c.channel]
 	return fmt.Sprintf(`{"event_name":%q,"event_id":"order-%d","event_time":%d,"action_source":"business_messaging",`+

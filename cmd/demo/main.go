@@ -59,9 +59,11 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true, SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDemo(cmd.Context(), f, cmd.OutOrStdout()) },
 	}
-	root.Flags().StringVar(&f.natsURL, "nats-url", "", "a NATS server of yours (2.12.2 or newer, with JetStream) instead of the embedded one")
+	root.Flags().StringVar(&f.natsURL, "nats-url", "",
+		"a NATS server of yours (2.12.2 or newer, with JetStream) instead of the embedded one")
 	root.Flags().StringVar(&f.redisURL, "redis-url", "", "a Redis of yours (7.0 or newer) instead of the in-process one")
-	root.Flags().StringVar(&f.graphURL, "graph-url", "", "the real Graph API instead of the simulated one; needs --token-file and --dataset")
+	root.Flags().StringVar(&f.graphURL, "graph-url", "",
+		"the real Graph API instead of the simulated one; needs --token-file and --dataset")
 	root.Flags().StringVar(&f.tokenFile, "token-file", "", "file with the access token for --graph-url")
 	root.Flags().StringVar(&f.dataset, "dataset", "", "dataset for --graph-url: a few sound events are sent to it")
 	root.Flags().StringVar(&f.testCode, "test-event-code", "", "code from Meta's Test Events tool for --graph-url")

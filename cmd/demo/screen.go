@@ -74,7 +74,8 @@ func (s *screen) draw(show *show) {
 	if s.lines > 0 {
 		fmt.Fprintf(&table, "\x1b[%dA\x1b[J", s.lines)
 	}
-	fmt.Fprintf(&table, "%s%-33s%10s%10s%11s%7s%8s%9s%10s  %s%s\n", s.style("1"), fmt.Sprintf("%4.0fs  dataset", time.Since(show.began).Seconds()),
+	fmt.Fprintf(&table, "%s%-33s%10s%10s%11s%7s%8s%9s%10s  %s%s\n", s.style("1"),
+		fmt.Sprintf("%4.0fs  dataset", time.Since(show.began).Seconds()),
 		"published", "accepted", "duplicates", "dead", "parked", "in hand", "requests", "", s.style("0"))
 	for _, c := range show.cast {
 		e, got := totals[c.dataset], scores[c.dataset]

@@ -154,7 +154,7 @@ func (s *show) awaitTheEnd(ctx context.Context) error {
 	}
 }
 
-// settled tells whether every event published has been accepted, recognised as
+// settled reports whether every event published has been accepted, recognised as
 // a duplicate, or dead-lettered.
 func (s *show) settled() bool {
 	scores := s.scores.read()

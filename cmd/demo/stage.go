@@ -13,10 +13,10 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/capi-dispatcher/capi-dispatcher/config"
-	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe/memredis"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
+	"github.com/capi-dispatcher/capi-dispatcher/internal/secret"
 )
 
 // stage is what the worker needs around it: servers, and a configuration that
@@ -140,7 +140,7 @@ func (s *stage) useRealGraph(f flags) error {
 		return fmt.Errorf("--token-file: %w", err)
 	}
 	s.config.Graph.URL = f.graphURL
-	if err := s.config.Graph.Validate(); err != nil {
+	if err := s.config.Graph.Config.Validate(); err != nil {
 		return fmt.Errorf("--graph-url: %w", err)
 	}
 	return s.writeToken(f.dataset, token)

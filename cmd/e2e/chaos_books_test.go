@@ -9,8 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
@@ -124,7 +124,7 @@ func (c *chaos) lettersAtLast() (letters []deadletter.Letter) {
 	c.t.Helper()
 	c.await("the dead letters can be read", func() bool {
 		letters = nil
-		box, err := deadletter.Open(c.t.Context(), c.js, dispatcher.DefaultStreams().Letters())
+		box, err := deadletter.Open(c.t.Context(), c.js, streams.Default().Letters())
 		if err != nil {
 			return false
 		}

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/capi-dispatcher/capi-dispatcher/config"
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 )
 
 func TestPublish(t *testing.T) {
@@ -128,7 +128,7 @@ func TestDeadLettersFromTheShell(t *testing.T) {
 
 	// The account is given a dataset, and the lost event is replayed.
 	w.stop()
-	r.config.Assets.WhatsAppAccounts = map[string]dispatcher.WhatsAppAccount{"102290129340398": {Dataset: datasetID(1)}}
+	r.config.Assets.WhatsAppAccounts = map[string]admission.WhatsAppAccount{"102290129340398": {Dataset: datasetID(1)}}
 	r.start()
 	require.Contains(t, r.must("dlq", "replay", "--reason", "no_dataset", "--dry-run"), "1 letter would be replayed")
 	require.Contains(t, r.must("dlq", "replay", "--reason", "no_dataset"), "1 of 1 letter replayed")

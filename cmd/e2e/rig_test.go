@@ -22,11 +22,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/capi-dispatcher/capi-dispatcher/config"
-	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe/dedupetest"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
+	"github.com/capi-dispatcher/capi-dispatcher/internal/porttest"
+	"github.com/capi-dispatcher/capi-dispatcher/internal/secret"
 )
 
 const token = "EAAB-secret-token"
@@ -101,7 +102,7 @@ type graphServer struct {
 
 func newGraphServer(t *testing.T, api http.Handler) *graphServer {
 	t.Helper()
-	g := &graphServer{t: t, api: api, address: fmt.Sprint("127.0.0.1:", natstest.Port(t))}
+	g := &graphServer{t: t, api: api, address: fmt.Sprint("127.0.0.1:", porttest.Port(t))}
 	g.comeBack()
 	t.Cleanup(func() {
 		if g.running != nil {
@@ -113,7 +114,7 @@ func newGraphServer(t *testing.T, api http.Handler) *graphServer {
 
 func (g *graphServer) comeBack() {
 	g.t.Helper()
-	natstest.AwaitFree(g.t, g.address)
+	porttest.AwaitFree(g.t, g.address)
 	listener, err := net.Listen("tcp", g.address)
 	require.NoError(g.t, err)
 	g.running = &http.Server{Handler: g.api, ReadHeaderTimeout: time.Minute, ConnState: g.count}

@@ -14,9 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/capi-dispatcher/capi-dispatcher/config"
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
@@ -61,9 +61,9 @@ func (g *guarded) asRole(role string) {
 // makeStreams makes all streams and consumers, and a dead letter.
 func (g *guarded) makeStreams() {
 	g.t.Helper()
-	streams := g.config.NATS.Streams
-	streams.Manage = true
-	set := dispatcher.NewStreamSet(streams, g.js, nil)
+	cfg := g.config.NATS.Streams
+	cfg.Manage = true
+	set := streams.New(cfg, g.js, nil)
 	require.NoError(g.t, set.Ensure(g.t.Context()))
 	require.NoError(g.t, set.EnsureConsumers(g.t.Context()))
 	letter := &nats.Msg{Subject: "capi.dead." + shop + ".refused", Data: []byte(event("dead", "x")), Header: nats.Header{
@@ -205,7 +205,7 @@ func TestTheRightsOfEachRoleAreEnoughAndNeeded(t *testing.T) {
 func TestAMissingRightIsNamed(t *testing.T) {
 	t.Parallel()
 	putBack := replayed(t)
-	const subscribe = `NATS denies the right to subscribe to %s>; grant it, or set nats.inbox_prefix \(see docs/security.md, Rights in NATS\)`
+	const subscribe = `NATS denies the right to subscribe to %s>; grant it, or connect with another inbox prefix \(see docs/security.md, Rights in NATS\)`
 	const publish = `NATS denies the right to publish to %s\S*; grant it \(see docs/security.md, Rights in NATS\)`
 	for _, tc := range []struct{ role, without, want, verb string }{
 		{"Producer", "_INBOX_capi_publish.>", subscribe, "publish --dataset " + shop + " FILE"},

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/capi-dispatcher/capi-dispatcher/config"
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
@@ -109,7 +109,7 @@ func idOf(t *testing.T, raw []byte) string {
 
 func (r *rig) letters() (letters []deadletter.Letter) {
 	r.t.Helper()
-	box, err := deadletter.Open(r.t.Context(), r.js, dispatcher.DefaultStreams().Letters())
+	box, err := deadletter.Open(r.t.Context(), r.js, streams.Default().Letters())
 	require.NoError(r.t, err)
 	_, err = box.Each(r.t.Context(), deadletter.Filter{}, func(l deadletter.Letter) error {
 		letters = append(letters, l)

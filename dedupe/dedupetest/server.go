@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"io"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -18,6 +17,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/capi-dispatcher/capi-dispatcher/internal/porttest"
 )
 
 // Server is one redis-server process on this machine. It ends with the test.
@@ -61,7 +62,8 @@ func StartSentinel(tb testing.TB, watched *Server) *Server {
 	file := filepath.Join(tb.TempDir(), "sentinel.conf")
 	host, port, err := net.SplitHostPort(watched.Addr)
 	require.NoError(tb, err)
-	rules := "sentinel monitor main " + host + " " + port + " 1\nsentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 3000\n"
+	rules := "sentinel monitor main " + host + " " + port +
+		" 1\nsentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 3000\n"
 	require.NoError(tb, os.WriteFile(file, []byte(rules), 0o600))
 	return start(tb, "Sentinel ID is", func(port string) []string {
 		return []string{file, "--sentinel", "--port", port, "--bind", "127.0.0.1"}
@@ -99,9 +101,9 @@ func start(tb testing.TB, ready string, args func(port string) []string) *Server
 	tb.Helper()
 	s := &Server{t: tb, ready: ready}
 	tb.Cleanup(s.Kill)
-	// Somebody else may have the port.
+	// Another process may have the port.
 	for range 5 {
-		port := freePort()
+		port := strconv.Itoa(porttest.Port(tb))
 		s.Addr, s.args = net.JoinHostPort("127.0.0.1", port), args(port)
 		if s.run() {
 			return s
@@ -161,11 +163,4 @@ func (s *Server) Client() *redis.Client {
 	client := redis.NewClient(&redis.Options{Addr: s.Addr, MaxRetries: -1, ContextTimeoutEnabled: true})
 	s.t.Cleanup(func() { _ = client.Close() })
 	return client
-}
-
-// freePort is none of the ports that systems give to whoever asks for any, so
-// that a killed server finds it free again.
-func freePort() string {
-	const lowest, ports = 20_000, 12_000
-	return strconv.Itoa(lowest + rand.IntN(ports))
 }

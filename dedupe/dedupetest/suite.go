@@ -135,7 +135,8 @@ func (s suite) takeover(t *testing.T) {
 	require.Equal(t, dedupe.Held, s.state(t, mine), "and cannot release it")
 	_, err = s.store().Release(t.Context(), []dedupe.Claim{other})
 	require.NoError(t, err)
-	require.Equal(t, dedupe.Held, s.state(t, mine), "the new one cannot either, as long as it does not know that it has inherited")
+	require.Equal(t, dedupe.Held, s.state(t, mine),
+		"the new one cannot either, as long as it does not know that it has inherited")
 	other.Doubtful = true
 	_, err = s.store().Release(t.Context(), []dedupe.Claim{other})
 	require.NoError(t, err)
@@ -198,7 +199,7 @@ func (s suite) windows(t *testing.T) {
 }
 
 // A claim that was made under a longer window has its lease all the same, from
-// the first time that somebody else asks.
+// the first time that another asks.
 func (s suite) shorterWindow(t *testing.T) {
 	first, longer := one(t, "k", 1), s
 	longer.cfg.Window *= 4

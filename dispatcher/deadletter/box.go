@@ -50,7 +50,7 @@ func Open(ctx context.Context, js jetstream.JetStream, streams Streams) (*Box, e
 	name := streams.Letters
 	stream, err := js.Stream(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, fmt.Errorf("there is no stream %s; nothing has been dead-lettered yet, or nats.dead_letter_stream is another: %w", name, err)
+		return nil, fmt.Errorf("there is no stream %s; nothing has been dead-lettered yet, or the dead letters are in another: %w", name, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", name, err)
@@ -90,7 +90,7 @@ type reader struct {
 	strangers int
 }
 
-// page reads some of the letters, and tells how many are left: the server says
+// page reads some of the letters, and returns how many are left: the server says
 // so with each. It falls silent for other reasons than that there are no more.
 func (r *reader) page(ctx context.Context, consumer jetstream.Consumer, left uint64) (uint64, error) {
 	const atOnce, patience = 500, 11 * time.Second // the last of which the client keeps back for the answer
@@ -125,7 +125,7 @@ func (r *reader) page(ctx context.Context, consumer jetstream.Consumer, left uin
 	return left, nil
 }
 
-// take shows a letter if it is one of those chosen, and tells whether there
+// take shows a letter if it is one of those chosen, and reports whether there
 // have been enough before.
 func (r *reader) take(letter Letter) (enough bool, err error) {
 	if !r.filter.chooses(&letter) {
@@ -138,7 +138,7 @@ func (r *reader) take(letter Letter) (enough bool, err error) {
 	return false, r.visit(letter)
 }
 
-// noneLeft tells whether letters that have not come have been deleted.
+// noneLeft reports whether letters that have not come have been deleted.
 func noneLeft(ctx context.Context, consumer jetstream.Consumer) error {
 	info, err := consumer.Info(ctx)
 	switch {

@@ -20,6 +20,10 @@ import (
 // what Meta says to a thousand characters.
 const mostDetail = 8 << 10
 
+// MostContentIDs is how many of its events a letter can identify by what was
+// published: they take 13 KB of headers.
+const MostContentIDs = 200
+
 // detail renders faults in at most mostDetail bytes: as many of the first as fit,
 // and how many there are beside them.
 func detail(faults []event.Fault) string {

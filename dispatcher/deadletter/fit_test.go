@@ -26,6 +26,7 @@ const mostHeaders = 64<<10 - 1024 // a message id comes on top
 func FuzzLetters(f *testing.F) {
 	f.Add([]byte(`{"event_name":"Lead"}`), "why", 3, 100)
 	f.Add([]byte(strings.Repeat("\xff", 1<<12)), "\x00\x1b<>\"", 700, 8<<10)
+	f.Add([]byte(`{}`), "ä", 700, 8<<10-1)
 	f.Fuzz(func(t *testing.T, raw []byte, text string, faults, long int) {
 		const maxPayload = 128 << 10
 		faults, long = abs(faults)%2000, abs(long)%(8<<10)
@@ -37,6 +38,7 @@ func FuzzLetters(f *testing.F) {
 		long8k := strings.Repeat("h", long)
 		letter.Envelope, letter.OriginSubject = `{"a":"`+long8k+`"}`, "capi.events."+strings.Repeat("9", long%4000)
 		letter.Graph.Message = strings.Repeat(text, 1+long/100)
+		letter.ContentIDs = slices.Repeat([]string{strings.Repeat("f", 64)}, deadletter.MostContentIDs)
 		letter.Trace = nats.Header{"traceparent": {long8k}, "tracestate": {long8k}, "baggage": {long8k}}
 		msg := letter.Message("capi.dead", maxPayload)
 		require.LessOrEqual(t, headerSize(msg), mostHeaders)

@@ -64,6 +64,10 @@ type Letter struct {
 	// DedupeID stands in for a missing event_id; of several events, together
 	// with the place of each.
 	DedupeID string `json:"dedupe_id,omitempty"`
+	// ContentIDs identify, each, one of several events by its content as it was
+	// published, where that is not what the letter holds; "" is none. There are
+	// no more than [MostContentIDs].
+	ContentIDs []string `json:"content_ids,omitempty"`
 	// Attempts is how many requests to Meta the event was in; MaybeSent, how
 	// many of them have an unknown outcome.
 	Attempts       int       `json:"attempts"`
@@ -131,6 +135,7 @@ func (l *Letter) Message(root string, maxPayload int) *nats.Msg {
 	set(header.Dataset, l.Dataset)
 	set(header.Envelope, l.Envelope)
 	set(header.DedupeID, l.DedupeID)
+	set(header.ContentIDs, formatContentIDs(l.ContentIDs))
 	msg.Header.Set(header.Attempts, strconv.Itoa(l.Attempts))
 	set(header.MaybeSent, number(uint64(l.MaybeSent)))
 	set(header.Claim, number(uint64(l.Claim)))
@@ -154,6 +159,7 @@ func Parse(sequence uint64, data []byte, headers nats.Header) (Letter, error) {
 		Sequence: sequence, Event: data,
 		Reason: Reason(headers.Get(header.Reason)), Dataset: headers.Get(header.Dataset),
 		Envelope: headers.Get(header.Envelope), DedupeID: headers.Get(header.DedupeID),
+		ContentIDs:    ParseContentIDs(headers.Get(header.ContentIDs)),
 		OriginSubject: headers.Get(header.OriginSubject),
 		Trace:         traceOf(headers),
 	}

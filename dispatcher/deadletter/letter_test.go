@@ -23,7 +23,7 @@ func full() deadletter.Letter {
 		Event: []byte(`{"event_name": "Lead"}`), Dataset: "123", Reason: deadletter.Refused,
 		Faults:   []event.Fault{{Pointer: "/event_name", Code: event.UnknownValue, Message: "ä\nb"}},
 		Graph:    &deadletter.GraphError{Code: 100, Subcode: 2804066, Message: "not allowed", TraceID: "A1"},
-		Envelope: `{"partner_agent":"acme"}`, DedupeID: "m/0",
+		Envelope: `{"partner_agent":"acme"}`, DedupeID: "m/0", ContentIDs: []string{"", "c0ffee"},
 		Attempts: 3, MaybeSent: 1,
 		FirstSeen: time.Unix(1_800_000_000, 5).UTC(), DeadLetteredAt: time.Unix(1_800_000_009, 0).UTC(),
 		OriginSubject: "capi.events.123", OriginSequence: 9, CutOff: 99,

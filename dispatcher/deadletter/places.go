@@ -27,6 +27,18 @@ func formatPlaces(places []int) string {
 	return text.String()
 }
 
+// formatContentIDs writes ids as a,,c: the second of three events has none.
+func formatContentIDs(ids []string) string { return strings.Join(ids, ",") }
+
+// ParseContentIDs reads the header Capi-Content-Ids: an id, or none, for each
+// event of a letter or its replay. "" is no list.
+func ParseContentIDs(text string) []string {
+	if text == "" {
+		return nil
+	}
+	return strings.Split(text, ",")
+}
+
 // ParsePlaces reads the header Capi-Places: the places, in the message that was
 // published, of the events that a letter, or its replay, holds. "" is none.
 func ParsePlaces(text string) (places []int, err error) {

@@ -30,7 +30,7 @@ var (
 // Replay puts a letter's event where a parked event comes back. There it is
 // what it was: if its identity has been accepted since, it is dropped as a
 // duplicate, however often it is replayed. The letter is deleted once the event
-// is stored, unless it is to be kept. That somebody else has deleted it by then
+// is stored, unless it is to be kept. That it has been deleted elsewhere by then
 // is no error.
 func (b *Box) Replay(ctx context.Context, letter Letter, keep bool) error {
 	if err := letter.checkReplay(); err != nil {
@@ -66,7 +66,7 @@ func (l *Letter) checkReplay() error {
 	}
 }
 
-// remove deletes a replayed letter. It is well if somebody else has.
+// remove deletes a replayed letter. It is well if it is gone already.
 func (b *Box) remove(ctx context.Context, sequence uint64) error {
 	if err := b.checkSame(ctx); err != nil {
 		return fmt.Errorf("dead letter %d is replayed, and was not deleted: %w", sequence, err)
@@ -88,6 +88,7 @@ func (b *Box) replayed(letter *Letter) *nats.Msg {
 		header.OriginSubject:  letter.OriginSubject,
 		header.OriginSequence: number(letter.OriginSequence),
 		header.DedupeID:       letter.DedupeID,
+		header.ContentIDs:     formatContentIDs(letter.ContentIDs),
 		header.Places:         formatPlaces(letter.Places),
 		header.Claim:          number(uint64(letter.Claim)),
 		header.Envelope:       letter.Envelope,

@@ -45,7 +45,7 @@ func TestAReplayIsLikeAParkedEventWhoseTimeHasCome(t *testing.T) {
 	require.Regexp(t, "^replay-[A-Z2-7]{26,}$", id, "128 bits or more")
 	require.Equal(t, nats.Header{
 		"Capi-First-Seen": {whole().FirstSeen.Format(time.RFC3339Nano)}, "Capi-Origin-Subject": {"capi.events.123"}, "Capi-Origin-Sequence": {"9"},
-		"Capi-Dedupe-Id": {"m/0"}, "Capi-Claim": {"77"}, "Capi-Envelope": {`{"partner_agent":"acme"}`},
+		"Capi-Dedupe-Id": {"m/0"}, "Capi-Content-Ids": {",c0ffee"}, "Capi-Claim": {"77"}, "Capi-Envelope": {`{"partner_agent":"acme"}`},
 		"traceparent": whole().Trace["traceparent"],
 		"Nats-Msg-Id": {id}, "Nats-Expected-Stream": {"CAPI_PARKED"},
 	}, msg.Header)

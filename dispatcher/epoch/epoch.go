@@ -38,7 +38,7 @@ type Epoch struct {
 	resolved int  // of these
 	pulling  bool // a pull waits, and others have without a break
 	always   bool // the stream's own word is needed each time
-	asking   bool // somebody is about to ask it
+	asking   bool // it is about to be asked
 	waiting  []func(current bool)
 }
 
@@ -141,7 +141,7 @@ func (e *Epoch) askAlways() {
 	e.sureUntil.Store(0)
 }
 
-// ask sees to it that somebody asks, and reports whether that can be. The
+// ask sees to it that the stream is asked, and reports whether that can be. The
 // caller has the lock.
 func (e *Epoch) ask() bool {
 	if !e.Over() && !e.asking {
@@ -151,7 +151,7 @@ func (e *Epoch) ask() bool {
 }
 
 // question returns what is to be found out: for how many, and how many doubts
-// there have been. Where nothing is, whoever asks may go. When the word is
+// there have been. Where nothing is, the asking may end. When the word is
 // needed each time, a doubt is of no matter while nobody waits.
 func (e *Epoch) question() (waiting, doubts int, needed bool) {
 	e.mu.Lock()
@@ -167,7 +167,7 @@ func (e *Epoch) is(info *jetstream.StreamInfo, highest uint64) bool {
 	return info.Created.Equal(e.created) && info.State.LastSeq >= highest
 }
 
-// heard is told that the stream was the same when it was asked, after so many
+// heard is told that the stream was the same when it was asked, after that many
 // doubts. It reports whether there have been none since.
 func (e *Epoch) heard(asked time.Time, doubts int) bool {
 	e.mu.Lock()
@@ -195,7 +195,7 @@ func (e *Epoch) end() {
 	e.answer(math.MaxInt, false)
 }
 
-// answer tells the first so many that wait.
+// answer gives the word to the first n that wait.
 func (e *Epoch) answer(most int, current bool) {
 	e.mu.Lock()
 	most = min(most, len(e.waiting))

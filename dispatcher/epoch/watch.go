@@ -18,7 +18,7 @@ type Watch struct {
 	look Look
 	over func(stream string)
 
-	closing context.Context //nolint:containedctx // who asks is begun by whoever is the first to wait, and outlives that
+	closing context.Context //nolint:containedctx // asking is begun by the first that waits, and outlives it
 	close   context.CancelFunc
 
 	mu     sync.Mutex
@@ -122,7 +122,7 @@ const (
 )
 
 // askUntilKnown asks the stream until there is nothing more to find out.
-// Whoever has begun to wait while it was asked needs another answer.
+// What has begun to wait while it was asked needs another answer.
 func (e *Epoch) askUntilKnown() {
 	for {
 		waiting, doubts, needed := e.question()

@@ -29,7 +29,10 @@ const (
 	// RefusedAlone is when Meta has refused the event alone, while it refused
 	// all events of the dataset that were tried, RFC 3339.
 	RefusedAlone = "Capi-Refused-Alone"
-	Early        = "Capi-Early" // how often Meta took the event for one of the future
+	// Accepted is when Meta last accepted an event of the dataset, as far as the
+	// worker knew that called the event back, RFC 3339.
+	Accepted = "Capi-Accepted"
+	Early    = "Capi-Early" // how often Meta took the event for one of the future
 	// Undelivered says that this is no event but a dead letter, with all of its
 	// headers, that its stream has refused: it is stored there under this
 	// message id once it can be.
@@ -46,6 +49,9 @@ const (
 	DeadLetteredAt = "Capi-Dead-Lettered-At"
 	CutOff         = "Capi-Cut-Off" // how many bytes the event had, where it does not fit a message
 	Places         = "Capi-Places"  // where its events stood in the message that was published, if it holds several
+	// ContentIDs identify events, if it holds several, by what was published of
+	// each, where neither the producer nor what is held here does.
+	ContentIDs = "Capi-Content-Ids"
 )
 
 // Headers of W3C trace context.

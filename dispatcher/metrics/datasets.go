@@ -15,9 +15,9 @@ const Other = "other"
 // had an event accepted by Meta, or was set up by the operator.
 const maxKnown = 100_000
 
-// Datasets decides which datasets have series of their own. Whoever may publish
-// can make datasets up, so a dataset has to be known: it is configured, it owns
-// a token, or Meta has accepted an event for it. Of these, so many have a label;
+// Datasets decides which datasets have series of their own. Producers can
+// make datasets up, so a dataset has to be known: it is configured, it owns a
+// token, or Meta has accepted an event for it. Of these, a number has a label;
 // the configured ones come first. All others share [Other]. Datasets is safe for
 // concurrent use.
 type Datasets struct {
@@ -29,7 +29,7 @@ type Datasets struct {
 	known map[string]*Dataset // those that got no label share other
 }
 
-// NewDatasets returns what decides about labels, for so many at the most.
+// NewDatasets returns what decides about labels, for most datasets at the most.
 func NewDatasets(most int, configured []string, ownsToken func(id string) bool) *Datasets {
 	d := &Datasets{ownsToken: ownsToken, other: newDataset(Other), free: most, known: make(map[string]*Dataset)}
 	for _, id := range slices.Sorted(slices.Values(configured)) {

@@ -15,7 +15,7 @@ import (
 // those of capi.events.settled: an outcome and a reason each.
 const setsPerDataset = 100
 
-// MaxSets is how many sets of attributes an instrument can have where so many
+// MaxSets is how many sets of attributes an instrument can have where that many
 // datasets have a label. OpenTelemetry has to be told: what is beyond its own
 // limit of 2000 is counted as nobody's.
 func MaxSets(datasets int) int { return (datasets + 1) * setsPerDataset }
@@ -167,7 +167,7 @@ func (m *Meters) Posted(ctx context.Context, of *Dataset, events int, answer *gr
 }
 
 // Usage notes what an answer says of Meta's limits, if it does. A gauge that all
-// others share would tell of whoever came last, so there is none.
+// others share would tell of the one that came last, so there is none.
 func (m *Meters) Usage(of *Dataset, usage *graph.Usage) {
 	if of.label == Other {
 		return

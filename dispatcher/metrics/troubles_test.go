@@ -10,14 +10,15 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/breaker"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/metrics"
 )
 
 // observed are the gauges' points: name{dataset,reason}, and the value.
-func observed(t *testing.T, known func(string) bool, troubles ...metrics.Trouble) map[string]int64 {
+func observed(t *testing.T, known func(string) bool, troubles ...breaker.Trouble) map[string]int64 {
 	t.Helper()
 	reader := metric.NewManualReader()
-	err := metrics.ObserveTroubles(provider(reader).Meter("test"), func() []metrics.Trouble { return troubles }, known)
+	err := metrics.ObserveTroubles(provider(reader).Meter("test"), func() []breaker.Trouble { return troubles }, known)
 	require.NoError(t, err)
 	var all metricdata.ResourceMetrics
 	require.NoError(t, reader.Collect(t.Context(), &all))
@@ -39,12 +40,12 @@ func TestTroublesAreNamedAndCounted(t *testing.T) {
 		"datasets.troubled{,paused}": 1, "datasets.troubled{,refused}": 0, "datasets.troubled{,throttled}": 2, "datasets.troubled{,failing}": 0, "datasets.troubled{,unlinked}": 1,
 		"dataset.paused{1,paused}": 1, "dataset.paused{1,throttled}": 1, "dataset.paused{2,throttled}": 1, "dataset.paused{2,unlinked}": 1,
 	}, observed(t, nobody,
-		metrics.Trouble{Dataset: "1", Reason: metrics.Paused, Began: now},
-		metrics.Trouble{Dataset: "1", Reason: metrics.Throttled, Began: now}, // its app
-		metrics.Trouble{Dataset: "2", Reason: metrics.Throttled, Began: now},
-		metrics.Trouble{Dataset: "2", Reason: metrics.Throttled, Began: now.Add(time.Hour)},
-		metrics.Trouble{Dataset: "2", Reason: metrics.Unlinked, Began: now},
-		metrics.Trouble{Dataset: "2", Reason: metrics.Unlinked, Began: now}, // another account
+		breaker.Trouble{Dataset: "1", Reason: breaker.Paused, Began: now},
+		breaker.Trouble{Dataset: "1", Reason: breaker.Throttled, Began: now}, // its app
+		breaker.Trouble{Dataset: "2", Reason: breaker.Throttled, Began: now},
+		breaker.Trouble{Dataset: "2", Reason: breaker.Throttled, Began: now.Add(time.Hour)},
+		breaker.Trouble{Dataset: "2", Reason: breaker.Unlinked, Began: now},
+		breaker.Trouble{Dataset: "2", Reason: breaker.Unlinked, Began: now}, // another account
 	))
 }
 
@@ -60,16 +61,16 @@ func TestWithoutTroublesTheCountsAreThere(t *testing.T) {
 func TestMadeUpDatasetsHideNobodysTrouble(t *testing.T) {
 	t.Parallel()
 	begin := time.Now()
-	var troubles []metrics.Trouble
+	var troubles []breaker.Trouble
 	for i := range 2500 {
-		troubles = append(troubles, metrics.Trouble{Dataset: strconv.Itoa(90_000 + i), Reason: metrics.Paused, Began: begin.Add(time.Duration(i) * time.Second)})
+		troubles = append(troubles, breaker.Trouble{Dataset: strconv.Itoa(90_000 + i), Reason: breaker.Paused, Began: begin.Add(time.Duration(i) * time.Second)})
 	}
 	for _, id := range []string{"1", "2"} {
-		troubles = append(troubles, metrics.Trouble{Dataset: id, Reason: metrics.Paused, Began: begin.Add(time.Hour)})
+		troubles = append(troubles, breaker.Trouble{Dataset: id, Reason: breaker.Paused, Began: begin.Add(time.Hour)})
 	}
 	points := observed(t, func(id string) bool { return len(id) == 1 }, troubles...)
 	require.EqualValues(t, 2502, points["datasets.troubled{,paused}"])
-	require.Len(t, points, len(metrics.Reasons())+metrics.MaxNamed)
+	require.Len(t, points, len(breaker.Reasons())+metrics.MaxNamed)
 	for _, named := range []string{"1", "2", "90000", "90097"} {
 		require.Contains(t, points, "dataset.paused{"+named+",paused}")
 	}

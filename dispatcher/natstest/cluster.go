@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/stretchr/testify/require"
+
+	"github.com/capi-dispatcher/capi-dispatcher/internal/porttest"
 )
 
 // Cluster is a JetStream cluster in this process. It ends with the test.
@@ -18,7 +20,7 @@ type Cluster struct {
 	t testing.TB
 }
 
-// StartCluster runs so many servers as one cluster, and returns once a stream
+// StartCluster runs a number of servers as one cluster, and returns once a stream
 // can have a copy on each. Clients learn of no server that they are not told of.
 func StartCluster(tb testing.TB, nodes int) *Cluster {
 	tb.Helper()
@@ -26,12 +28,12 @@ func StartCluster(tb testing.TB, nodes int) *Cluster {
 	var routes []*url.URL
 	var ports []int
 	for range nodes {
-		ports = append(ports, Port(tb))
+		ports = append(ports, porttest.Port(tb))
 		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprint("127.0.0.1:", ports[len(ports)-1])})
 	}
 	for i := range nodes {
 		options := &server.Options{
-			ServerName: fmt.Sprintf("node-%d", i+1), Host: "127.0.0.1", Port: Port(tb),
+			ServerName: fmt.Sprintf("node-%d", i+1), Host: "127.0.0.1", Port: porttest.Port(tb),
 			JetStream: true, JetStreamMaxStore: roomy, StoreDir: tb.TempDir(), NoSigs: true, NoLog: true, Routes: routes,
 			Cluster: server.ClusterOpts{
 				Name: "test", Host: "127.0.0.1", Port: ports[i], NoAdvertise: true,
@@ -53,7 +55,7 @@ func StartCluster(tb testing.TB, nodes int) *Cluster {
 	return c
 }
 
-// sound tells that every node follows the leader, and that the leader has heard
+// sound reports whether every node follows the leader, and that the leader has heard
 // from each: before that, it finds no place for a stream with a copy on each.
 func (c *Cluster) sound() bool {
 	known := 0
@@ -85,5 +87,5 @@ func (c *Cluster) Leader(stream string) int {
 	return -1
 }
 
-// Running tells that the server has been started and not stopped since.
+// Running reports whether the server has been started and not stopped since.
 func (s *Server) Running() bool { return s.running != nil }

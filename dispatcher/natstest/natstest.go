@@ -12,6 +12,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
+
+	"github.com/capi-dispatcher/capi-dispatcher/internal/porttest"
 )
 
 // roomy is a store in which the limits of streams have room, however small the
@@ -37,7 +39,7 @@ func Start(tb testing.TB) *Server {
 // Address, JetStream and its directory are set here.
 func StartWith(tb testing.TB, options *server.Options) *Server {
 	tb.Helper()
-	options.Host, options.Port = "127.0.0.1", Port(tb)
+	options.Host, options.Port = "127.0.0.1", porttest.Port(tb)
 	options.JetStream, options.StoreDir = true, tb.TempDir()
 	options.JetStreamMaxStore = cmp.Or(options.JetStreamMaxStore, roomy)
 	options.NoSigs, options.NoLog = true, true
@@ -51,7 +53,7 @@ func StartWith(tb testing.TB, options *server.Options) *Server {
 func (s *Server) Restart() {
 	s.t.Helper()
 	for _, port := range []int{s.options.Port, s.options.Cluster.Port} {
-		AwaitFree(s.t, fmt.Sprint("127.0.0.1:", port))
+		porttest.AwaitFree(s.t, fmt.Sprint("127.0.0.1:", port))
 	}
 	running, err := server.NewServer(s.options.Clone())
 	require.NoError(s.t, err)
@@ -87,8 +89,8 @@ func (s *Server) JetStream(options ...nats.Option) jetstream.JetStream {
 	return js
 }
 
-// Done tells that a consumer of a whole stream has acknowledged every message
-// in it. The numbers of pending messages would not do: for a moment after a
+// Done reports whether a consumer of a whole stream has acknowledged every
+// message in it. The numbers of pending messages would not do: for a moment after a
 // publish has been acknowledged, the consumer does not know of the message.
 func Done(ctx context.Context, js jetstream.JetStream, stream, consumer string) bool {
 	s, err := js.Stream(ctx, stream)

@@ -1,41 +1,13 @@
 package natstest
 
 import (
-	"fmt"
-	"math/rand/v2"
-	"net"
 	"testing"
-	"time"
 
-	"github.com/stretchr/testify/require"
+	"github.com/capi-dispatcher/capi-dispatcher/internal/porttest"
 )
 
-// Port is a port of this machine that a server can come back to: none of those
-// that systems give to whoever asks for any, which begin at 32768 or later.
+// Port is [porttest.Port].
 func Port(tb testing.TB) int {
 	tb.Helper()
-	const lowest, ports = 20_000, 12_000
-	for {
-		if port := lowest + rand.IntN(ports); free(fmt.Sprint("127.0.0.1:", port)) {
-			return port
-		}
-	}
-}
-
-// AwaitFree waits until nobody listens on an address of this machine. Closing
-// the listener is not enough: a process that is being started has copies of all
-// sockets of this one until it is executed, and lets go of them only then.
-func AwaitFree(tb testing.TB, address string) {
-	tb.Helper()
-	require.Eventually(tb, func() bool { return free(address) }, time.Minute, time.Millisecond, "somebody listens on %s", address)
-}
-
-// free asks without listening, which would make one more socket to be copied.
-func free(address string) bool {
-	conn, err := net.Dial("tcp", address)
-	if err != nil {
-		return true
-	}
-	_ = conn.Close()
-	return false
+	return porttest.Port(tb)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Rights are the subjects that somebody may publish and subscribe to, and no
+// Rights are the subjects that a user may publish and subscribe to, and no
 // others.
 type Rights struct{ Publish, Subscribe []string }
 

@@ -31,8 +31,8 @@ type Line[K comparable, V any] struct {
 	First  V // what was said of the first
 }
 
-// New returns a tally with a line for each kind at most every so often, and for
-// so many kinds at once. What is beyond that shares a line.
+// New returns a tally with a line for each kind at most once in a while (every),
+// and for a number of kinds at once (most). What is beyond that shares a line.
 func New[K comparable, V any](every time.Duration, most int) *Tally[K, V] {
 	t := &Tally[K, V]{every: every, most: most, kinds: make(map[K]*count[K, V])}
 	t.others.line.Others = true

@@ -38,12 +38,15 @@ type Event struct {
 	DedupeID string
 	Trace    nats.Header
 
-	// Recalled is when the event was woken; zero if it was not. [Stream.Wake]
-	// writes it.
-	Recalled time.Time
+	// Recalled is when the event was woken, and Accepted when Meta had last
+	// accepted an event of the dataset then, as far as the worker knew that woke
+	// it; zero if that was not. [Stream.Wake] writes them.
+	Recalled, Accepted time.Time
 	// Places are where the events of a replay that holds several stood in the
-	// message that was published. Only replays have them.
-	Places []int
+	// message that was published, and ContentIDs name those of them that are known
+	// by their content as published. Only replays have them.
+	Places     []int
+	ContentIDs []string
 }
 
 // Message renders the event for the stream, to wait for its time under an id of
@@ -99,6 +102,8 @@ func Parse(data []byte, headers nats.Header, stored time.Time) Event {
 		DedupeID:      headers.Get(header.DedupeID),
 		Trace:         traceOf(headers),
 		Recalled:      timeIn(headers, header.Recalled, time.Time{}),
+		Accepted:      timeIn(headers, header.Accepted, time.Time{}),
+		ContentIDs:    deadletter.ParseContentIDs(headers.Get(header.ContentIDs)),
 	}
 	if claim, err := strconv.ParseInt(headers.Get(header.Claim), 10, 64); err == nil {
 		e.Claim = claim

@@ -130,7 +130,10 @@ func TestReplays(t *testing.T) {
 	headers.Del("Capi-Parked")
 	headers.Set("Capi-Places", "0,3-5")
 	require.True(t, parked.IsReplay(headers))
-	require.Equal(t, []int{0, 3, 4, 5}, parked.Parse(nil, headers, stored).Places)
+	headers.Set("Capi-Content-Ids", "ab,,cd,ef")
+	replay := parked.Parse(nil, headers, stored)
+	require.Equal(t, []int{0, 3, 4, 5}, replay.Places)
+	require.Equal(t, []string{"ab", "", "cd", "ef"}, replay.ContentIDs)
 }
 
 func FuzzParse(f *testing.F) {
@@ -154,7 +157,7 @@ func FuzzParse(f *testing.F) {
 		if fmt.Sprint(e.FirstSeen.UTC().Year(), e.RefusedAlone.UTC().Year()) == fmt.Sprint(2027, 2027) { // else it may be no RFC 3339
 			again := e.Message(subjects, "123", "a")
 			back := parked.Parse(again.Data, again.Header, stored)
-			back.Places, back.Recalled = e.Places, e.Recalled // which are others' to write
+			back.Places, back.ContentIDs, back.Recalled, back.Accepted = e.Places, e.ContentIDs, e.Recalled, e.Accepted // which are others' to write
 			back.FirstSeen, back.RefusedAlone = e.FirstSeen, e.RefusedAlone
 			require.Equal(t, e, back)
 		}

@@ -138,13 +138,14 @@ func (s *shelf) Last(context.Context) (uint64, error) {
 }
 
 // Wake takes events out, and gives them new numbers, as the real one does.
-func (s *shelf) Wake(_ context.Context, to string, waiting []parked.Waiting, now time.Time) (woken int, err error) {
+func (s *shelf) Wake(_ context.Context, to string, waiting []parked.Waiting, now, accepted time.Time) (woken int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.refused != nil {
 		return 0, s.refused
 	}
 	require.WithinDuration(s.t, time.Now(), now, 0)
+	require.Equal(s.t, s.AcceptedAt(to), accepted)
 	meant := make(map[uint64]bool)
 	for _, e := range waiting {
 		require.Contains(s.t, e.Subject, "."+to+".")
@@ -168,6 +169,9 @@ func (s *shelf) Blocked(string) bool {
 	s.asks.Add(1)
 	return s.blocked.Load()
 }
+
+// AcceptedAt is another time for each dataset.
+func (s *shelf) AcceptedAt(dataset string) time.Time { return time.Unix(int64(len(dataset)), 0) }
 
 func (s *shelf) TakesMore(string) bool { return !s.full.Load() }
 

@@ -65,13 +65,14 @@ func (s *Stream) Last(ctx context.Context) (uint64, error) {
 	return stream.CachedInfo().State.LastSeq, nil
 }
 
-// Wake makes events that have been read come back now, and returns how many do.
+// Wake makes events that have been read come back now, saying when Meta last
+// accepted one of their dataset, and returns how many do.
 // One that is not there any more as it was read has come back meanwhile, or
 // somebody else has woken it.
-func (s *Stream) Wake(ctx context.Context, to string, waiting []Waiting, now time.Time) (woken int, err error) {
+func (s *Stream) Wake(ctx context.Context, to string, waiting []Waiting, now, accepted time.Time) (woken int, err error) {
 	futures := make([]jetstream.PubAckFuture, 0, len(waiting))
 	for i := range waiting {
-		future, err := s.reschedule(&waiting[i], to, now)
+		future, err := s.reschedule(&waiting[i], to, now, accepted)
 		if err != nil {
 			return 0, err
 		}
@@ -96,9 +97,9 @@ func (s *Stream) Wake(ctx context.Context, to string, waiting []Waiting, now tim
 // one, on the same subject, if it is still the one that was read. The server does
 // that as one step, so the event is in the stream at every moment. The new time is
 // long past, so that no clock takes it for one that has yet to come.
-func (s *Stream) reschedule(w *Waiting, to string, now time.Time) (jetstream.PubAckFuture, error) {
+func (s *Stream) reschedule(w *Waiting, to string, now, accepted time.Time) (jetstream.PubAckFuture, error) {
 	schedule := s.subjects.Schedule(to, now.Add(-time.Hour))
-	return s.js.PublishMsgAsync(w.woken(now), append(schedule, jetstream.WithExpectLastSequencePerSubject(w.Sequence))...)
+	return s.js.PublishMsgAsync(w.woken(now, accepted), append(schedule, jetstream.WithExpectLastSequencePerSubject(w.Sequence))...)
 }
 
 func isWrongSequence(err error) bool {

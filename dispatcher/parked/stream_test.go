@@ -131,7 +131,8 @@ func TestWokenEventsComeBackAtOnceAsTheyWere(t *testing.T) {
 	b.park("1", "b", inAnHour(), e)
 
 	now := time.Now().Add(time.Minute) // whatever clock that is
-	woken, err := b.stream.Wake(t.Context(), "1", b.read("1", 1, 1), now)
+	accepted := now.Add(-time.Hour)
+	woken, err := b.stream.Wake(t.Context(), "1", b.read("1", 1, 1), now, accepted)
 	require.NoError(t, err)
 	require.Equal(t, 1, woken)
 	came := b.due("1", 1)[0]
@@ -139,7 +140,8 @@ func TestWokenEventsComeBackAtOnceAsTheyWere(t *testing.T) {
 	require.Empty(t, came.Headers().Get("Nats-Msg-Id"))
 	back := parked.Parse(came.Data(), came.Headers(), stored)
 	require.True(t, now.Equal(back.Recalled))
-	back.Recalled = time.Time{}
+	require.True(t, accepted.Equal(back.Accepted))
+	back.Recalled, back.Accepted = time.Time{}, time.Time{}
 	require.Equal(t, e, back)
 	require.Len(t, b.read("1", 1, 100), 1, "the other one waits")
 	require.EqualValues(t, 2, b.size())
@@ -154,17 +156,17 @@ func TestSomebodyElseWasFaster(t *testing.T) {
 		b.park("1", strconv.Itoa(i), inAnHour(), full())
 	}
 	ours, theirs := b.read("1", 1, 100), b.read("1", 1, 4)
-	woken, err := b.stream.Wake(t.Context(), "1", theirs, time.Now())
+	woken, err := b.stream.Wake(t.Context(), "1", theirs, time.Now(), time.Time{})
 	require.NoError(t, err)
 	require.Equal(t, 4, woken)
-	woken, err = b.stream.Wake(t.Context(), "1", ours, time.Now())
+	woken, err = b.stream.Wake(t.Context(), "1", ours, time.Now(), time.Time{})
 	require.NoError(t, err)
 	require.Equal(t, 6, woken)
 	for _, msg := range b.due("1", 10) {
 		require.NoError(t, msg.DoubleAck(t.Context()))
 	}
 	require.Zero(t, b.size())
-	woken, err = b.stream.Wake(t.Context(), "1", ours, time.Now())
+	woken, err = b.stream.Wake(t.Context(), "1", ours, time.Now(), time.Time{})
 	require.NoError(t, err)
 	require.Zero(t, woken, "they have come back")
 	require.Zero(t, b.size())
@@ -178,10 +180,10 @@ func TestAWakeThatIsNotAnswered(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.NoError(t, b.js.DeleteStream(t.Context(), "CAPI_PARKED"))
-	woken, err := b.stream.Wake(ctx, "1", waiting, time.Now())
+	woken, err := b.stream.Wake(ctx, "1", waiting, time.Now(), time.Time{})
 	require.Error(t, err)
 	require.Zero(t, woken)
-	woken, err = b.stream.Wake(t.Context(), "1", waiting, time.Now())
+	woken, err = b.stream.Wake(t.Context(), "1", waiting, time.Now(), time.Time{})
 	require.ErrorIs(t, err, jetstream.ErrNoStreamResponse)
 	require.Zero(t, woken)
 	_, err = b.stream.Last(t.Context())

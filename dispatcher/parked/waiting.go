@@ -39,8 +39,8 @@ func (w *Waiting) TriedAlone() bool { return w.Message.Header.Get(header.Refused
 
 // woken is the event as a message that takes its place. The server's own headers
 // would contradict the new ones; with the same message id it would count as a
-// repetition.
-func (w *Waiting) woken(now time.Time) *nats.Msg {
+// repetition. accepted is what [Event] says of it.
+func (w *Waiting) woken(now, accepted time.Time) *nats.Msg {
 	msg := nats.NewMsg(w.Subject)
 	msg.Data = w.Message.Data
 	for name, values := range w.Message.Header {
@@ -49,5 +49,8 @@ func (w *Waiting) woken(now time.Time) *nats.Msg {
 		}
 	}
 	msg.Header.Set(header.Recalled, stamp(now))
+	if !accepted.IsZero() {
+		msg.Header.Set(header.Accepted, stamp(accepted))
+	}
 	return msg
 }

@@ -17,13 +17,16 @@ type Events interface {
 	Read(ctx context.Context, dataset string, from uint64, most int) ([]Waiting, error)
 	Newest(ctx context.Context, dataset string) (uint64, error)
 	Last(ctx context.Context) (uint64, error)
-	Wake(ctx context.Context, to string, waiting []Waiting, now time.Time) (woken int, err error)
+	Wake(ctx context.Context, to string, waiting []Waiting, now, accepted time.Time) (woken int, err error)
 }
 
 // Path is the way of the events that come back, as far as it matters here.
 type Path interface {
 	// Blocked reports whether a dataset's events may not be sent now.
 	Blocked(dataset string) bool
+	// AcceptedAt returns when Meta last accepted an event of a dataset, as far as
+	// this worker knows.
+	AcceptedAt(dataset string) time.Time
 	// TakesMore reports whether another [Page] of a dataset's events may come.
 	TakesMore(dataset string) bool
 	// Woken is told how many of a dataset's events have been woken.
@@ -108,7 +111,7 @@ func (w *Waker) comesBackByItself(e *Waiting, now time.Time) bool {
 
 // wake wakes events, and counts how many did come.
 func (w *Waker) wake(ctx context.Context, to string, meant []Waiting) (woken int, err error) {
-	woken, err = w.events.Wake(ctx, to, meant, w.clock.Now())
+	woken, err = w.events.Wake(ctx, to, meant, w.clock.Now(), w.path.AcceptedAt(to))
 	if err != nil {
 		return woken, err
 	}

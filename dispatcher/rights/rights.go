@@ -2,7 +2,7 @@
 //
 // A request that is denied is never answered, and a subscription that is denied
 // gets nothing: the server says why beside, to the connection as a whole.
-// Whoever waits for the answer would wait in vain, and not know for what.
+// A caller would wait for the answer in vain, and not know for what.
 package rights
 
 import (
@@ -42,12 +42,12 @@ type DeniedError struct {
 
 func (d *DeniedError) Error() string {
 	if d.Subscribe {
-		return "NATS denies the right to subscribe to " + d.Subject + "; grant it, or set nats.inbox_prefix (see docs/security.md, Rights in NATS)"
+		return "NATS denies the right to subscribe to " + d.Subject + "; grant it, or connect with another inbox prefix (see docs/security.md, Rights in NATS)"
 	}
 	return "NATS denies the right to publish to " + d.Subject + "; grant it (see docs/security.md, Rights in NATS)"
 }
 
-// concerns reports whether the right is needed by whoever publishes to these
+// concerns reports whether the right is needed to publish to these
 // subjects, or below them; to any if none is given. Every answer needs the
 // inbox.
 func (d *DeniedError) concerns(subjects []string) bool {
@@ -83,7 +83,7 @@ type denial struct {
 	at time.Time
 }
 
-// waiting is somebody who waits for an answer.
+// waiting is a caller that waits for an answer.
 type waiting struct {
 	subjects []string
 	giveUp   context.CancelCauseFunc
@@ -130,8 +130,8 @@ func (w *Watch) Reconnected() {
 	w.inbox, w.recent = nil, nil
 }
 
-// Since returns the last denial since then that concerns whoever publishes to
-// these subjects or below them, or nil.
+// Since returns the last denial since then that keeps from publishing
+// to these subjects or below them, or nil.
 func (w *Watch) Since(then time.Time, subjects ...string) error {
 	if w == nil {
 		return nil
@@ -171,7 +171,7 @@ func (w *Watch) Do(ctx context.Context, work func(ctx context.Context) error, su
 	return fmt.Errorf("%w: %w", denied, err)
 }
 
-// enlist adds somebody who waits, unless it would be in vain.
+// enlist adds a caller that waits, unless it would be in vain.
 func (w *Watch) enlist(one *waiting) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

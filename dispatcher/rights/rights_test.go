@@ -26,7 +26,7 @@ var (
 func TestADenialSaysWhatToGrant(t *testing.T) {
 	t.Parallel()
 	for err, want := range map[error]string{
-		errInbox: "NATS denies the right to subscribe to _INBOX_x.>; grant it, or set nats.inbox_prefix (see docs/security.md, Rights in NATS)",
+		errInbox: "NATS denies the right to subscribe to _INBOX_x.>; grant it, or connect with another inbox prefix (see docs/security.md, Rights in NATS)",
 		errInfo:  "NATS denies the right to publish to $JS.API.STREAM.INFO.CAPI; grant it (see docs/security.md, Rights in NATS)",
 	} {
 		require.EqualError(t, new(rights.Watch).Note(conn, err), want)

@@ -8,7 +8,7 @@ import (
 )
 
 // purgeAcknowledged takes out of a stream what every consumer has acknowledged,
-// and tells what keeps the rest. ours has to be among the consumers: a stream
+// and returns what keeps the rest. ours has to be among the consumers: a stream
 // that nobody reads is one in which nothing is done with.
 //
 // A consumer's floor is the last message up to which it has acknowledged all;

@@ -10,7 +10,7 @@ import (
 )
 
 // mostSubjects is how many subjects are counted: more come in several answers,
-// and whoever makes subjects up shall not keep us busy.
+// and subjects that are made up shall not keep us busy.
 const mostSubjects = 10_000
 
 // share is a part of a stream's messages.
@@ -25,7 +25,7 @@ const (
 	other = "other" // no dataset id
 )
 
-// largestShare tells which dataset has the most messages in a stream. The
+// largestShare returns which dataset has the most messages in a stream. The
 // server counts messages for each subject, and no bytes.
 func largestShare(ctx context.Context, stream jetstream.Stream, root string) share {
 	if stream.CachedInfo().State.NumSubjects > mostSubjects {

@@ -136,7 +136,7 @@ func labels(streams []Stream) []string {
 	return all
 }
 
-// Filling says what runs full, and since when; "" is nothing.
+// Filling returns what runs full, and since when; "" is nothing.
 func (w *Watch) Filling() (reason string, since time.Time) {
 	reason = w.filling()
 	w.mu.Lock()
@@ -212,7 +212,7 @@ func (w *Watch) lookAt(ctx context.Context, stream Stream) (store, error) {
 	return s, nil
 }
 
-// makeRoom purges what it may, and tells why no more.
+// makeRoom purges what it may, and returns why no more.
 func (w *Watch) makeRoom(ctx context.Context, stream jetstream.Stream, ours string) (kept string) {
 	err := w.purge.try(ctx, func(ctx context.Context) (err error) {
 		kept, err = purgeAcknowledged(ctx, stream, ours)
@@ -245,8 +245,8 @@ func (w *Watch) lookAtAccount(ctx context.Context) (s store, ok bool) {
 	return s, err == nil
 }
 
-// shareOfTheLargest tells which dataset has most of the stream that takes most of
-// the account's room.
+// shareOfTheLargest returns which dataset has most of the stream that takes most
+// of the account's room.
 func (w *Watch) shareOfTheLargest(ctx context.Context, seen map[string]store) share {
 	var largest Stream
 	for _, stream := range w.streams {

@@ -2,7 +2,6 @@ package directory
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -39,7 +38,7 @@ func (c cache) get(ctx context.Context, asset graph.Asset) (dataset string, know
 	case text == none:
 		return "", true
 	default:
-		return text, text != "" && strings.Trim(text, "0123456789") == ""
+		return text, graph.IsID(text)
 	}
 }
 

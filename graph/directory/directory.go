@@ -1,10 +1,10 @@
 // Package directory finds the datasets of accounts: in memory, else in Redis,
 // else by asking Meta. It only reads; it never creates a dataset.
 //
-// Whoever asks waits no longer than they want: a question goes on when nobody
-// waits for it any more, and its answer is there for the next who asks.
-// Each account is asked for once at a time, and so many at a time that a few
-// slow ones do not keep the others from being asked for.
+// A caller waits no longer than it wants: a question goes on when nobody waits
+// for it any more, and its answer is there for the next caller. Each account is
+// asked for once at a time, and enough of them at a time for a few slow ones not
+// to keep the others from being asked for.
 package directory
 
 import (
@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
+	"github.com/capi-dispatcher/capi-dispatcher/internal/bounded"
 )
 
 // API answers for one account: an [*graph.Client].
@@ -24,7 +25,8 @@ type API interface {
 	Dataset(ctx context.Context, asset graph.Asset) (id string, err error)
 }
 
-// Tokens tells when the access token for an account is replaced.
+// Tokens shows when the access token for an account is replaced: its fingerprint
+// is another then.
 type Tokens interface {
 	Fingerprint(id string) string
 }
@@ -203,15 +205,10 @@ func (d *Directory) forget() {
 			delete(d.kept, asset)
 		}
 	}
-	for asset := range d.kept {
-		if len(d.kept) < maxKept {
-			return
-		}
-		delete(d.kept, asset)
-	}
+	bounded.MakeRoom(d.kept, maxKept)
 }
 
-// pause is how long an account is left alone after so many failures in a row,
+// pause is how long an account is left alone after a number of failures in a row,
 // half of it at random.
 func pause(failures int) time.Duration {
 	full := longPause

@@ -6,6 +6,10 @@ import (
 	"fmt"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/rawjson"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/redact"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/scalar"
 )
 
 // ErrMalformed says that a message is not JSON as RFC 8259 and RFC 7493 have
@@ -23,23 +27,28 @@ func (e *FaultError) Error() string {
 // Decoder reads messages and checks their events. It keeps its buffers from one
 // call to the next and must not be used from two goroutines at once.
 type Decoder struct {
-	rules   Rules
-	schema  schema
-	channel kind // messaging_channel, on messaging events
-	seconds kind // event_time
-	repairs []string
-	// Sentences that would be put together anew for each event.
-	needsSource, needsChannel string
-	reader                    bytes.Buffer
-	json                      jsontext.Decoder
-	parser                    parser
+	terms
 
-	accounts Assets // to be filled in, see [Decoder.Fill]
+	schema  schema
+	seconds scalar.Kind // event_time
+	repairs []string
+	reader  bytes.Buffer
+	json    jsontext.Decoder
+	parser  parser
 
 	secrets Secrets // to be taken out, beside what looks like a token; may be nil
 	body    []byte
 	members []member // top-level members of the message being read
 	events  []Event  // of the request body being read
+}
+
+// terms are what an event as a whole is held against.
+type terms struct {
+	rules    Rules
+	accounts Assets      // to be filled in, see [Decoder.Fill]
+	channel  scalar.Kind // messaging_channel, on messaging events
+	// Sentences that would be put together anew for each event.
+	needsSource, needsChannel string
 }
 
 // member is one member of the outermost object: its raw name and raw value.
@@ -48,9 +57,12 @@ type member struct{ name, value []byte }
 // NewDecoder returns a decoder that checks events by these rules.
 func NewDecoder(rules Rules) *Decoder {
 	return &Decoder{
-		rules: rules, schema: eventSchema(), channel: oneOf(Channels()...), seconds: eventSeconds(), repairs: Repairs(),
-		needsSource:  "every event has an action_source: " + joinQuoted(ActionSources()),
-		needsChannel: "a business_messaging event has a messaging_channel: " + joinQuoted(Channels()),
+		schema: eventSchema(), seconds: scalar.EventSeconds(), repairs: Repairs(),
+		terms: terms{
+			rules: rules, channel: scalar.OneOf(Channels()...),
+			needsSource:  "every event has an action_source: " + scalar.JoinQuoted(ActionSources()),
+			needsChannel: "a business_messaging event has a messaging_channel: " + scalar.JoinQuoted(Channels()),
+		},
 	}
 }
 
@@ -69,7 +81,7 @@ func (d *Decoder) Withhold(secrets Secrets) *Decoder {
 // but holds no events that could be told apart. Faults of a single event are
 // no error; they are in [Event.Faults].
 func (d *Decoder) Decode(body []byte) (Request, error) {
-	clean, secrets, err := withoutSecrets(body, d.secrets)
+	clean, secrets, err := redact.Message(body, d.secrets)
 	if err != nil {
 		return Request{}, malformed(err)
 	}
@@ -130,7 +142,7 @@ func (d *Decoder) message(single *Event) (isBody bool, err error) {
 		return nil
 	})
 	if err == nil && !isBody {
-		p.finish(start, d.json.InputOffset())
+		p.review().finish(start, d.json.InputOffset())
 	}
 	return isBody, err
 }
@@ -162,13 +174,13 @@ func (d *Decoder) element(event *Event) error {
 		if err := d.skip(); err != nil {
 			return err
 		}
-		p.refuse(start, d.json.InputOffset())
+		p.review().refuse(start, d.json.InputOffset())
 		return nil
 	}
 	if err := d.object(p.eventMember); err != nil {
 		return err
 	}
-	p.finish(start, d.json.InputOffset())
+	p.review().finish(start, d.json.InputOffset())
 	return nil
 }
 
@@ -184,7 +196,7 @@ func (d *Decoder) object(visit func(name []byte, at int64) error) error {
 		if err != nil {
 			return malformed(err)
 		}
-		if err := visit(unquote(quoted), d.json.InputOffset()-int64(len(quoted))); err != nil {
+		if err := visit(rawjson.Unquote(quoted), d.json.InputOffset()-int64(len(quoted))); err != nil {
 			return err
 		}
 	}
@@ -194,7 +206,7 @@ func (d *Decoder) object(visit func(name []byte, at int64) error) error {
 
 func (d *Decoder) skip() error { return malformed(d.json.SkipValue()) }
 
-// nextValue tells where in the body the next value begins.
+// nextValue returns where in the body the next value begins.
 func (d *Decoder) nextValue() int64 {
 	at := d.json.InputOffset()
 	for at < int64(len(d.body)) && bytes.IndexByte([]byte(" \t\r\n,:"), d.body[at]) >= 0 {
@@ -212,27 +224,15 @@ func (d *Decoder) expectEnd() error {
 	return nil
 }
 
-// unquote returns the text of a JSON string that is known to be valid. It
-// copies only where there is an escape to undo.
-func unquote(quoted []byte) []byte {
-	if bytes.IndexByte(quoted, '\\') < 0 {
-		return quoted[1 : len(quoted)-1]
-	}
-	text, err := jsontext.AppendUnquote(nil, quoted)
-	if err != nil { // unreachable: the decoder has validated it
-		return quoted
-	}
-	return text
-}
-
-// malformed turns the JSON library's error into ours. It tells the place and
+// malformed turns the JSON library's error into ours. It has the place, and
 // neither the text there nor names of the producer's: they may be personal data.
 func malformed(err error) error {
 	if err == nil {
 		return nil
 	}
 	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
-		return fmt.Errorf("%w: at offset %d, in %q: %w", ErrMalformed, syntax.ByteOffset, placeOf(syntax.JSONPointer), syntax.Err)
+		return fmt.Errorf("%w: at offset %d, in %q: %w",
+			ErrMalformed, syntax.ByteOffset, placeOf(syntax.JSONPointer), syntax.Err)
 	}
 	return fmt.Errorf("%w: cut off: %w", ErrMalformed, err)
 }

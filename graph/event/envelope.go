@@ -4,6 +4,9 @@ import (
 	"bytes"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/rawjson"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/redact"
 )
 
 // requestBody assembles what the reading of a request body has found.
@@ -48,7 +51,7 @@ func readEnvelope(members []member) (envelope Envelope, dropped int, err error) 
 func envelopeText(m member) (string, error) {
 	switch jsontext.Value(m.value).Kind() {
 	case '"':
-		return string(unquote(m.value)), nil
+		return string(rawjson.Unquote(m.value)), nil
 	case 'n':
 		return "", nil
 	default:
@@ -111,7 +114,7 @@ func ParseEnvelope(line string) (Envelope, error) {
 	if line == "" {
 		return Envelope{}, nil
 	}
-	clean, _, err := withoutSecrets([]byte(line), nil)
+	clean, _, err := redact.Message([]byte(line), nil)
 	if err != nil {
 		return Envelope{}, malformed(err)
 	}
@@ -133,4 +136,33 @@ func ParseEnvelope(line string) (Envelope, error) {
 	}
 	envelope, _, err := readEnvelope(d.members)
 	return envelope, err
+}
+
+// Pieces lists the pieces of a request body, to be written one after the other:
+// events, which are not copied, and beside them members, with commas between
+// them and without braces.
+func Pieces(members []byte, events ...[]byte) [][]byte {
+	comma := []byte(",")
+	pieces := append(make([][]byte, 0, 2*len(events)+4), []byte(`{"data":[`))
+	for i, e := range events {
+		if i > 0 {
+			pieces = append(pieces, comma)
+		}
+		pieces = append(pieces, e)
+	}
+	pieces = append(pieces, []byte("]"))
+	if len(members) > 0 {
+		pieces = append(pieces, comma, members)
+	}
+	return append(pieces, []byte("}"))
+}
+
+// Body renders a request body of events, with the members of an envelope, as
+// [Envelope.Marshal] writes it, beside them.
+func Body(envelope string, events ...[]byte) []byte {
+	members := []byte(envelope)
+	if envelope != "" {
+		members = members[1 : len(members)-1]
+	}
+	return bytes.Join(Pieces(members, events...), nil)
 }

@@ -1,10 +1,23 @@
+// Package event reads server events as Meta's Conversions API documents them.
+//
+// A message carries either one event or a whole request body with up to
+// [MaxEvents] of them; [Decoder.Decode] tells the two apart. Each event keeps
+// the exact bytes it arrived as, so that unknown fields pass through untouched
+// and ids beyond 2^53 keep every digit.
+//
+// Meta refuses a whole request for one bad event, so an event is checked here,
+// alone, before it may share a batch: all its faults are found at once, each
+// with a JSON pointer, a stable code and a sentence for a person. What depends
+// on the clock is asked separately, with [Event.CheckTime], because an event
+// that was fresh when it was read may be too old when it is sent.
 package event
 
 import (
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/redact"
 )
 
 // MaxEvents is how many events Meta takes in one request.
@@ -51,6 +64,18 @@ type Event struct {
 	// Warnings are what Meta takes, but may not be able to use. They never
 	// stop an event. Each has its code from [WarningCodes].
 	Warnings []Fault
+}
+
+// Repairs lists everything that is brought into the form that Meta takes, where
+// nothing is lost by it and nothing guessed: pointers as in [Event.Repaired].
+func Repairs() []string {
+	return []string{
+		"/event_time", "/original_event_data/event_time", "/action_source", "/opt_out",
+		"/data_processing_options_country", "/data_processing_options_state",
+		"/custom_data/contents/*/quantity", "/app_data/extinfo/*",
+		"/user_data/page_id", "/user_data/page_scoped_user_id", "/user_data/whatsapp_business_account_id",
+		"/user_data/ig_account_id", "/user_data/instagram_business_account_id", "/user_data/ig_sid",
+	}
 }
 
 // Copied returns how many bytes the event has of its own, beside those of its
@@ -160,15 +185,15 @@ func contentKey(raw []byte) []byte {
 	return value
 }
 
-// joinQuoted renders a closed list for a sentence: "a", "b" or "c".
-func joinQuoted[S ~string](values []S) string {
-	quoted := make([]string, len(values))
-	for i, v := range values {
-		quoted[i] = `"` + string(v) + `"`
-	}
-	if len(quoted) == 1 {
-		return quoted[0]
-	}
-	last := len(quoted) - 1
-	return strings.Join(quoted[:last], ", ") + " or " + quoted[last]
+// Secrets are texts that are taken out of messages although their form does not
+// give them away.
+type Secrets = redact.Secrets
+
+// HoldsToken reports whether a text holds what looks like an access token.
+func HoldsToken(text string) bool { return redact.HoldsToken(text) }
+
+// Redact takes secrets out of a text of any kind, and counts them. The text
+// itself is left as it is. secrets may be nil.
+func Redact(text []byte, secrets Secrets) (clean []byte, found int) {
+	return redact.Text(text, secrets)
 }

@@ -3,6 +3,8 @@ package event
 import (
 	"encoding/json"
 	"fmt"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/scalar"
 )
 
 // Code names a kind of fault. Codes are stable: dashboards and scripts may
@@ -11,20 +13,20 @@ type Code string
 
 // The codes of the faults that this package finds.
 const (
-	Missing         Code = "missing"          // a required member is absent
-	Empty           Code = "empty"            // a required member is there but empty
-	WrongType       Code = "wrong_type"       // another JSON type was expected
-	WrongLength     Code = "wrong_length"     // a list has too few or too many elements
-	BadFormat       Code = "bad_format"       // the value does not look like one of its kind
-	UnknownValue    Code = "unknown_value"    // the value is not in a closed list
-	NotAllowed      Code = "not_allowed"      // the member must not be there
-	Insufficient    Code = "insufficient"     // too little is known of the customer
-	NotNormalizable Code = "not_normalizable" // personal data that cannot be hashed
-	TooOld          Code = "too_old"          // Meta no longer accepts the event
-	InFuture        Code = "in_future"        // event_time has not come yet
-	NotSeconds      Code = "not_seconds"      // event_time looks like milliseconds
-	TooManyEvents   Code = "too_many_events"  // a request body holds over MaxEvents
-	MoreFaults      Code = "more_faults"      // there are more than MaxFaults; the message says how many
+	Missing         Code = "missing"                 // a required member is absent
+	Empty           Code = Code(scalar.Empty)        // a required member is there but empty
+	WrongType       Code = Code(scalar.WrongType)    // another JSON type was expected
+	WrongLength     Code = "wrong_length"            // a list has too few or too many elements
+	BadFormat       Code = Code(scalar.BadFormat)    // the value does not look like one of its kind
+	UnknownValue    Code = Code(scalar.UnknownValue) // the value is not in a closed list
+	NotAllowed      Code = "not_allowed"             // the member must not be there
+	Insufficient    Code = "insufficient"            // too little is known of the customer
+	NotNormalizable Code = "not_normalizable"        // personal data that cannot be hashed
+	TooOld          Code = "too_old"                 // Meta no longer accepts the event
+	InFuture        Code = "in_future"               // event_time has not come yet
+	NotSeconds      Code = "not_seconds"             // event_time looks like milliseconds
+	TooManyEvents   Code = "too_many_events"         // a request body holds over MaxEvents
+	MoreFaults      Code = "more_faults"             // there are more than MaxFaults; the message says how many
 )
 
 // MaxFaults is how many faults of an event are described. An event of some
@@ -46,7 +48,7 @@ type Fault struct {
 	Message string `json:"message"`
 }
 
-// MoreThan stands for so many faults that are not described.
+// MoreThan stands for a number of faults that are not described.
 func MoreThan(left int) Fault {
 	return Fault{Code: MoreFaults, Message: fmt.Sprintf("… %d more faults", left)}
 }

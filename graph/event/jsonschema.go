@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event/customer"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/scalar"
 )
 
 // Schema is a part of a JSON Schema.
@@ -16,14 +17,14 @@ type Schema map[string]any
 const beyondSchema = "It refuses nothing that the dispatcher takes. It cannot say: that JSON names no member twice and is sound UTF-8; " +
 	"how old event_time may be, and that it is in seconds; whether what user_data says of the customer fits too many people; " +
 	"which currencies there are; how many digits an id has, and the form of numbers in strings; what the places of extinfo hold; " +
-	"whether personal data can be normalised; how large an event may be; whether its dataset and its accounts are known."
+	"whether personal data can be normalised; how large an event may be; whether its dataset and its accounts are known, or its account will be filled in."
 
 // JSONSchema returns the JSON Schema (draft 2020-12) of a message: a server
 // event, or a request body with events. It is read off the same tables that the
-// decoder goes by, by asking the decoder which values each member may have.
-func JSONSchema(rules Rules) Schema {
-	rules.HashPersonalData = false // it would judge what personal data says
-	a := asker{NewDecoder(rules)}
+// decoder goes by, by asking the decoder which values each member may have. filled
+// are the channels of which a missing account may be filled in.
+func JSONSchema(rules Rules, filled ...Channel) Schema {
+	a := newAsker(rules)
 	text := Schema{"type": []string{"string", "null"}}
 	return Schema{
 		"$schema":     "https://json-schema.org/draft/2020-12/schema",
@@ -34,11 +35,14 @@ func JSONSchema(rules Rules) Schema {
 		"then":        Schema{"$ref": "#/$defs/body"},
 		"else":        Schema{"$ref": "#/$defs/event"},
 		"$defs": Schema{
-			"event": a.event(rules),
+			"event": a.event(rules, filled),
 			"body": Schema{
 				"type": "object",
 				"properties": Schema{
-					"data":          Schema{"type": "array", "minItems": 1, "maxItems": MaxEvents, "items": Schema{"$ref": "#/$defs/event"}},
+					"data": Schema{
+						"type": "array", "minItems": 1, "maxItems": MaxEvents,
+						"items": Schema{"$ref": "#/$defs/event"},
+					},
 					"partner_agent": text, "test_event_code": text,
 				},
 			},
@@ -46,9 +50,9 @@ func JSONSchema(rules Rules) Schema {
 	}
 }
 
-func (a *asker) event(rules Rules) Schema {
-	chat := is("action_source", string(BusinessMessaging))
-	top, user := a.properties(nil, eventSchema()), a.properties([]string{"user_data"}, userSchema(newKinds()))
+func (a *asker) event(rules Rules, filled []Channel) Schema {
+	chat := comesFrom(BusinessMessaging, rules)
+	top, user := a.properties(nil, eventSchema()), a.properties([]string{"user_data"}, userSchema(scalar.NewKinds()))
 	var elsewhere, inChats []Schema
 	for _, extra := range extras() { // whatever they are, in chats they are taken out
 		properties, into := top, func(s Schema) Schema { return s }
@@ -67,10 +71,10 @@ func (a *asker) event(rules Rules) Schema {
 	return Schema{
 		"type": "object", "properties": top,
 		"allOf": []Schema{
-			needs("event_name", "event_time", "user_data", "action_source"),
-			{"if": chat, "then": both(append(inChats, messagingNeeds(rules))...), "else": both(elsewhere...)},
-			{"if": is("action_source", string(Website)), "then": needs("event_source_url")},
-			{"if": is("action_source", string(App)), "then": within("app_data", needs("extinfo"))},
+			needs(alwaysNeeded(rules)...),
+			{"if": chat, "then": both(append(inChats, messagingNeeds(rules, filled))...), "else": both(elsewhere...)},
+			{"if": comesFrom(Website, rules), "then": needs("event_source_url")},
+			{"if": comesFrom(App, rules), "then": within("app_data", needs("extinfo"))},
 			{"if": is("event_name", "Purchase"), "then": within("custom_data", needs("value", "currency"))},
 			{"if": limits(), "then": both(needs("data_processing_options_country"), Schema{"anyOf": []Schema{
 				needs("data_processing_options_state"),
@@ -80,21 +84,58 @@ func (a *asker) event(rules Rules) Schema {
 	}
 }
 
+// alwaysNeeded are the members that every event has.
+func alwaysNeeded(rules Rules) []string {
+	names := []string{"event_name", "event_time", "user_data"}
+	if rules.DefaultActionSource == "" {
+		names = append(names, "action_source")
+	}
+	return names
+}
+
+// comesFrom says that this is an event's action_source, or will be: one that names
+// none gets the default.
+func comesFrom(source ActionSource, rules Rules) Schema {
+	if source != rules.DefaultActionSource {
+		return is("action_source", string(source))
+	}
+	return inside("action_source", Schema{"enum": []any{source, nil}})
+}
+
 // messagingNeeds are the rules for events in chats.
-func messagingNeeds(rules Rules) Schema {
+func messagingNeeds(rules Rules, filled []Channel) Schema {
 	user := func(s Schema) Schema { return within("user_data", s) }
+	account := func(of Channel, names ...string) Schema { return oneAccount(slices.Contains(filled, of), names) }
 	return Schema{
-		"properties": Schema{"event_name": Schema{"enum": rules.MessagingEvents}, "messaging_channel": Schema{"enum": Channels()}},
+		"properties": Schema{
+			"event_name":        Schema{"enum": rules.MessagingEvents},
+			"messaging_channel": Schema{"enum": Channels()},
+		},
 		"allOf": []Schema{
 			needs("messaging_channel"),
 			{"if": is("event_name", "OrderCreated"), "then": within("custom_data", needs("currency"))},
-			{"if": is("messaging_channel", string(Messenger)), "then": user(needs("page_id", "page_scoped_user_id"))},
+			{"if": is("messaging_channel", string(Messenger)), "then": user(both(needs("page_scoped_user_id"),
+				account(Messenger, "page_id")))},
 			{"if": is("messaging_channel", string(WhatsApp)), "then": user(both(needs("ctwa_clid"),
-				either(needs("whatsapp_business_account_id"), needs("page_id"))))},
+				account(WhatsApp, "whatsapp_business_account_id", "page_id")))},
 			{"if": is("messaging_channel", string(Instagram)), "then": user(both(needs("ig_sid"),
-				either(needs("ig_account_id"), needs("instagram_business_account_id"))))},
+				account(Instagram, "ig_account_id", "instagram_business_account_id")))},
 		},
 	}
+}
+
+// oneAccount says that one of these accounts is named, or, where it is filled in
+// then, none is there.
+func oneAccount(filled bool, names []string) Schema {
+	var options, there []Schema
+	for _, name := range names {
+		options = append(options, needs(name))
+		there = append(there, Schema{"required": []string{name}})
+	}
+	if filled {
+		options = append(options, Schema{"not": either(there...)})
+	}
+	return either(options...)
 }
 
 func limits() Schema {
@@ -130,10 +171,22 @@ func both(all ...Schema) Schema {
 	return Schema{"allOf": all}
 }
 
-func either(any ...Schema) Schema { return Schema{"anyOf": any} }
+func either(any ...Schema) Schema {
+	if len(any) == 1 {
+		return any[0]
+	}
+	return Schema{"anyOf": any}
+}
 
 // asker finds out what a member may be by asking the decoder.
 type asker struct{ decoder *Decoder }
+
+// newAsker returns one whose decoder looks at the member alone: not at what personal
+// data says, nor at what the default source would call for.
+func newAsker(rules Rules) *asker {
+	rules.HashPersonalData, rules.DefaultActionSource = false, ""
+	return &asker{NewDecoder(rules)}
+}
 
 func (a *asker) properties(path []string, known schema) Schema {
 	properties := Schema{}
@@ -167,7 +220,7 @@ func (a *asker) member(path []string, f *field) Schema {
 
 // scalar says what a member may be that is neither object nor list.
 func (a *asker) scalar(path []string, f *field) Schema {
-	should := f.kind.should
+	should := f.kind.Should
 	takes := func(value string) bool { return a.takes(path, value) }
 	options := slices.Concat([]Schema{{"type": "null"}}, numbers(takes), texts(takes, should))
 	if takes("true") && takes("false") {

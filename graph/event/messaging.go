@@ -1,136 +1,104 @@
 package event
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 
 	"github.com/agext/levenshtein"
-	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/capi-dispatcher/capi-dispatcher/graph/event/customer"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/scalar"
 )
 
 // validateMessaging checks what Meta wants to know of an event in a chat.
 // Source: Meta, business messaging guides, and the live API's answers as users
 // have published them, where the guides differ.
-func (p *parser) validateMessaging() {
-	if name := p.event.Name; name != "" && !slices.Contains(p.rules.MessagingEvents, name) {
-		p.faultAt("/event_name", UnknownValue, 2804066, unknownName(name, p.rules.MessagingEvents))
+func (r review) validateMessaging() {
+	if name := r.event.Name; name != "" && !slices.Contains(r.rules.MessagingEvents, name) {
+		r.faultAt("/event_name", UnknownValue, 2804066, unknownName(name, r.rules.MessagingEvents))
 	}
-	p.validateExtras()
-	if p.event.Name == "OrderCreated" && p.mayHold(slotCustom) {
-		p.need(slotCurrency, "/custom_data/currency", 2804081, "an OrderCreated has a currency, like USD")
+	r.validateExtras()
+	if r.event.Name == "OrderCreated" && r.mayHold(slotCustom) {
+		r.need(slotCurrency, "/custom_data/currency", 2804081, "an OrderCreated has a currency, like USD")
 	}
-	p.validateChannel()
-	if !p.isObject(slotUser) {
+	r.validateChannel()
+	if !r.isObject(slotUser) {
 		return
 	}
-	filled := p.fillAccount()
-	switch p.event.Channel {
+	filled := r.fillAccount()
+	switch r.event.Channel {
 	case Messenger:
 		if !filled {
-			p.require(slotPage, "/user_data/page_id", 2804069, "a messenger event has the page_id")
+			r.require(slotPage, "/user_data/page_id", 2804069, "a messenger event has the page_id")
 		}
-		p.require(slotPageUser, "/user_data/page_scoped_user_id", missingField, "a messenger event has the page_scoped_user_id")
-		p.digits(slotPage, "/user_data/page_id")
-		p.digits(slotPageUser, "/user_data/page_scoped_user_id")
+		r.require(slotPageUser, "/user_data/page_scoped_user_id", missingField,
+			"a messenger event has the page_scoped_user_id")
+		r.digits(slotPage, "/user_data/page_id")
+		r.digits(slotPageUser, "/user_data/page_scoped_user_id")
 	case WhatsApp:
-		p.validateWhatsApp(filled)
+		r.validateWhatsApp(filled)
 	case Instagram:
-		p.validateInstagram(filled)
+		r.validateInstagram(filled)
 	}
 }
 
-func (p *parser) validateChannel() {
+func (r review) validateChannel() {
 	const pointer, subcode = "/messaging_channel", 2804063
-	p.kept[slotChannel].sound = p.kept[slotChannel].there
-	if !p.kept[slotChannel].there {
-		p.faultAt(pointer, Missing, subcode, p.needsChannel)
+	r.kept[slotChannel].sound = r.kept[slotChannel].there
+	if !r.kept[slotChannel].there {
+		r.faultAt(pointer, Missing, subcode, r.needsChannel)
 		return
 	}
-	if code := p.channel.judge(p.raw(slotChannel)); code != "" {
-		p.faultAt(pointer, code, subcode, "messaging_channel is "+p.told(p.raw(slotChannel), &p.channel))
+	if code := r.channel.Judge(r.raw(slotChannel)); code != "" {
+		r.faultAt(pointer, Code(code), subcode, "messaging_channel is "+r.channel.Told(r.raw(slotChannel), false))
 		return
 	}
-	p.event.Channel = Channel(p.text(slotChannel))
+	r.event.Channel = Channel(r.text(slotChannel))
 }
 
-func (p *parser) validateWhatsApp(filled bool) {
-	p.require(slotClick, "/user_data/ctwa_clid", 2804071, "a whatsapp event has the ctwa_clid of the click on the ad")
-	p.validateClick()
-	if p.text(slotPage) == "" && !filled {
-		p.require(slotWhatsApp, "/user_data/whatsapp_business_account_id", 2804116,
+func (r review) validateWhatsApp(filled bool) {
+	r.require(slotClick, "/user_data/ctwa_clid", 2804071, "a whatsapp event has the ctwa_clid of the click on the ad")
+	r.validateClick()
+	if r.text(slotPage) == "" && !filled {
+		r.require(slotWhatsApp, "/user_data/whatsapp_business_account_id", 2804116,
 			"a whatsapp event has the whatsapp_business_account_id, or the page_id")
 	}
-	p.digits(slotWhatsApp, "/user_data/whatsapp_business_account_id")
-	p.digits(slotPage, "/user_data/page_id")
+	r.digits(slotWhatsApp, "/user_data/whatsapp_business_account_id")
+	r.digits(slotPage, "/user_data/page_id")
 }
 
 // validateClick finds a click id that is none at all: blank, or the placeholder
-// of somebody's template. What a real one looks like, only Meta knows.
-func (p *parser) validateClick() {
+// of a template. What a real one looks like, only Meta knows.
+func (r review) validateClick() {
 	const pointer = "/user_data/ctwa_clid"
-	switch click := p.kept[slotClick]; {
-	case !click.sound || string(p.raw(slotClick)) == `""`:
-	case isBlank(p.raw(slotClick)):
-		p.faultAt(pointer, Empty, 2804071, "ctwa_clid is blank; send the id that the webhook gave, or not this event")
-	case isPlaceholder(p.raw(slotClick)):
-		p.faultAt(pointer, BadFormat, 2804087, "ctwa_clid is a placeholder, not the id of a click; send what the webhook gave")
+	switch click := r.kept[slotClick]; {
+	case !click.sound || string(r.raw(slotClick)) == `""`:
+	case scalar.IsBlank(r.raw(slotClick)):
+		r.faultAt(pointer, Empty, 2804071, "ctwa_clid is blank; send the id that the webhook gave, or not this event")
+	case scalar.IsPlaceholder(r.raw(slotClick)):
+		r.faultAt(pointer, BadFormat, 2804087, "ctwa_clid is a placeholder, not the id of a click; send what the webhook gave")
 	}
-}
-
-// digits finds fault with an id of Meta's that is there, and does not consist of
-// digits.
-func (p *parser) digits(at slot, pointer string) {
-	if id := p.kept[at]; !id.sound || string(p.raw(at)) == `""` || isDigits(inner(p.raw(at))) {
-		return
-	}
-	found := "a text"
-	switch id := p.raw(at); {
-	case isBlank(id):
-		found = "blank"
-	case isPlaceholder(id):
-		found = "a placeholder"
-	case isHash(id):
-		found = "a hash"
-	}
-	p.faultAt(pointer, BadFormat, 0, lastToken(pointer)+" is "+found+", not an id of digits; send it as Meta's webhook or API gave it, and never hashed")
-}
-
-func isBlank(text jsontext.Value) bool { return len(bytes.TrimSpace(inner(text))) == 0 }
-
-// isPlaceholder recognises what was never filled in: <PAGE_ID>.
-func isPlaceholder(text jsontext.Value) bool {
-	inner := bytes.TrimSpace(inner(text))
-	return bytes.HasPrefix(inner, []byte("<")) && bytes.HasSuffix(inner, []byte(">"))
-}
-
-// isHash recognises a SHA-256 in hexadecimal.
-func isHash(text jsontext.Value) bool {
-	return customer.IsHashed(customer.ExternalID, string(inner(text)))
 }
 
 // validateInstagram takes either id of the account that Meta's guides name, and
 // sends the one that the live API demands.
-func (p *parser) validateInstagram(filled bool) {
-	p.require(slotInstagramUser, "/user_data/ig_sid", 2804075, "an instagram event has the ig_sid")
-	p.digits(slotInstagramUser, "/user_data/ig_sid")
+func (r review) validateInstagram(filled bool) {
+	r.require(slotInstagramUser, "/user_data/ig_sid", 2804075, "an instagram event has the ig_sid")
+	r.digits(slotInstagramUser, "/user_data/ig_sid")
 	if filled {
 		return
 	}
-	wanted, other := p.kept[slotInstagram], p.kept[slotInstagramBusiness]
-	if p.text(slotInstagramBusiness) == "" || p.text(slotInstagram) != "" {
-		p.require(slotInstagram, "/user_data/ig_account_id", 2804079,
+	wanted, other := r.kept[slotInstagram], r.kept[slotInstagramBusiness]
+	if r.text(slotInstagramBusiness) == "" || r.text(slotInstagram) != "" {
+		r.require(slotInstagram, "/user_data/ig_account_id", 2804079,
 			"an instagram event has the ig_account_id, or the instagram_business_account_id")
-		p.digits(slotInstagram, "/user_data/ig_account_id")
+		r.digits(slotInstagram, "/user_data/ig_account_id")
 		return
 	}
-	p.digits(slotInstagramBusiness, "/user_data/instagram_business_account_id")
+	r.digits(slotInstagramBusiness, "/user_data/instagram_business_account_id")
 	if wanted.null || wanted.there {
-		p.remove(slotInstagram)
+		r.remove(slotInstagram)
 	}
-	p.replace(other.name, other.nameEnd, `"ig_account_id"`)
+	r.replace(other.name, other.nameEnd, `"ig_account_id"`)
 }
 
 // extras are the members that Meta refuses on business messaging events.
@@ -150,17 +118,18 @@ func extras() [5]struct {
 	}
 }
 
-func (p *parser) validateExtras() {
+func (r review) validateExtras() {
 	for _, extra := range extras() {
 		switch {
-		case !p.kept[extra.at].there:
-		case p.rules.MessagingExtras == Refuse:
-			p.faultAt(extra.pointer, NotAllowed, 2804064, lastToken(extra.pointer)+" is not allowed on a business messaging event")
+		case !r.kept[extra.at].there:
+		case r.rules.MessagingExtras == Refuse:
+			r.faultAt(extra.pointer, NotAllowed, 2804064,
+				lastToken(extra.pointer)+" is not allowed on a business messaging event")
 		default:
-			p.remove(extra.at)
-			p.event.Removed = append(p.event.Removed, extra.pointer)
+			r.remove(extra.at)
+			r.event.Removed = append(r.event.Removed, extra.pointer)
 			// Whatever was wrong with it goes with it.
-			p.event.Faults = slices.DeleteFunc(p.event.Faults, func(f Fault) bool { return f.Pointer == extra.pointer })
+			r.event.Faults = slices.DeleteFunc(r.event.Faults, func(f Fault) bool { return f.Pointer == extra.pointer })
 		}
 	}
 }
@@ -170,7 +139,7 @@ func (p *parser) validateExtras() {
 // gets no guess, which would take long.
 func unknownName(name string, known []string) string {
 	const longest = 64
-	sentence := "event_name is " + quotedForPeople(name) + ", which business messaging does not know"
+	sentence := "event_name is " + scalar.Quoted(name) + ", which business messaging does not know"
 	if len(name) > longest {
 		return sentence
 	}

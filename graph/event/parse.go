@@ -5,21 +5,17 @@ import (
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/scalar"
 )
 
-// parser reads one event, judges each member it knows, and keeps where those
-// stand that the rules in validate.go look at.
+// parser reads one event and judges each member it knows. What the event comes to
+// is a [draft], of which a [review] looks at the whole.
 type parser struct {
 	*Decoder
+	draft
 
-	event    *Event
-	path     []step // from the event to what is being read
-	kept     [slots]kept
-	people   []personalValue
-	informed information
-	edits    []edit
-	unnamed  int      // faults beyond MaxFaults
-	mended   []string // values in the form that Meta takes
+	path []step // from the event to what is being read
 	// Of the member that is being read: where its name begins, and which of
 	// mended is its value now, counted from 1.
 	memberAt int64
@@ -33,10 +29,10 @@ type step struct {
 	index int
 }
 
-// begin makes the parser ready for another event. What it keeps from one event
-// to the next is room.
+// begin makes the parser ready for another event.
 func (p *parser) begin(d *Decoder, e *Event) {
-	*p = parser{Decoder: d, event: e, path: p.path[:0], people: p.people[:0], edits: p.edits[:0], mended: p.mended[:0]}
+	p.Decoder, p.path, p.memberAt, p.instead = d, p.path[:0], 0, 0
+	p.draft.begin(d.body, e)
 }
 
 // eventMember reads one member of the event.
@@ -86,15 +82,28 @@ func (p *parser) scalar(f *field) error {
 	if err != nil {
 		return malformed(err)
 	}
-	code := f.kind.judge(value)
+	code := f.kind.Judge(value)
 	if code == "" {
 		return nil
 	}
-	if instead := f.kind.repaired(value); instead != "" {
+	if instead := f.kind.Repaired(value); instead != "" {
 		p.repair(value, instead)
 		return nil
 	}
-	p.fault(code, f.subcode, "is "+p.told(value, &f.kind))
+	p.fault(Code(code), f.subcode, "is "+f.kind.Told(value, p.isPrivate()))
+	return nil
+}
+
+// isPrivate reports whether what is being read is about the customer.
+func (p *parser) isPrivate() bool { return len(p.path) > 0 && p.path[0].name == "user_data" }
+
+// unexpected reads a value that should be an object, or a list.
+func (p *parser) unexpected(f *field, should string) error {
+	value, err := p.json.ReadValue()
+	if err != nil {
+		return malformed(err)
+	}
+	p.fault(WrongType, f.subcode, "is "+scalar.Shown(value, p.isPrivate())+", not "+should)
 	return nil
 }
 
@@ -106,13 +115,13 @@ func (p *parser) members(f *field) error {
 		from := p.nextValue()
 		err := p.member(f.members, name, at)
 		if err == nil && f.slot == slotUser && !p.isProtected(f.members[string(name)]) {
-			p.inform(name, p.body[from:p.json.InputOffset()])
+			p.inform(name, p.draft.body[from:p.json.InputOffset()])
 		}
 		return err
 	})
 }
 
-// elements reads a list, and tells how long it is, or -1 if it is none. Which
+// elements reads a list, and returns how long it is, or -1 if it is none. Which
 // field an element is may depend on its place.
 func (p *parser) elements(f *field, at func(index int) *field) (length int, err error) {
 	if p.json.PeekKind() != '[' {
@@ -152,18 +161,19 @@ func (p *parser) eventTime(*field) error {
 		return malformed(err)
 	}
 	digits := []byte(value)
-	if !isDigits(digits) {
-		digits = []byte(asSeconds(value))
+	if !scalar.IsDigits(digits) {
+		digits = []byte(scalar.AsSeconds(value))
 	}
 	if len(digits) == 0 || len(digits) > mostDigits {
-		p.fault(WrongType, 0, "is "+p.told(value, &p.seconds))
+		p.fault(WrongType, 0, "is "+p.seconds.Told(value, p.isPrivate()))
 		return nil
 	}
-	if !isDigits(value) {
+	if !scalar.IsDigits(value) {
 		p.repair(value, string(digits))
 	}
 	if len(digits) >= millisecondDigits {
-		p.fault(NotSeconds, 2804004, "is "+string(digits)+", which looks like milliseconds or finer; write seconds, like "+string(digits[:millisecondDigits-2]))
+		p.fault(NotSeconds, 2804004, "is "+string(digits)+", which looks like milliseconds or finer; "+
+			"write seconds, like "+string(digits[:millisecondDigits-2]))
 	}
 	return nil
 }
@@ -178,6 +188,34 @@ func (p *parser) contentName(*field) error {
 // anything reads a value that is judged later, or never.
 func (p *parser) anything(*field) error { return p.skip() }
 
+// repair puts something else in the place of the value that was just read.
+func (p *parser) repair(value jsontext.Value, instead string) {
+	to := p.json.InputOffset()
+	p.replace(to-int64(len(value)), to, instead)
+	p.instead = p.mend(instead)
+	p.event.Repaired = append(p.event.Repaired, p.kindOfPlace())
+}
+
+// kindOfPlace returns the pointer to what is being read as [Repairs] has it, so
+// that a thousand repairs keep no string each.
+func (p *parser) kindOfPlace() string {
+	var room [64]byte
+	pointer := room[:0]
+	for _, s := range p.path {
+		if s.name == "" {
+			pointer = append(pointer, "/*"...)
+		} else {
+			pointer = append(append(pointer, '/'), s.name...)
+		}
+	}
+	for _, known := range p.repairs {
+		if known == string(pointer) {
+			return known
+		}
+	}
+	return string(pointer)
+}
+
 // fault says what is wrong with what is being read.
 func (p *parser) fault(code Code, subcode int, sentence string) {
 	if len(p.event.Faults) >= MaxFaults {
@@ -190,24 +228,6 @@ func (p *parser) fault(code Code, subcode int, sentence string) {
 		name = fmt.Sprintf("%s[%d]", p.path[last-1].name, p.path[last].index)
 	}
 	p.faultAt(pointerTo(p.path), code, subcode, name+" "+sentence)
-}
-
-func (p *parser) faultAt(pointer string, code Code, subcode int, message string) {
-	if len(p.event.Faults) >= MaxFaults {
-		p.unnamed++
-		return
-	}
-	p.event.Faults = append(p.event.Faults, Fault{Pointer: pointer, Code: code, Subcode: subcode, Message: message})
-}
-
-// faults returns how many faults the event has so far.
-func (p *parser) faults() int { return len(p.event.Faults) + p.unnamed }
-
-// countTheRest adds the fault that stands for those beyond MaxFaults.
-func (p *parser) countTheRest() {
-	if p.unnamed > 0 {
-		p.event.Faults = append(p.event.Faults, MoreThan(p.unnamed))
-	}
 }
 
 // pointerTo renders a JSON pointer. The names come from the schema and hold
@@ -225,19 +245,5 @@ func pointerTo(path []step) string {
 	return string(pointer)
 }
 
-// text returns the text of a kept string, or a kept number as it is spelled;
-// "" if it is not there, or not what it should be.
-func (p *parser) text(at slot) string {
-	if !p.kept[at].sound {
-		return ""
-	}
-	return string(inner(p.raw(at)))
-}
-
-// raw returns a kept value as it is spelled, or as it was repaired.
-func (p *parser) raw(at slot) jsontext.Value {
-	if instead := p.kept[at].instead; instead > 0 {
-		return jsontext.Value(p.mended[instead-1])
-	}
-	return p.body[p.kept[at].value:p.kept[at].end]
-}
+// review returns what looks at the event that has been read.
+func (p *parser) review() review { return review{&p.draft, &p.terms} }

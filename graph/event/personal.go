@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event/customer"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/rawjson"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/scalar"
 )
 
 // personalValue is a value that Meta wants hashed, or an element of a list of
@@ -48,12 +50,15 @@ func (p *parser) personalValue(f *field) error {
 	if err != nil {
 		return malformed(err)
 	}
-	v := personalValue{field: customer.Field(f.name), index: -1, name: p.memberAt, from: from, to: p.json.InputOffset(), sound: isID(value)}
+	v := personalValue{
+		field: customer.Field(f.name), index: -1, name: p.memberAt, from: from, to: p.json.InputOffset(),
+		sound: scalar.IsID(value),
+	}
 	if last := p.path[len(p.path)-1]; last.name == "" {
 		v.index = last.index
 	}
 	if !v.sound {
-		p.fault(WrongType, 0, "is "+p.shown(value)+", not a string, a whole number, or a list of them")
+		p.fault(WrongType, 0, "is "+scalar.Shown(value, p.isPrivate())+", not a string, a whole number, or a list of them")
 	}
 	p.people = append(p.people, v)
 	return nil
@@ -63,64 +68,64 @@ func (p *parser) personalValue(f *field) error {
 const redacted = `"[redacted]"`
 
 // isProtected reports whether a member of user_data is personal data that
-// [parser.protect] looks at, and whether it says anything of the customer.
+// [review.protect] looks at, and whether it says anything of the customer.
 func (p *parser) isProtected(f *field) bool {
 	return f != nil && f.personal && p.rules.HashPersonalData
 }
 
 // protect hashes the personal data of the event. What cannot be hashed is of no
 // use to Meta: it is taken out, or is a fault.
-func (p *parser) protect() {
-	if user := p.kept[slotUser]; user.there && !p.isObject(slotUser) {
-		p.replace(user.value, user.end, redacted)
+func (r review) protect() {
+	if user := r.kept[slotUser]; user.there && !r.isObject(slotUser) {
+		r.replace(user.value, user.end, redacted)
 	}
-	country := p.text(slotCountry)
+	country := r.text(slotCountry)
 	if code, err := customer.Normalize(customer.Country, country, ""); err == nil {
 		country = code
 	}
-	for _, v := range p.people {
+	for _, v := range r.people {
 		if !v.sound {
-			p.informed |= says([]byte(v.field))
-			p.replace(v.from, v.to, redacted)
+			r.informed |= customer.Says([]byte(v.field))
+			r.replace(v.from, v.to, redacted)
 			continue
 		}
-		p.protectValue(v, string(inner(p.body[v.from:v.to])), country)
+		r.protectValue(v, string(rawjson.Inner(r.body[v.from:v.to])), country)
 	}
 }
 
-func (p *parser) protectValue(v personalValue, text, country string) {
+func (r review) protectValue(v personalValue, text, country string) {
 	if text == "" {
 		return
 	}
 	if customer.IsHashed(v.field, text) {
-		p.informed |= says([]byte(v.field))
+		r.informed |= customer.Says([]byte(v.field))
 		if lower := strings.ToLower(text); lower != text {
-			p.replace(v.from, v.to, `"`+lower+`"`)
+			r.replace(v.from, v.to, `"`+lower+`"`)
 		}
 		return
 	}
 	normalized, err := customer.Normalize(v.field, text, country)
 	if err != nil {
-		p.unusable(v, err)
+		r.unusable(v, err)
 		return
 	}
-	p.informed |= says([]byte(v.field))
-	p.replace(v.from, v.to, `"`+customer.Hash(normalized)+`"`)
+	r.informed |= customer.Says([]byte(v.field))
+	r.replace(v.from, v.to, `"`+customer.Hash(normalized)+`"`)
 }
 
 // unusable deals with personal data of which no hash can be made. Where it is a
 // fault it is taken out, too, because a faulty event ends where people read it.
-func (p *parser) unusable(v personalValue, err error) {
-	if p.rules.UnusablePersonalData == Refuse {
-		p.informed |= says([]byte(v.field))
-		p.faultAt(v.pointer(), NotNormalizable, 0, string(v.field)+" "+err.Error())
-		p.replace(v.from, v.to, redacted)
+func (r review) unusable(v personalValue, err error) {
+	if r.rules.UnusablePersonalData == Refuse {
+		r.informed |= customer.Says([]byte(v.field))
+		r.faultAt(v.pointer(), NotNormalizable, 0, string(v.field)+" "+err.Error())
+		r.replace(v.from, v.to, redacted)
 		return
 	}
 	from := v.name
 	if v.index >= 0 {
 		from = v.from
 	}
-	p.edits = append(p.edits, edit{from: from, to: v.to, remove: true})
-	p.event.Removed = append(p.event.Removed, v.place())
+	r.edits = append(r.edits, rawjson.Edit{From: from, To: v.to, Remove: true})
+	r.event.Removed = append(r.event.Removed, v.place())
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/scalar"
 )
 
 // Rules say how events are checked, where that is a matter of choice.
@@ -61,9 +63,11 @@ func (r Rules) Validate() error {
 	if len(r.MessagingEvents) == 0 {
 		faults = append(faults, errors.New("messaging_events: is empty; every messaging event would be a dead letter"))
 	}
-	faults = append(faults, r.MessagingExtras.validate("messaging_extras"), r.UnusablePersonalData.validate("unusable_personal_data"))
+	faults = append(faults, r.MessagingExtras.validate("messaging_extras"),
+		r.UnusablePersonalData.validate("unusable_personal_data"))
 	if r.DefaultActionSource != "" && !slices.Contains(ActionSources(), r.DefaultActionSource) {
-		faults = append(faults, fmt.Errorf("default_action_source: %q is not %s", r.DefaultActionSource, joinQuoted(ActionSources())))
+		faults = append(faults,
+			fmt.Errorf("default_action_source: %q is not %s", r.DefaultActionSource, scalar.JoinQuoted(ActionSources())))
 	}
 	return errors.Join(faults...)
 }

@@ -1,9 +1,10 @@
 package event
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"fmt"
 
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event/customer"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/scalar"
 )
 
 // field says what a member of an object has to be: a value of a kind, or an
@@ -21,7 +22,7 @@ type field struct {
 	// personal: it says something of the customer, and Meta wants it hashed.
 	personal bool
 
-	kind     kind
+	kind     scalar.Kind
 	members  schema // of an object
 	elements *field // of a list
 	read     func(*parser, *field) error
@@ -43,9 +44,9 @@ func newSchema(groups ...[]*field) schema {
 }
 
 // each gives several names the same kind.
-func each(k kind, names ...string) []*field { return eachWith(0, k, names...) }
+func each(k scalar.Kind, names ...string) []*field { return eachWith(0, k, names...) }
 
-func eachWith(subcode int, k kind, names ...string) []*field {
+func eachWith(subcode int, k scalar.Kind, names ...string) []*field {
 	fields := make([]*field, len(names))
 	for i, name := range names {
 		fields[i] = &field{name: name, kind: k, subcode: subcode}
@@ -53,91 +54,72 @@ func eachWith(subcode int, k kind, names ...string) []*field {
 	return fields
 }
 
-// kinds are the kinds that many members share.
-type kinds struct {
-	text, id, account, boolean, flag, whole, count, seconds, wholeText, number, amount, textOrBoolean kind
-}
-
-func newKinds() kinds {
-	return kinds{
-		text:          of("a string", isText),
-		id:            of("a string or a whole number", isID),
-		account:       of("a string or a whole number", isTrimmedID).repairedBy(trimmed),
-		boolean:       of("true or false", isBoolean).repairedBy(asBoolean).mendedBy(yesOrNo),
-		flag:          of("true, false, 0 or 1", isFlag).mendedBy(yesOrNo),
-		whole:         of("a whole number", isWhole).mendedBy(wholeNumber),
-		count:         of("a whole number", isWhole).repairedBy(asWhole).mendedBy(wholeNumber),
-		seconds:       of("a whole number", isWhole).repairedBy(asSeconds).mendedBy(secondsOf),
-		wholeText:     of("a whole number", isWholeText).mendedBy(wholeNumber),
-		number:        of("a number", isNumber).mendedBy(plainNumber),
-		amount:        of("a number", isAmount).mendedBy(plainNumber),
-		textOrBoolean: of("a string, true or false", func(v jsontext.Value) bool { return isText(v) || isBoolean(v) }),
-	}
-}
-
 // eventSchema is a server event. Sources: Meta, server event parameters, app
 // data, customer information and custom data parameters (2026).
 func eventSchema() schema {
-	k := newKinds()
+	k := scalar.NewKinds()
 	return newSchema([]*field{
-		{name: "event_name", slot: slotName, kind: k.text},
-		{name: "event_id", slot: slotID, kind: k.id},
+		{name: "event_name", slot: slotName, kind: k.Text},
+		{name: "event_id", slot: slotID, kind: k.ID},
 		{name: "event_time", slot: slotTime, read: (*parser).eventTime},
-		{name: "test_event_code", slot: slotTestCode, kind: k.id},
-		{name: "action_source", slot: slotSource, kind: oneOf(ActionSources()...)},
+		{name: "test_event_code", slot: slotTestCode, kind: k.ID},
+		{name: "action_source", slot: slotSource, kind: scalar.OneOf(ActionSources()...)},
 		{name: "messaging_channel", slot: slotChannel, read: (*parser).anything},
-		{name: "event_source_url", slot: slotURL, kind: k.text},
+		{name: "event_source_url", slot: slotURL, kind: k.Text},
 		{name: "user_data", slot: slotUser, members: userSchema(k)},
 		{name: "custom_data", slot: slotCustom, members: customSchema(k)},
 		{name: "app_data", slot: slotApp, members: appSchema(k)},
-		{name: "data_processing_options", slot: slotOptions, elements: &field{kind: oneOf(limitedDataUse)}},
-		{name: "data_processing_options_country", slot: slotOptionsCountry, kind: oneNumberOf("0", "1")},
-		{name: "data_processing_options_state", slot: slotOptionsState, kind: oneNumberOf("0", "1000")},
+		{name: "data_processing_options", slot: slotOptions, elements: &field{kind: scalar.OneOf(limitedDataUse)}},
+		{name: "data_processing_options_country", slot: slotOptionsCountry, kind: scalar.OneNumberOf("0", "1")},
+		{name: "data_processing_options_state", slot: slotOptionsState, kind: scalar.OneNumberOf("0", "1000")},
 		{name: "original_event_data", members: newSchema(
-			each(k.text, "event_name"), each(k.seconds, "event_time"), each(k.id, "order_id", "event_id"))},
+			each(k.Text, "event_name"), each(k.Seconds, "event_time"), each(k.ID, "order_id", "event_id"))},
 		{name: "attribution_data", members: attributionSchema(k)},
-		{name: "opt_out", kind: k.boolean},
-	}, each(k.text, "referrer_url", "advanced_measurement_table"))
+		{name: "opt_out", kind: k.Boolean},
+	}, each(k.Text, "referrer_url", "advanced_measurement_table"))
 }
 
-func attributionSchema(k kinds) schema {
+func attributionSchema(k scalar.Kinds) schema {
 	return newSchema(
-		each(k.text, "scope", "attribution_model", "attribution_source", "attribution_method", "touchpoint_type",
+		each(k.Text, "scope", "attribution_model", "attribution_source", "attribution_method", "touchpoint_type",
 			"decline_reason", "auditing_token", "linkage_key", "partner_client_id"),
-		each(k.id, "ad_id", "adset_id", "campaign_id", "touchpoint_id"),
-		each(k.whole, "visit_time", "attr_window", "touchpoint_ts"),
-		each(k.number, "attribution_share", "attribution_value", "total_credit"),
-		[]*field{{name: "attribution_setting", members: newSchema(each(k.whole, "inactivity_window_hours", "reattribution_window_hours"))}},
+		each(k.ID, "ad_id", "adset_id", "campaign_id", "touchpoint_id"),
+		each(k.Whole, "visit_time", "attr_window", "touchpoint_ts"),
+		each(k.Number, "attribution_share", "attribution_value", "total_credit"),
+		[]*field{{
+			name:    "attribution_setting",
+			members: newSchema(each(k.Whole, "inactivity_window_hours", "reattribution_window_hours")),
+		}},
 	)
 }
 
-func appSchema(k kinds) schema {
+func appSchema(k scalar.Kinds) schema {
 	return newSchema(
-		each(k.flag, "application_tracking_enabled", "consider_views", "include_dwell_data", "include_video_data"),
-		each(k.text, "campaign_ids", "install_referrer", "installer_package", "receipt_data", "windows_attribution_id"),
+		each(k.Flag, "application_tracking_enabled", "consider_views", "include_dwell_data", "include_video_data"),
+		each(k.Text, "campaign_ids", "install_referrer", "installer_package", "receipt_data", "windows_attribution_id"),
 		[]*field{
-			{name: "advertiser_tracking_enabled", slot: slotTracking, kind: k.flag},
-			{name: "url_schemes", elements: &field{kind: k.text}},
+			{name: "advertiser_tracking_enabled", slot: slotTracking, kind: k.Flag},
+			{name: "url_schemes", elements: &field{kind: k.Text}},
 			{name: "extinfo", slot: slotExtinfo, read: extinfoReader(k)},
 		},
 	)
 }
 
-func userSchema(k kinds) schema {
+func userSchema(k scalar.Kinds) schema {
 	s := newSchema([]*field{
-		{name: "client_ip_address", slot: slotIP, kind: k.text},
-		{name: "client_user_agent", slot: slotUserAgent, kind: k.text},
-		{name: "fbc", slot: slotFBC, kind: k.text},
-		{name: "fbp", slot: slotFBP, kind: k.text},
-		{name: "lead_id", kind: leadID(), subcode: 2804036},
-		{name: "page_id", slot: slotPage, kind: k.account},
-		{name: "page_scoped_user_id", slot: slotPageUser, kind: k.account},
-		{name: "whatsapp_business_account_id", slot: slotWhatsApp, kind: k.account},
-		{name: "ctwa_clid", slot: slotClick, kind: k.text},
-		{name: "ig_account_id", slot: slotInstagram, kind: k.account},
-		{name: "instagram_business_account_id", slot: slotInstagramBusiness, kind: k.account},
-		{name: "ig_sid", slot: slotInstagramUser, kind: k.account},
-	}, each(k.text, "subscription_id", "anon_id", "madid", "partner_name"), each(k.id, "fb_login_id", "partner_id"))
+		{name: "client_ip_address", slot: slotIP, kind: k.Text},
+		{name: "client_user_agent", slot: slotUserAgent, kind: k.Text},
+		{name: "fbc", slot: slotFBC, kind: k.Text},
+		{name: "fbp", slot: slotFBP, kind: k.Text},
+		{name: "lead_id", kind: scalar.LeadID(), subcode: 2804036},
+		{name: "page_id", slot: slotPage, kind: k.Account},
+		{name: "page_scoped_user_id", slot: slotPageUser, kind: k.Account},
+		{name: "whatsapp_business_account_id", slot: slotWhatsApp, kind: k.Account},
+		{name: "ctwa_clid", slot: slotClick, kind: k.Text},
+		{name: "ig_account_id", slot: slotInstagram, kind: k.Account},
+		{name: "instagram_business_account_id", slot: slotInstagramBusiness, kind: k.Account},
+		{name: "ig_sid", slot: slotInstagramUser, kind: k.Account},
+	}, each(k.Text, "subscription_id", "anon_id", "madid", "partner_name"), each(k.ID, "fb_login_id", "partner_id"))
 	for _, name := range customer.Fields() {
 		s[string(name)] = &field{name: string(name), personal: true, read: (*parser).personal}
 	}
@@ -149,27 +131,58 @@ func userSchema(k kinds) schema {
 // should be.
 const customFault = 2804016
 
-func customSchema(k kinds) schema {
+func customSchema(k scalar.Kinds) schema {
 	contents := newSchema(
-		eachWith(customFault, k.id, "id"), eachWith(customFault, k.count, "quantity"), eachWith(customFault, k.number, "item_price"),
-		eachWith(customFault, k.text, "title", "description", "brand", "category"),
-		eachWith(customFault, deliveryCategory(), "delivery_category"),
+		eachWith(customFault, k.ID, "id"), eachWith(customFault, k.Count, "quantity"),
+		eachWith(customFault, k.Number, "item_price"),
+		eachWith(customFault, k.Text, "title", "description", "brand", "category"),
+		eachWith(customFault, scalar.DeliveryCategory(), "delivery_category"),
 		[]*field{{name: "name", read: (*parser).contentName}},
 	)
 	return newSchema([]*field{
-		{name: "value", slot: slotValue, kind: k.amount, subcode: customFault},
-		{name: "currency", slot: slotCurrency, kind: currency(), subcode: customFault},
-		{name: "content_ids", subcode: customFault, elements: &field{kind: k.id, subcode: customFault}},
+		{name: "value", slot: slotValue, kind: k.Amount, subcode: customFault},
+		{name: "currency", slot: slotCurrency, kind: scalar.Currency(), subcode: customFault},
+		{name: "content_ids", subcode: customFault, elements: &field{kind: k.ID, subcode: customFault}},
 		{name: "contents", subcode: missingField, elements: &field{members: contents, subcode: 2804008}},
 	},
-		eachWith(customFault, k.amount, "net_revenue", "predicted_ltv"),
-		eachWith(customFault, k.wholeText, "num_items"),
-		eachWith(customFault, k.textOrBoolean, "status"),
-		eachWith(customFault, k.id, "order_id"),
-		eachWith(customFault, deliveryCategory(), "delivery_category"),
-		eachWith(customFault, k.text, "content_name", "content_category", "content_type", "search_string", "item_number",
+		eachWith(customFault, k.Amount, "net_revenue", "predicted_ltv"),
+		eachWith(customFault, k.WholeText, "num_items"),
+		eachWith(customFault, k.TextOrBoolean, "status"),
+		eachWith(customFault, k.ID, "order_id"),
+		eachWith(customFault, scalar.DeliveryCategory(), "delivery_category"),
+		eachWith(customFault, k.Text, "content_name", "content_category", "content_type", "search_string", "item_number",
 			"event_source", "lead_event_source"),
 	)
 }
 
-func deliveryCategory() kind { return oneOf("in_store", "curbside", "home_delivery") }
+// extinfoSlots is how many values extinfo has; those that are not known are
+// empty strings. Source: Meta, app data parameters (2026).
+const extinfoSlots = 16
+
+// extinfoReader reads extinfo, whose values are told apart by their place.
+func extinfoReader(k scalar.Kinds) func(*parser, *field) error {
+	text, whole := &field{kind: k.QuotedText}, &field{kind: k.WholeOrEmpty}
+	known := map[int]*field{
+		0:  {kind: scalar.OneOf("a2", "i2"), required: true},
+		2:  {kind: k.QuotedVersion},
+		4:  {kind: k.OSVersion, subcode: 2804043, required: true},
+		9:  whole,
+		10: whole,
+		12: whole,
+		13: whole,
+		14: whole,
+	}
+	return func(p *parser, f *field) error {
+		length, err := p.elements(f, func(index int) *field {
+			if f := known[index]; f != nil {
+				return f
+			}
+			return text
+		})
+		if length >= 0 && length != extinfoSlots {
+			p.fault(WrongLength, 0,
+				fmt.Sprintf("has %d values, not %d; those that are not known are empty strings", length, extinfoSlots))
+		}
+		return err
+	}
+}

@@ -1,11 +1,9 @@
 package graphtest
 
 import (
-	"fmt"
 	"net/http"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -28,10 +26,11 @@ type Config struct {
 // API is a simulated Graph API. It is an [http.Handler], and safe for
 // concurrent use.
 type API struct {
+	answers
+
 	cfg    Config
 	mux    *http.ServeMux
 	ledger *Ledger
-	traces atomic.Uint64
 
 	mu       sync.Mutex
 	datasets map[string]*dataset
@@ -52,12 +51,15 @@ func New(cfg Config) *API {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	a := &API{cfg: cfg, ledger: newLedger(cfg.KeepEvents), datasets: make(map[string]*dataset), assets: make(map[string]*Asset)}
+	a := &API{
+		cfg: cfg, ledger: newLedger(cfg.KeepEvents), datasets: make(map[string]*dataset),
+		assets: make(map[string]*Asset),
+	}
 	a.mux = http.NewServeMux()
 	a.mux.HandleFunc("POST /{version}/{dataset}/events", a.postEvents)
 	a.mux.HandleFunc("GET /{version}/{asset}/dataset", a.dataset)
 	a.mux.HandleFunc("POST /{version}/{asset}/dataset", a.dataset)
-	a.control()
+	control{a}.routes()
 	a.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, unknownPath(r.URL.Path))
 	})
@@ -145,6 +147,3 @@ func (a *API) admit(id, token string, p *parameters) (assets []string, refusal *
 	}
 	return assets, refusal
 }
-
-// traceID makes a name for an answer in the style of fbtrace_id.
-func (a *API) traceID() string { return fmt.Sprintf("Asim%018x", a.traces.Add(1)) }

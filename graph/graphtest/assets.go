@@ -45,7 +45,7 @@ func (a *API) AddAsset(asset Asset) {
 	a.assets[asset.ID] = &asset
 }
 
-// AssetRequests tells how often the dataset of an account was asked for,
+// AssetRequests returns how often the dataset of an account was asked for,
 // since it was added.
 func (a *API) AssetRequests(id string) int {
 	a.mu.Lock()
@@ -88,7 +88,7 @@ func (a *API) dataset(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// asset finds an account for whoever may see it, and gives it a dataset if the
+// asset finds an account for a token that may see it, and gives it a dataset if the
 // request wants that.
 func (a *API) asset(id string, r *http.Request, body []byte) (Asset, *Error) {
 	asked := readParameters(r, body)

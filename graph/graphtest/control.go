@@ -17,73 +17,76 @@ type Route struct {
 	// Does is what it does, and what its body holds.
 	Does string
 
-	handle func(*API, http.ResponseWriter, *http.Request)
+	handle func(control, http.ResponseWriter, *http.Request)
 }
 
 // ControlRoutes lists the routes by which other programs drive the API.
 func ControlRoutes() []Route {
 	return []Route{
-		{"PUT /_control/datasets/{id}", `{"tokens":["…"],"assets":["…"]}: create or change a dataset; it takes events of any account, or of these`, (*API).putDataset},
-		{"PUT /_control/assets/{id}", `{"kind":"page|whatsapp|instagram","dataset":"…","tokens":["…"],"barred":["…"]}: create or change an account`, (*API).putAsset},
-		{"POST /_control/datasets/{id}/faults", `{"status":500} or an array: script the next requests, one fault each`, (*API).postFaults},
-		{"PUT /_control/datasets/{id}/fault", `{"status":429}: for every request from now on`, (*API).putFault},
-		{"DELETE /_control/datasets/{id}/fault", "no more faults, scripted ones included", (*API).deleteFault},
-		{"GET /_control/ledger", "totals, and each event with how often it was accepted", (*API).getLedger},
-		{"DELETE /_control/ledger", "forget everything accepted", (*API).deleteLedger},
+		{"PUT /_control/datasets/{id}", `{"tokens":["…"],"assets":["…"]}: create or change a dataset; it takes events of any account, or of these`, control.putDataset},
+		{"PUT /_control/assets/{id}", `{"kind":"page|whatsapp|instagram","dataset":"…","tokens":["…"],"barred":["…"]}: create or change an account`, control.putAsset},
+		{"POST /_control/datasets/{id}/faults", `{"status":500} or an array: script the next requests, one fault each`, control.postFaults},
+		{"PUT /_control/datasets/{id}/fault", `{"status":429}: for every request from now on`, control.putFault},
+		{"DELETE /_control/datasets/{id}/fault", "no more faults, scripted ones included", control.deleteFault},
+		{"GET /_control/ledger", "totals, and each event with how often it was accepted", control.getLedger},
+		{"DELETE /_control/ledger", "forget everything accepted", control.deleteLedger},
 	}
 }
 
-// control adds the routes by which other programs drive the API.
-func (a *API) control() {
+// control is how other programs drive the API.
+type control struct{ *API }
+
+// routes adds its routes.
+func (c control) routes() {
 	for _, route := range ControlRoutes() {
-		a.mux.HandleFunc(route.Pattern, func(w http.ResponseWriter, r *http.Request) { route.handle(a, w, r) })
+		c.mux.HandleFunc(route.Pattern, func(w http.ResponseWriter, r *http.Request) { route.handle(c, w, r) })
 	}
 }
 
-func (a *API) putDataset(w http.ResponseWriter, r *http.Request) {
+func (c control) putDataset(w http.ResponseWriter, r *http.Request) {
 	var body struct {
 		Tokens []string `json:"tokens"`
 		Assets []string `json:"assets"`
 	}
 	if readJSON(w, r, &body) {
-		a.AddDataset(r.PathValue("id"), body.Tokens...)
-		a.LinkAssets(r.PathValue("id"), body.Assets...)
+		c.AddDataset(r.PathValue("id"), body.Tokens...)
+		c.LinkAssets(r.PathValue("id"), body.Assets...)
 	}
 }
 
-func (a *API) putAsset(w http.ResponseWriter, r *http.Request) {
+func (c control) putAsset(w http.ResponseWriter, r *http.Request) {
 	var asset Asset
 	if readJSON(w, r, &asset) {
 		asset.ID = r.PathValue("id")
-		a.AddAsset(asset)
+		c.AddAsset(asset)
 	}
 }
 
-func (a *API) postFaults(w http.ResponseWriter, r *http.Request) {
+func (c control) postFaults(w http.ResponseWriter, r *http.Request) {
 	var faults oneOrMany
 	if readJSON(w, r, &faults) {
-		a.Script(r.PathValue("id"), faults...)
+		c.Script(r.PathValue("id"), faults...)
 	}
 }
 
-func (a *API) putFault(w http.ResponseWriter, r *http.Request) {
+func (c control) putFault(w http.ResponseWriter, r *http.Request) {
 	var faults oneOrMany
 	if readJSON(w, r, &faults) && len(faults) > 0 {
-		a.Always(r.PathValue("id"), faults[0])
+		c.Always(r.PathValue("id"), faults[0])
 	}
 }
 
-func (a *API) deleteFault(_ http.ResponseWriter, r *http.Request) { a.Clear(r.PathValue("id")) }
+func (c control) deleteFault(_ http.ResponseWriter, r *http.Request) { c.Clear(r.PathValue("id")) }
 
-func (a *API) deleteLedger(http.ResponseWriter, *http.Request) { a.ledger.Reset() }
+func (c control) deleteLedger(http.ResponseWriter, *http.Request) { c.ledger.Reset() }
 
-func (a *API) getLedger(w http.ResponseWriter, _ *http.Request) {
+func (c control) getLedger(w http.ResponseWriter, _ *http.Request) {
 	type counted struct {
 		Event
 		Times int `json:"times"`
 	}
 	var events []counted
-	for event, times := range a.ledger.Counts() {
+	for event, times := range c.ledger.Counts() {
 		events = append(events, counted{event, times})
 	}
 	slices.SortFunc(events, func(x, y counted) int {
@@ -93,7 +96,7 @@ func (a *API) getLedger(w http.ResponseWriter, _ *http.Request) {
 	_ = json.NewEncoder(w).Encode(struct {
 		Totals Totals    `json:"totals"`
 		Events []counted `json:"events"`
-	}{a.ledger.Sum(), events})
+	}{c.ledger.Sum(), events})
 }
 
 // oneOrMany reads a fault, or an array of faults.

@@ -8,60 +8,8 @@ import (
 
 // The texts below are Meta's own, as users have published them.
 
-func invalidParameter(message string) *Error {
-	return &Error{Message: message, Type: "OAuthException", Code: 100}
-}
-
-// badEvent is the answer to a request with a faulty event. It does not say
-// which one.
-func badEvent(subcode int, title, message string) *Error {
-	return &Error{
-		Message: "Invalid parameter", Type: "OAuthException", Code: 100,
-		Subcode: subcode, UserTitle: title, UserMessage: message,
-	}
-}
-
-// required is the answer to what Meta cannot do without: not there, or not
-// readable.
-func required(path ...string) *Error { return badParameter("is required", path...) }
-
-// firstEvent is how the live API names the first event of a request.
-const firstEvent = "$['data'][0]"
-
-// badParameter is the answer that names the culprit: the live API has been seen
-// to say "$['data'][0]['custom_data']['contents'] must be an array". That it
-// counts the events so, too, beyond the first, nobody has published.
-func badParameter(words string, path ...string) *Error {
-	return badEvent(2804019, "Server Side Api Parameter Error", firstEvent+"['"+strings.Join(path, "']['")+"'] "+words)
-}
-
-// within is the error as the answer to a request in which so many events come
-// before the culprit.
-func (e *Error) within(before int) *Error {
-	if before > 0 {
-		e.UserMessage = strings.Replace(e.UserMessage, firstEvent, fmt.Sprintf("$['data'][%d]", before), 1)
-	}
-	return e
-}
-
 func proofError(message string) *Error {
 	return &Error{Message: message, Type: "GraphMethodException", Code: 100}
-}
-
-// misshapen is the answer to a member of a wrong type or value. No subcodes
-// are known for it.
-func misshapen(field, words string) *Error {
-	return invalidParameter("(#100) Param " + field + " must be " + words)
-}
-
-func inFuture() *Error {
-	return badEvent(2804004, "Event Timestamp In The Future", "The timestamp for this event is in the future.")
-}
-
-func tooOld() *Error {
-	return badEvent(2804003, "Event Timestamp Too Old",
-		"The timestamp for this event is too far in the past. Events need to be sent from your server within 7 days of when they occurred. "+
-			"Enter a timestamp that has occurred within the last 7 days.")
 }
 
 func unknownObject(method, id string) *Error {
@@ -82,14 +30,14 @@ func unknownPath(path string) *Error {
 func tokenMissing() *Error {
 	return &Error{
 		Message: "An access token is required to request this resource.",
-		Type:    "OAuthException", Code: 104, status: http.StatusBadRequest,
+		Type:    "OAuthException", Code: 104, Status: http.StatusBadRequest,
 	}
 }
 
 func badToken() *Error {
 	return &Error{
 		Message: "Invalid OAuth access token - Cannot parse access token",
-		Type:    "OAuthException", Code: 190, status: http.StatusUnauthorized,
+		Type:    "OAuthException", Code: 190, Status: http.StatusUnauthorized,
 	}
 }
 
@@ -121,7 +69,8 @@ func PermissionMissing() *Error {
 // account that is registered where Meta takes none. Its subcode is not known.
 func RestrictedRegion() *Error {
 	return &Error{
-		Message: "Invalid parameter", Type: "OAuthException", Code: 100, UserTitle: "Messaging Event Within Messaging Restrictive Region",
+		Message: "Invalid parameter", Type: "OAuthException", Code: 100,
+		UserTitle:   "Messaging Event Within Messaging Restrictive Region",
 		UserMessage: "The event was not processed because it is within a messaging restrictive region.",
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest/rules"
 )
 
 // maxBody bounds what one request may hold.
@@ -18,7 +20,7 @@ func (a *API) postEvents(w http.ResponseWriter, r *http.Request) {
 	fault := a.nextFault(id)
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
-		a.fail(w, invalidParameter("the request body could not be read"))
+		a.fail(w, rules.Invalid("the request body could not be read"))
 		return
 	}
 	if !pause(r, a.cfg.Latency+fault.Delay) {
@@ -53,15 +55,14 @@ func (a *API) accept(id string, r *http.Request, body []byte) ([]json.RawMessage
 	if refusal != nil {
 		return nil, refusal
 	}
-	rules := rules{now: a.cfg.Now(), assets: assets}
+	meta := rules.Rules{Now: a.cfg.Now(), Assets: assets}
 	entries := make([]Entry, len(request.Data))
 	for i, raw := range request.Data {
-		entry, refusal := rules.check(raw)
+		identity, refusal := meta.Check(raw)
 		if refusal != nil {
-			return nil, refusal.within(i)
+			return nil, refusal.Within(i)
 		}
-		entry.Dataset = id
-		entries[i] = entry
+		entries[i] = Entry{Dataset: id, Name: identity.Name, ID: identity.ID, Raw: raw}
 	}
 	a.ledger.accept(id, request, entries)
 	return request.Data, nil

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest/rules"
 )
 
 // Fault is how the API misbehaves towards one request. The zero value is no
@@ -35,27 +38,19 @@ type Fault struct {
 	Header map[string]string `json:"header,omitempty"`
 }
 
-// Error is the error object of a Graph answer, in Graph's own spelling.
-type Error struct {
-	Message     string `json:"message"`
-	Type        string `json:"type"`
-	Code        int    `json:"code"`
-	Subcode     int    `json:"error_subcode,omitempty"`
-	Transient   bool   `json:"is_transient"`
-	UserTitle   string `json:"error_user_title,omitempty"`
-	UserMessage string `json:"error_user_msg,omitempty"`
-	TraceID     string `json:"fbtrace_id"`
-
-	status int
-}
-
-// refuses tells that the request is answered without being processed.
+// refuses reports whether the request is answered without being processed.
 func (f *Fault) refuses() bool {
 	return !f.Accept && (f.Drop || f.Cut || f.Status != 0 || f.Error != nil || f.Body != "")
 }
 
+// Error is the error object of a Graph answer.
+type Error = rules.Error
+
+// answers writes answers, each with a name of its own.
+type answers struct{ traces atomic.Uint64 }
+
 // misbehave answers a request the way the fault wants it.
-func (a *API) misbehave(w http.ResponseWriter, fault Fault, events []json.RawMessage) {
+func (a *answers) misbehave(w http.ResponseWriter, fault Fault, events []json.RawMessage) {
 	if fault.Drop {
 		panic(http.ErrAbortHandler)
 	}
@@ -74,7 +69,7 @@ func (a *API) misbehave(w http.ResponseWriter, fault Fault, events []json.RawMes
 }
 
 // render writes the status and body of an answer.
-func (a *API) render(fault Fault, events int) (int, []byte) {
+func (a *answers) render(fault Fault, events int) (int, []byte) {
 	switch {
 	case fault.Body == "-":
 		return cmp.Or(fault.Status, http.StatusInternalServerError), nil
@@ -84,7 +79,8 @@ func (a *API) render(fault Fault, events int) (int, []byte) {
 		return cmp.Or(fault.Status, http.StatusBadRequest), a.errorBody(*fault.Error)
 	case fault.Status >= 300:
 		return fault.Status, a.errorBody(Error{
-			Message: fmt.Sprintf("An unknown error has occurred (HTTP %d).", fault.Status), Type: "OAuthException", Code: codeFor(fault.Status),
+			Message: fmt.Sprintf("An unknown error has occurred (HTTP %d).", fault.Status), Type: "OAuthException",
+			Code: codeFor(fault.Status),
 		})
 	default:
 		return cmp.Or(fault.Status, http.StatusOK), a.successBody(events - fault.Short)
@@ -107,7 +103,7 @@ func codeFor(status int) int {
 	}
 }
 
-func (a *API) successBody(received int) []byte {
+func (a *answers) successBody(received int) []byte {
 	body, err := json.Marshal(struct {
 		Received int      `json:"events_received"`
 		Messages []string `json:"messages"`
@@ -119,7 +115,7 @@ func (a *API) successBody(received int) []byte {
 	return body
 }
 
-func (a *API) errorBody(e Error) []byte {
+func (a *answers) errorBody(e Error) []byte {
 	e.TraceID = a.traceID()
 	if e.Type == "" {
 		e.Type = "OAuthException"
@@ -134,14 +130,14 @@ func (a *API) errorBody(e Error) []byte {
 }
 
 // fail answers with an error of Graph's.
-func (a *API) fail(w http.ResponseWriter, e *Error) {
+func (a *answers) fail(w http.ResponseWriter, e *Error) {
 	if e.Code == 190 {
 		w.Header().Set("Www-Authenticate", `OAuth "Facebook Platform" "invalid_token" "`+e.Message+`"`)
 	}
-	a.write(w, cmp.Or(e.status, http.StatusBadRequest), a.errorBody(*e))
+	a.write(w, cmp.Or(e.Status, http.StatusBadRequest), a.errorBody(*e))
 }
 
-func (a *API) write(w http.ResponseWriter, status int, body []byte) {
+func (a *answers) write(w http.ResponseWriter, status int, body []byte) {
 	header := w.Header()
 	if header.Get("Content-Type") == "" && len(body) > 0 {
 		header.Set("Content-Type", "application/json; charset=UTF-8")
@@ -154,3 +150,6 @@ func (a *API) write(w http.ResponseWriter, status int, body []byte) {
 	w.WriteHeader(status)
 	_, _ = w.Write(body)
 }
+
+// traceID makes a name for an answer in the style of fbtrace_id.
+func (a *answers) traceID() string { return fmt.Sprintf("Asim%018x", a.traces.Add(1)) }

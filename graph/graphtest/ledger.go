@@ -62,7 +62,7 @@ func (l *Ledger) Reset() {
 	l.counts, l.entries, l.totals = make(map[Event]int), nil, make(map[string]*Totals)
 }
 
-// Counts tells how often each event was accepted.
+// Counts returns how often each event was accepted.
 func (l *Ledger) Counts() map[Event]int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -98,7 +98,7 @@ func (l *Ledger) Sum() Totals {
 	return sum
 }
 
-// Distinct tells how many different events were accepted, and how many times
+// Distinct returns how many different events were accepted, and how many times
 // an event was accepted that had been accepted before.
 func (l *Ledger) Distinct() (events, again int) {
 	l.mu.Lock()
@@ -109,7 +109,7 @@ func (l *Ledger) Distinct() (events, again int) {
 	return len(l.counts), again
 }
 
-// InFlight tells how many requests are being answered.
+// InFlight returns how many requests are being answered.
 func (l *Ledger) InFlight() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

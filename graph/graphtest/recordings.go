@@ -18,7 +18,7 @@ var recordingFiles embed.FS
 // Recording is a request as one of Meta's SDKs makes it, or curl after Meta's
 // documents.
 type Recording struct {
-	// Name tells who sends what: "python-website".
+	// Name is who sends what: "python-website".
 	Name string
 	// Query goes behind the path, after a question mark.
 	Query       string

@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest/rules"
 )
 
 // parameters are what a request says, in the URL or in its body. Graph takes
@@ -95,11 +97,11 @@ func (p *parameters) events() (request, *Error) {
 	got := request{Data: p.list("data"), PartnerAgent: p.text("partner_agent"), TestEventCode: p.text("test_event_code")}
 	switch {
 	case got.Data == nil && (p.has("data") || p.object == nil && p.form == nil):
-		return request{}, invalidParameter("(#100) param data must be an array.")
+		return request{}, rules.Invalid("(#100) param data must be an array.")
 	case len(got.Data) == 0:
-		return request{}, invalidParameter("(#100) The parameter data is required")
+		return request{}, rules.Invalid("(#100) The parameter data is required")
 	case len(got.Data) > maxEvents:
-		return request{}, invalidParameter("(#100) Too many events in one request")
+		return request{}, rules.Invalid("(#100) Too many events in one request")
 	}
 	return got, nil
 }

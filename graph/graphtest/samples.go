@@ -16,7 +16,7 @@ var sampleFiles embed.FS
 // Sample is one of the payloads in Meta's documents, its placeholders filled
 // in and its slips of JSON mended.
 type Sample struct {
-	// Name tells the document's language and the channel: "de-whatsapp".
+	// Name is the document's language and the channel: "de-whatsapp".
 	Name string
 	// Body is the whole request body.
 	Body []byte

@@ -33,9 +33,11 @@ type Server struct {
 	done     chan error
 }
 
-// Start listens and serves. conditions tells what has to hold for events to
-// flow.
-func Start(ctx context.Context, cfg config.Admin, metrics http.Handler, conditions func() []health.Condition) (*Server, error) {
+// Start listens and serves. conditions returns what has to hold for events
+// to flow.
+func Start(
+	ctx context.Context, cfg config.Admin, metrics http.Handler, conditions func() []health.Condition,
+) (*Server, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.Address)
 	if err != nil {
 		return nil, fmt.Errorf("admin.address: %w", err)
@@ -44,7 +46,9 @@ func Start(ctx context.Context, cfg config.Admin, metrics http.Handler, conditio
 }
 
 // Serve is Start on a listener that is there already, and closes it in the end.
-func Serve(listener net.Listener, cfg config.Admin, metrics http.Handler, conditions func() []health.Condition) *Server {
+func Serve(
+	listener net.Listener, cfg config.Admin, metrics http.Handler, conditions func() []health.Condition,
+) *Server {
 	open := &connections{most: maxConnections}
 	s := &Server{
 		listener: listener,

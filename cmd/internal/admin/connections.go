@@ -9,7 +9,7 @@ import (
 
 // connections bounds how many connections are open, and yet turns nobody away:
 // for one too many, the one that has been idle for the longest is closed. A
-// probe gets in at once, whoever holds the others.
+// probe gets in at once, whatever the others are held for.
 type connections struct {
 	most int
 

@@ -24,10 +24,10 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
 	"github.com/capi-dispatcher/capi-dispatcher/config"
-	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe/dedupetest"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
+	"github.com/capi-dispatcher/capi-dispatcher/internal/secret"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m, dedupetest.DialRetry()) }
@@ -227,10 +227,10 @@ func TestRedisLogins(t *testing.T) {
 	running := dedupetest.Start(t, "--requirepass", "hush",
 		"--user", "worker", "on", ">whisper", "~*", "+get", "+set", "+del", "+pexpire", "+pttl", "+eval", "+@connection")
 	url := secret.URLs(running.URL())
-	require.ErrorContains(t, redisWorks(t, config.Redis{URL: url}), "redis.password_file")
+	require.ErrorIs(t, redisWorks(t, config.Redis{URL: url}), dedupe.ErrLogin)
 	require.NoError(t, redisWorks(t, config.Redis{URL: url, PasswordFile: writeFile(t, "hush\n")}))
 	require.NoError(t, redisWorks(t, config.Redis{URL: url, User: "worker", PasswordFile: writeFile(t, "whisper\n")}))
-	require.ErrorContains(t, redisWorks(t, config.Redis{URL: url, User: "worker", PasswordFile: writeFile(t, "wrong")}), "redis.password_file")
+	require.ErrorIs(t, redisWorks(t, config.Redis{URL: url, User: "worker", PasswordFile: writeFile(t, "wrong")}), dedupe.ErrLogin)
 	require.NoError(t, redisWorks(t, config.Redis{URL: secret.URLs(strings.Replace(running.URL(), "redis://", "redis://:hush@", 1))}))
 }
 

@@ -20,12 +20,12 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/capi-dispatcher/capi-dispatcher/config"
-	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
+	"github.com/capi-dispatcher/capi-dispatcher/internal/secret"
 )
 
 // Role is what a connection to NATS is for. Each role has an inbox of its own,
-// so that whoever may read the answers to one reads nobody else's.
+// so that the right to read the answers to one gives no other's.
 type Role string
 
 // The roles.
@@ -57,7 +57,8 @@ func connectNATS(cfg *config.NATS, role Role, log *zap.Logger, first nats.Option
 	log = log.With(zap.String("component", "nats"))
 	watch := new(rights.Watch)
 	options := append(reconnecting(), reporting(log, watch)...)
-	options = append(options, first, nats.CustomInboxPrefix(cfg.InboxPrefix+"_"+string(role)), nats.PermissionErrOnSubscribe(true))
+	options = append(options, first, nats.CustomInboxPrefix(cfg.InboxPrefix+"_"+string(role)),
+		nats.PermissionErrOnSubscribe(true))
 	login, err := natsLogin(cfg)
 	if err != nil {
 		return nil, err
@@ -97,7 +98,7 @@ func jetStream(conn *nats.Conn, domain string) (jetstream.JetStream, error) {
 }
 
 // reconnecting never gives up. Nothing is kept to be sent after a reconnect: a
-// message handed back late would be taken from whoever has it by then.
+// message handed back late would be taken from the worker that has it by then.
 func reconnecting() []nats.Option {
 	return []nats.Option{
 		nats.Timeout(5 * time.Second), // two, the client's own, are little where a machine is busy

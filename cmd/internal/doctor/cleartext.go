@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"github.com/capi-dispatcher/capi-dispatcher/config"
-	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
+	"github.com/capi-dispatcher/capi-dispatcher/internal/secret"
 )
 
 // examineClearText looks for what travels over networks unencrypted, and for
@@ -18,7 +18,8 @@ import (
 func (r *report) examineClearText(cfg *config.Config) {
 	before := len(r.findings)
 	if cfg.Graph.InClear() {
-		r.warn("clear text", fmt.Sprintf("graph.url %s: access tokens travel in the clear", cfg.Graph.URL), "use https://, and set graph.insecure to false")
+		r.warn("clear text", fmt.Sprintf("graph.url %s: access tokens travel in the clear", cfg.Graph.URL),
+			"use https://, and set graph.insecure to false")
 	}
 	if address := inClear(cfg.NATS.URL, cfg.NATS.TLS, "nats", "ws"); address != "" {
 		r.warn("clear text", fmt.Sprintf("nats.url %s: events, and whoever logs in by a password or a token, travel in the clear unless the server insists on TLS", address),
@@ -61,7 +62,7 @@ func hasPassword(cfg *config.Redis) bool {
 const readableByAll = 0o004
 
 // examineModes looks at who may read the files with secrets in them. Those that
-// cannot be read at all are somebody else's finding.
+// cannot be read at all are found elsewhere.
 func (r *report) examineModes(cfg *config.Config) {
 	var open []string
 	for _, file := range secretFiles(cfg) {
@@ -76,7 +77,8 @@ func (r *report) examineModes(cfg *config.Config) {
 		open = open[:most]
 	}
 	if len(open) > 0 {
-		r.warn("secrets' files", "everybody on this machine may read "+strings.Join(open, ", ")+more, "chmod o-r; on a volume of Kubernetes, defaultMode: 0440")
+		r.warn("secrets' files", "everybody on this machine may read "+strings.Join(open, ", ")+more,
+			"chmod o-r; on a volume of Kubernetes, defaultMode: 0440")
 	}
 }
 

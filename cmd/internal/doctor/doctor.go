@@ -56,7 +56,7 @@ func Examine(ctx context.Context, cfg *config.Config) []Finding {
 	return r.findings
 }
 
-// Faults tells how many findings are faults, and how many are warnings.
+// Faults returns how many findings are faults, and how many are warnings.
 func Faults(findings []Finding) (faults, warnings int) {
 	for _, f := range findings {
 		switch f.Level {
@@ -74,7 +74,9 @@ func Faults(findings []Finding) (faults, warnings int) {
 func Worst(findings []Finding) []Finding {
 	order := []Level{Fault, Warning, OK}
 	sorted := slices.Clone(findings)
-	slices.SortStableFunc(sorted, func(a, b Finding) int { return slices.Index(order, a.Level) - slices.Index(order, b.Level) })
+	slices.SortStableFunc(sorted, func(a, b Finding) int {
+		return slices.Index(order, a.Level) - slices.Index(order, b.Level)
+	})
 	return sorted
 }
 

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -14,7 +15,11 @@ import (
 
 func (r *report) examineRedis(ctx context.Context, cfg *config.Config, client redis.UniversalClient) {
 	if err := dedupe.New(cfg.Dedupe.Config, cfg.NATS.ClaimLease(), client).Check(ctx); err != nil {
-		r.fault("redis", err.Error(), "nothing is sent without claims")
+		advice := "nothing is sent without claims"
+		if errors.Is(err, dedupe.ErrLogin) {
+			advice = "check redis.user and redis.password_file; " + advice
+		}
+		r.fault("redis", err.Error(), advice)
 		return
 	}
 	r.ok("redis", "events can be claimed and released")
@@ -57,7 +62,8 @@ func (r *report) examineServer(ctx context.Context, client redis.Cmdable, check 
 		r.examineReplication(ctx, client, check+" replicas", info["connected_slaves"])
 	}
 	if info["connected_slaves"] == "0" && info["role"] == "master" {
-		r.warn(check+" replicas", "none: while this server is away, nothing is sent", "run a replica with Sentinel, or accept the wait: no event is lost by it")
+		r.warn(check+" replicas", "none: while this server is away, nothing is sent",
+			"run a replica with Sentinel, or accept the wait: no event is lost by it")
 	}
 }
 
@@ -66,18 +72,20 @@ func (r *report) examineEviction(ctx context.Context, client redis.Cmdable, chec
 	if policy == "" {
 		var err error
 		if policy, err = setting(ctx, client, "maxmemory-policy"); err != nil {
-			r.warn(check, "cannot be seen: INFO does not tell, and CONFIG GET is refused: "+err.Error(), "see to it that maxmemory-policy is noeviction")
+			r.warn(check, "cannot be seen: INFO does not tell, and CONFIG GET is refused: "+err.Error(),
+				"see to it that maxmemory-policy is noeviction")
 			return
 		}
 	}
 	if policy != "noeviction" {
-		r.fault(check, "maxmemory-policy is "+policy+": a full Redis forgets what was sent, and copies pass", "set maxmemory-policy noeviction")
+		r.fault(check, "maxmemory-policy is "+policy+": a full Redis forgets what was sent, and copies pass",
+			"set maxmemory-policy noeviction")
 		return
 	}
 	r.ok(check, "noeviction; maxmemory %s, used %s", orUnlimited(info["maxmemory_human"]), info["used_memory_human"])
 }
 
-// examinePersistence tells what a crash of Redis may forget. That loses no
+// examinePersistence looks for what a crash of Redis may forget. That loses no
 // event, but lets copies pass.
 func (r *report) examinePersistence(ctx context.Context, client redis.Cmdable, check string, info map[string]string) {
 	const advice = "set appendonly yes and appendfsync everysec"
@@ -96,7 +104,8 @@ func (r *report) examinePersistence(ctx context.Context, client redis.Cmdable, c
 	case snapshots == "":
 		r.fault(check, "none: a restart of Redis forgets what was sent, and copies pass", advice)
 	default:
-		r.warn(check, fmt.Sprintf("snapshots only (save %q): a crash forgets what was sent since the last", snapshots), advice)
+		r.warn(check, fmt.Sprintf("snapshots only (save %q): a crash forgets what was sent since the last", snapshots),
+			advice)
 	}
 }
 

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/capi-dispatcher/capi-dispatcher/config"
-	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+	"github.com/capi-dispatcher/capi-dispatcher/internal/secret"
 )
 
 // lastWords is how long a worker may take after its drain timeout: for its
@@ -23,10 +23,12 @@ const lastWords = 15 * time.Second
 func (r *report) examineTimes(cfg *config.Config) {
 	r.ok("lease", "nats.ack_wait %s is at least twice graph.timeout %s: a request ends before its message may go elsewhere",
 		cfg.NATS.AckWait, cfg.Graph.Timeout)
-	r.ok("memory of events", "dedupe.window %s is longer than the %s that Meta takes events", cfg.Dedupe.Window, event.MaxAge)
+	r.ok("memory of events", "dedupe.window %s is longer than the %s that Meta takes events",
+		cfg.Dedupe.Window, event.MaxAge)
 	if cfg.Delivery.DrainTimeout < cfg.Graph.Timeout {
 		r.warn("drain", fmt.Sprintf("delivery.drain_timeout %s is less than graph.timeout %s: a stop cuts requests off, and their outcome is unknown",
-			cfg.Delivery.DrainTimeout, cfg.Graph.Timeout), fmt.Sprintf("set delivery.drain_timeout to %s or more", cfg.Graph.Timeout))
+			cfg.Delivery.DrainTimeout, cfg.Graph.Timeout),
+			fmt.Sprintf("set delivery.drain_timeout to %s or more", cfg.Graph.Timeout))
 	}
 	grace := (cfg.Delivery.DrainTimeout + lastWords).Round(time.Second)
 	found := fmt.Sprintf("a worker takes up to %s to stop", grace)
@@ -57,11 +59,13 @@ func (r *report) examineTokens(cfg *config.Config) {
 	case len(names) == 0:
 		r.fault("tokens", dir+" holds no token", "put one into a file named like its dataset, or default")
 	case sound > 0:
-		r.ok("tokens", "well-formed for %d of the datasets configured or named by a file in %s; Meta was not asked", sound, dir)
+		r.ok("tokens", "well-formed for %d of the datasets configured or named by a file in %s; Meta was not asked",
+			sound, dir)
 	}
 	if file := cfg.Graph.AppSecretFile; file != "" {
-		if _, err := secret.ReadFile(file); err != nil {
-			r.fault("app secret", "graph.app_secret_file: "+err.Error(), "put the app secret into the file, or leave the setting out")
+		if _, err := secret.ReadWord(file); err != nil {
+			r.fault("app secret", "graph.app_secret_file: "+err.Error(),
+				"put the app secret into the file, or leave the setting out")
 		} else {
 			r.ok("app secret", "graph.app_secret_file can be read")
 		}

@@ -6,7 +6,6 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/config"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
-	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
 // AsyncAPI describes the subjects on which messages come and go, and their
@@ -23,8 +22,10 @@ func AsyncAPI(cfg *config.Config) any {
 		"channels": object{
 			"events": object{
 				"address": cfg.NATS.Subject + ".{dataset}", "description": "Events to send.",
-				"parameters": object{"dataset": object{"description": "Id of the dataset, or auto: it is named by the header " + header.Dataset +
-					", else found by the account in the event."}},
+				"parameters": object{"dataset": object{
+					"description": "Id of the dataset, or auto: it is named by the header " + header.Dataset +
+						", else found by the account in the event.",
+				}},
 				"messages": object{"events": message("A server event, or a request body with up to 1000 of them.", produced())},
 			},
 			"due": object{
@@ -40,8 +41,10 @@ func AsyncAPI(cfg *config.Config) any {
 					"reason":  object{"enum": deadletter.Reasons(), "description": "Why."},
 				},
 				"messages": object{"letter": object{
-					"summary": "The event, or the message that could not be read, as it came.", "contentType": "application/octet-stream",
-					"payload": object{}, "headers": headers(both(state(), lettered())),
+					"summary":     "The event, or the message that could not be read, as it came.",
+					"contentType": "application/octet-stream",
+					"payload":     object{},
+					"headers":     headers(both(state(), lettered())),
 				}},
 			},
 		},
@@ -52,7 +55,7 @@ func AsyncAPI(cfg *config.Config) any {
 			"deadLetter": operation("send", "letters", "Set events aside that Meta will not take."),
 		},
 		"components": object{"schemas": object{"message": object{
-			"schemaFormat": "application/schema+json;version=draft-2020-12", "schema": event.JSONSchema(cfg.Graph.Rules),
+			"schemaFormat": "application/schema+json;version=draft-2020-12", "schema": Event(cfg),
 		}}},
 	}
 }
@@ -108,6 +111,7 @@ func state() map[string]string {
 		header.OriginSequence: "Its number in that stream.",
 		header.DedupeID:       "What identifies an event without event_id.",
 		header.Claim:          "The claim that it has kept in Redis, because it may have been sent.",
+		header.ContentIDs:     "What identifies each of several events without event_id, where one event's differs from its content as it is here: a,,c.",
 		header.Places:         "Where its events stood in the message that was published: 0,3-7.",
 	})
 }
@@ -117,6 +121,7 @@ func parked() map[string]string {
 		header.Parked:       "How often the event has been parked.",
 		header.Recalled:     "When it was called back before its time, RFC 3339.",
 		header.RefusedAlone: "When Meta refused the event alone, while it refused all of the dataset's that were tried, RFC 3339.",
+		header.Accepted:     "When Meta had last accepted an event of the dataset when this one was called back, as far as the worker knew, RFC 3339.",
 		header.Early:        "How often Meta took the event for one of the future.",
 		header.Undelivered:  "That it is a dead letter, which its stream has refused for now: the id under which it is to be stored.",
 	}

@@ -59,7 +59,7 @@ func within(at object, path []string) object {
 	return at["properties"].(object)
 }
 
-// valueOf says what a value has to be.
+// valueOf returns what a value has to be.
 func valueOf(field config.Field) object {
 	switch {
 	case field.Type == reflect.TypeFor[time.Duration]():

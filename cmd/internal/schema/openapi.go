@@ -9,11 +9,14 @@ func OpenAPI() any {
 			"description": "Probes and metrics of a worker, on admin.address.",
 		},
 		"paths": object{
-			"/livez": get("Whether the process lives.", object{"200": answer("It does.", "text/plain", object{"const": "ok\n"})}),
+			"/livez": get("Whether the process lives.",
+				object{"200": answer("It does.", "text/plain", object{"const": "ok\n"})}),
 			"/readyz": get("Whether events flow, and what keeps them.", object{
-				"200": answer("They do.", "application/json", readiness()), "503": answer("They do not.", "application/json", readiness()),
+				"200": answer("They do.", "application/json", readiness()),
+				"503": answer("They do not.", "application/json", readiness()),
 			}),
-			"/metrics": get("Metrics for Prometheus.", object{"200": answer("All of them.", "text/plain", object{"type": "string"})}),
+			"/metrics": get("Metrics for Prometheus.",
+				object{"200": answer("All of them.", "text/plain", object{"type": "string"})}),
 		},
 	}
 }

@@ -14,8 +14,12 @@ import (
 // object is a JSON object in the making.
 type object = map[string]any
 
-// Event describes messages that producers publish, as these rules check them.
-func Event(rules event.Rules) any { return event.JSONSchema(rules) }
+// Event describes messages that producers publish, as they are checked with a
+// configuration.
+func Event(cfg *config.Config) any {
+	worker := cfg.Dispatcher()
+	return event.JSONSchema(worker.Rules, worker.FilledChannels()...)
+}
 
 // Marshal renders a description, for people as well.
 func Marshal(description any) ([]byte, error) {
@@ -34,7 +38,7 @@ func Kinds() []string { return []string{"event", "config", "asyncapi", "openapi"
 func Of(kind string, cfg *config.Config) any {
 	switch kind {
 	case "event":
-		return Event(cfg.Graph.Rules)
+		return Event(cfg)
 	case "config":
 		return Config()
 	case "asyncapi":

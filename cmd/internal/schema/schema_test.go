@@ -22,23 +22,28 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/admin"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/schema"
 	"github.com/capi-dispatcher/capi-dispatcher/config"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/health"
 	"github.com/capi-dispatcher/capi-dispatcher/docs"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
-// described is one of the descriptions, with the default configuration, as JSON.
-func described(t *testing.T, kind string) []byte {
+// described is one of the descriptions, as JSON.
+func described(t *testing.T, kind string, change ...func(*config.Config)) []byte {
 	t.Helper()
 	cfg := config.Default()
+	for _, c := range change {
+		c(&cfg)
+	}
 	text, err := schema.Marshal(schema.Of(kind, &cfg))
 	require.NoError(t, err)
 	return text
 }
 
 // compiled compiles what a JSON pointer leads to.
-func compiled(t *testing.T, kind, pointer string) *jsonschema.Schema {
+func compiled(t *testing.T, kind, pointer string, change ...func(*config.Config)) *jsonschema.Schema {
 	t.Helper()
-	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(described(t, kind)))
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(described(t, kind, change...)))
 	require.NoError(t, err)
 	compiler := jsonschema.NewCompiler()
 	compiler.DefaultDraft(jsonschema.Draft2020)
@@ -146,6 +151,28 @@ func TestAsyncAPINamesEveryHeader(t *testing.T) {
 	payload := compiled(t, "asyncapi", "/components/schemas/message/schema")
 	require.NoError(t, payload.Validate(map[string]any{"data": []any{soundEvent()}}))
 	require.Error(t, payload.Validate(map[string]any{"data": []any{}}))
+}
+
+// What a worker fills in, its schema does not call for.
+func TestWhatIsFilledInIsNotCalledFor(t *testing.T) {
+	t.Parallel()
+	user := map[string]any{"page_scoped_user_id": "7"}
+	chat := map[string]any{"event_name": "LeadSubmitted", "event_time": json.Number("1675999999"), "messaging_channel": "messenger", "user_data": user}
+	fill := func(pages ...string) func(*config.Config) {
+		return func(c *config.Config) {
+			c.Graph.DefaultActionSource, c.Graph.FillAccounts = event.BusinessMessaging, true
+			c.Assets.Pages = make(map[string]admission.Asset)
+			for _, page := range pages {
+				c.Assets.Pages[page] = admission.Asset{Dataset: "1"}
+			}
+		}
+	}
+	for kind, pointer := range map[string]string{"event": "", "asyncapi": "/components/schemas/message/schema"} {
+		require.Error(t, compiled(t, kind, pointer).Validate(chat), kind)
+		require.NoError(t, compiled(t, kind, pointer, fill("1061")).Validate(chat), kind)
+		require.Error(t, compiled(t, kind, pointer, fill("1061", "1062")).Validate(chat), "nobody knows which")
+		require.Error(t, compiled(t, kind, pointer, fill("1061")).Validate(map[string]any{"event_name": "x"}), kind)
+	}
 }
 
 func soundEvent() map[string]any {

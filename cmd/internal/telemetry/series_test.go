@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/telemetry"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/breaker"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/metrics"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
@@ -47,10 +48,10 @@ func newLoad(tb testing.TB, named int) *load {
 
 func datasetID(i int) string { return strconv.Itoa(100_000 + i) }
 
-func troubles() []metrics.Trouble {
-	all := make([]metrics.Trouble, tenThousand)
+func troubles() []breaker.Trouble {
+	all := make([]breaker.Trouble, tenThousand)
 	for i := range all {
-		all[i] = metrics.Trouble{Dataset: datasetID(i), Reason: metrics.Throttled, Began: time.Unix(int64(i), 0)}
+		all[i] = breaker.Trouble{Dataset: datasetID(i), Reason: breaker.Throttled, Began: time.Unix(int64(i), 0)}
 	}
 	return all
 }

@@ -44,12 +44,13 @@ type Telemetry struct {
 	shutdown []func(context.Context) error
 }
 
-// Setup starts telemetry, with so many sets of attributes for each instrument at
+// Setup starts telemetry, with that many sets of attributes for each instrument at
 // the most. The caller ends it with Shutdown.
 func Setup(ctx context.Context, version string, maxSets int) (*Telemetry, error) {
 	about, err := resource.New(ctx,
 		resource.WithTelemetrySDK(), resource.WithHost(), resource.WithProcessPID(),
-		resource.WithAttributes(attribute.String("service.name", "capi-dispatcher"), attribute.String("service.version", version)),
+		resource.WithAttributes(attribute.String("service.name", "capi-dispatcher"),
+			attribute.String("service.version", version)),
 		resource.WithFromEnv(), // last: what the environment says goes
 	)
 	if err != nil && !errors.Is(err, resource.ErrPartialResource) {
@@ -124,7 +125,8 @@ func (t *Telemetry) startMetrics(ctx context.Context, about *resource.Resource, 
 	}
 	provider := sdkmetric.NewMeterProvider(options...)
 	t.Meter = provider.Meter(name)
-	t.Metrics = promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true, MaxRequestsInFlight: maxScrapes})
+	t.Metrics = promhttp.HandlerFor(registry,
+		promhttp.HandlerOpts{EnableOpenMetrics: true, MaxRequestsInFlight: maxScrapes})
 	t.shutdown = append(t.shutdown, provider.Shutdown)
 	return nil
 }

@@ -46,7 +46,7 @@ func Run(ctx context.Context, cfg *config.Config, version string, log *zap.Logge
 	defer func() { _ = redis.Close() }()
 	transport := graph.NewTransport(cfg.Delivery.Senders)
 	defer transport.CloseIdleConnections()
-	client, err := graph.New(cfg.Graph, transport)
+	client, err := connect.Graph(&cfg.Graph, transport)
 	if err != nil {
 		return err
 	}

@@ -17,8 +17,8 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/worker"
 	"github.com/capi-dispatcher/capi-dispatcher/config"
-	"github.com/capi-dispatcher/capi-dispatcher/config/secret"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
+	"github.com/capi-dispatcher/capi-dispatcher/internal/secret"
 )
 
 // What the admin port must never show: every secret that the worker has, and

@@ -62,7 +62,7 @@ func Hash(normalized string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// IsHashed tells that a text is a hash already: SHA-256 in hexadecimal, or MD5,
+// IsHashed reports whether a text is a hash already: SHA-256 in hexadecimal, or MD5,
 // which Meta's own libraries let pass, too. An external id of 32 hexadecimal
 // digits is more likely the producer's own id.
 func IsHashed(field Field, text string) bool {

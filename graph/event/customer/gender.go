@@ -24,7 +24,8 @@ func gender(text string) (string, error) {
 // people on Meta's platforms. Neither CLDR nor ISO has a list of them.
 const (
 	female = `female woman girl weiblich frau féminin feminin femme femenino femenina mujer feminino feminina mulher femminile donna
-		vrouwelijk vrouw kobieta žena kvinna kvinde kvinne nainen nő femeie γυναίκα kadın женский женщина жіноча жінка أنثى امرأة נקבה
+		vrouwelijk vrouw kobieta žena kvinna kvinde kvinne nainen nő femeie
+		γυναίκα kadın женский женщина жіноча жінка أنثى امرأة נקבה
 		महिला মহিলা perempuan wanita nữ หญิง 女 女性 여 여성 여자`
 	male = `male man boy männlich mann masculin homme masculino hombre homem maschile uomo
 		mannelijk mężczyzna muž mand mies férfi bărbat άνδρας άντρας erkek мужской мужчина чоловіча чоловік ذكر رجل זכר

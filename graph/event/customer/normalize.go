@@ -74,7 +74,9 @@ func keep(text string, wanted func(rune) bool) string {
 }
 
 func name(text string) string {
-	return strings.TrimSpace(keep(text, func(r rune) bool { return !unicode.IsPunct(r) && !unicode.IsSymbol(r) && !unicode.IsControl(r) }))
+	return strings.TrimSpace(keep(text, func(r rune) bool {
+		return !unicode.IsPunct(r) && !unicode.IsSymbol(r) && !unicode.IsControl(r)
+	}))
 }
 
 func head(text string, runes int) string {
@@ -118,7 +120,8 @@ func postCode(text, country string) string {
 func phone(text, country string) (string, error) {
 	digits := strings.TrimLeft(keep(text, func(r rune) bool { return r >= '0' && r <= '9' }), "0")
 	international := strings.HasPrefix(text, "+") || strings.HasPrefix(text, "00")
-	if national, err := phonenumbers.Parse(text, strings.ToUpper(country)); !international && country != "" && err == nil &&
+	if national, err := phonenumbers.Parse(text, strings.ToUpper(country)); !international && country != "" &&
+		err == nil &&
 		phonenumbers.IsValidNumber(national) {
 		return strings.TrimPrefix(phonenumbers.Format(national, phonenumbers.E164), "+"), nil
 	}

@@ -1,0 +1,113 @@
+package admission
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph"
+)
+
+// Config is what is decided by.
+type Config struct {
+	Datasets map[string]Dataset
+	Assets   Assets
+	// ForeignAccounts says what to do with events whose account belongs to
+	// another dataset; "" is [WarnForeign].
+	ForeignAccounts ForeignAccounts
+	// FillAccounts fills a dataset's only account into messaging events that
+	// name none.
+	FillAccounts bool
+	// RestrictedCountries are where Meta takes no messaging events from pages
+	// and Instagram accounts.
+	RestrictedCountries []string
+	// PartnerAgent is for datasets that name none.
+	PartnerAgent string
+}
+
+// Dataset is what differs for one dataset.
+type Dataset struct {
+	PartnerAgent  string `yaml:"partner_agent"`
+	TestEventCode string `yaml:"test_event_code"`
+}
+
+// Asset is a page or an Instagram account: the dataset that its events go to,
+// and the country it is registered in, as ISO 3166-1 code in capitals. Either
+// may be "".
+type Asset struct {
+	Dataset string `yaml:"dataset"`
+	Country string `yaml:"country"`
+}
+
+// WhatsAppAccount is a WhatsApp Business Account. Meta restricts none of these
+// by country.
+type WhatsAppAccount struct {
+	Dataset string `yaml:"dataset"`
+}
+
+// Assets are what is known of the accounts that events belong to, by id. The
+// datasets are for events on Subject.auto.
+type Assets struct {
+	Pages            map[string]Asset           `yaml:"pages"`
+	WhatsAppAccounts map[string]WhatsAppAccount `yaml:"whatsapp_business_accounts"`
+	Instagram        map[string]Asset           `yaml:"instagram_accounts"`
+}
+
+// ForeignAccounts is what to do with events whose page, WhatsApp Business Account
+// or Instagram account belongs to another dataset.
+type ForeignAccounts string
+
+// What to do with events of foreign accounts.
+const (
+	WarnForeign    ForeignAccounts = "warn"    // count them
+	RefuseForeign  ForeignAccounts = "refuse"  // dead-letter them
+	RerouteForeign ForeignAccounts = "reroute" // send them to the account's dataset
+)
+
+// DatasetIDs lists the datasets that are configured.
+func (c *Config) DatasetIDs() []string {
+	ids := slices.Collect(maps.Keys(c.Datasets))
+	for _, assets := range []map[string]Asset{c.Assets.Pages, c.Assets.Instagram} {
+		for _, asset := range assets {
+			ids = append(ids, asset.Dataset)
+		}
+	}
+	for _, account := range c.Assets.WhatsAppAccounts {
+		ids = append(ids, account.Dataset)
+	}
+	return slices.DeleteFunc(ids, func(id string) bool { return id == "" })
+}
+
+// Validate reports every setting that cannot work, joined.
+func (c *Config) Validate() error {
+	var faults faults
+	for id := range c.Datasets {
+		faults.check(graph.IsID(id), "datasets."+id, "is not a dataset id: digits only")
+	}
+	for kind, assets := range map[string]map[string]Asset{"pages": c.Assets.Pages, "instagram_accounts": c.Assets.Instagram} {
+		for id, asset := range assets {
+			key := "assets." + kind + "." + id
+			faults.check(asset.Country == "" || graph.IsCountry(asset.Country), key+".country",
+				"%q is not a country of ISO 3166-1 in capitals, like DE", asset.Country)
+			faults.dataset(key, asset.Dataset, asset.Country == "")
+		}
+	}
+	for id, account := range c.Assets.WhatsAppAccounts {
+		faults.dataset("assets.whatsapp_business_accounts."+id, account.Dataset, true)
+	}
+	return errors.Join(faults...)
+}
+
+// faults gathers what is wrong with a configuration.
+type faults []error
+
+func (f *faults) check(ok bool, key, format string, args ...any) {
+	if !ok {
+		*f = append(*f, fmt.Errorf("%s: "+format, append([]any{key}, args...)...))
+	}
+}
+
+func (f *faults) dataset(key, id string, required bool) {
+	f.check(graph.IsID(id) || id == "" && !required, key+".dataset", "%q is not a dataset id: digits only", id)
+}
