@@ -83,6 +83,18 @@ func TestAFewAreTriedOfTheGroupOnly(t *testing.T) {
 	})
 }
 
+// Others' events take no place of theirs.
+func TestAsManyAreTriedAsMayBe(t *testing.T) {
+	inFakeTime(t, func(s *shelf) {
+		for range 40 {
+			s.put("1", parked.Unlinked, time.Hour)
+			s.put("1", parked.Refused, time.Hour)
+		}
+		require.NoError(s.t, s.waker.TryFew(s.t.Context(), whole("1"), 8))
+		require.Equal(s.t, 8, s.count("1"))
+	})
+}
+
 // None is tried twice before all were; and then they are.
 func TestWhatWasRefusedAloneComesLastInLine(t *testing.T) {
 	inFakeTime(t, func(s *shelf) {

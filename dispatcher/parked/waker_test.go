@@ -118,23 +118,37 @@ func TestWhatComesBackByItselfIsLeftAlone(t *testing.T) {
 // its way, there is a final look.
 func TestLatecomersAreWokenInTheEnd(t *testing.T) {
 	inFakeTime(t, func(s *shelf) {
-		s.putMany(parked.Page, "1", parked.Paused)
+		const first = parked.Page + 1
+		s.putMany(first, "1", parked.Paused)
 		s.waker.Wake(whole("1"))
 		pass(time.Millisecond)
 		require.Equal(s.t, parked.Page, s.count("1"))
 		s.putMany(3, "1", parked.Paused)
 		pass(page)
-		require.Equal(s.t, parked.Page, s.count("1"))
-		pass(final - page - 2*time.Millisecond)
-		require.Equal(s.t, parked.Page, s.count("1"))
+		require.Equal(s.t, first, s.count("1"), "of the first ones")
+		pass(final - 2*time.Millisecond)
+		require.Equal(s.t, first, s.count("1"))
 		pass(page)
-		require.Equal(s.t, parked.Page+3, s.count("1"))
+		require.Equal(s.t, first+3, s.count("1"))
 		s.putMany(3, "1", parked.Paused)
 		pass(time.Minute)
-		require.Equal(s.t, parked.Page+3, s.count("1"), "it was the final one")
+		require.Equal(s.t, first+3, s.count("1"), "it was the final one")
 		s.waker.Wake(whole("1"))
 		pass(time.Millisecond)
-		require.Equal(s.t, parked.Page+6, s.count("1"))
+		require.Equal(s.t, first+6, s.count("1"))
+	})
+}
+
+// A request is done with when it is: another one is for its own group only.
+func TestRequestsAreForOneGroup(t *testing.T) {
+	inFakeTime(t, func(s *shelf) {
+		s.waker.Wake(whole("1"))
+		pass(time.Minute)
+		s.putMany(1, "1", parked.Paused)
+		s.putMany(1, "2", parked.Paused)
+		s.waker.Wake(whole("2"))
+		pass(time.Minute)
+		s.requireWoken(2)
 	})
 }
 
