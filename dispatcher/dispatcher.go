@@ -118,6 +118,8 @@ type Dispatcher struct {
 	moved         moved
 	sweeper       sweeper
 
+	background sync.WaitGroup // what ends with working
+
 	// taking ends when the dispatcher is to stop: from then on nothing new is
 	// begun and nobody waits for better times. working ends when what is in
 	// hand has to be let go as well.
@@ -202,12 +204,12 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	d.taking, d.working = ctx, working
-	var background, intakes sync.WaitGroup
+	var intakes sync.WaitGroup
 	defer func() {
 		stop()
-		background.Wait()
+		d.background.Wait()
 	}()
-	background.Go(func() { d.watchRedis(working) })
+	d.background.Go(func() { d.watchRedis(working) })
 	sources, err := d.openStreams(ctx)
 	if err != nil {
 		d.lookups.Drain()
@@ -218,12 +220,12 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		}
 		return err
 	}
-	background.Go(func() { d.leases.run(working) })
-	background.Go(func() { doubtOnReconnect(working, d.deps.JetStream.Conn(), d.epochs) })
-	background.Go(func() { d.confirmLater(working) })
-	background.Go(func() { d.callBack(ctx) })
-	background.Go(func() { d.storage.Run(ctx) })
-	background.Go(func() { d.watchSlots(ctx) })
+	d.background.Go(func() { d.leases.run(working) })
+	d.background.Go(func() { doubtOnReconnect(working, d.deps.JetStream.Conn(), d.epochs) })
+	d.background.Go(func() { d.confirmLater(working) })
+	d.background.Go(func() { d.callBack(ctx) })
+	d.background.Go(func() { d.storage.Run(ctx) })
+	d.background.Go(func() { d.watchSlots(ctx) })
 	d.health.events.open()
 	d.health.parked.open()
 	for _, source := range sources {
@@ -238,6 +240,11 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	d.epochs.AskAlways()
 	d.drain()
 	return nil
+}
+
+// beside does work that nobody waits for, until working ends.
+func (d *Dispatcher) beside(work func(ctx context.Context)) {
+	d.background.Go(func() { work(d.working) })
 }
 
 // drain lets everything in hand come to its end. Whoever could wait sees that

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
@@ -31,6 +32,7 @@ var errLookedFor = errors.New("it was there a moment ago")
 // outlet is a stream that events leave for when they do not leave for Meta.
 type outlet struct {
 	js     jetstream.JetStream
+	beside func(work func(ctx context.Context)) // work that nobody waits for
 	rights *rights.Watch
 	log    *zap.Logger
 	// find looks for the stream, and makes it anew where that is ours to do.
@@ -46,6 +48,7 @@ type outlet struct {
 	mu     sync.Mutex
 	failed time.Time // when it last refused something
 	silent time.Time // until then nobody tries, because it does not answer
+	asking bool      // somebody finds out whether it does again
 	last   error     // what it said, or did not say, last
 }
 
@@ -60,7 +63,7 @@ func (d *Dispatcher) newOutlet(stream, then string) *outlet {
 		}, d.rightsToOpen(stream)...)
 	}
 	return &outlet{
-		js: d.deps.JetStream, rights: d.deps.Rights, log: d.log.With(zap.String("stream", stream)),
+		js: d.deps.JetStream, beside: d.beside, rights: d.deps.Rights, log: d.log.With(zap.String("stream", stream)),
 		find: find, gate: newGate(), then: then,
 	}
 }
@@ -100,20 +103,25 @@ func (o *outlet) publishAll(publications []*publication) {
 	}
 }
 
-// publishPart publishes messages, unless a moment ago nobody has answered. A
-// stream that is missing is looked for.
+// publishPart publishes messages, unless a moment ago nobody has answered.
 func (o *outlet) publishPart(part []*publication) {
-	asked := time.Now()
-	if err := o.silence(asked); err != nil {
+	if err := o.silence(time.Now(), part[0].msg.Subject); err != nil {
 		for _, p := range part {
 			p.err = err
 		}
 		return
 	}
-	o.attempt(part)
+	o.ask(context.Background(), part)
+}
+
+// ask publishes messages, and notes whether anybody answers. A stream that is
+// missing is looked for.
+func (o *outlet) ask(ctx context.Context, part []*publication) {
+	asked := time.Now()
+	o.attempt(ctx, part)
 	if missing := failedFor(part, isMissing); len(missing) > 0 {
 		if err := o.lookFor(asked); err == nil {
-			o.attempt(missing)
+			o.attempt(ctx, missing)
 		} else {
 			missing[0].err = fmt.Errorf("%w: %w", missing[0].err, err)
 		}
@@ -121,14 +129,14 @@ func (o *outlet) publishPart(part []*publication) {
 	o.listen(part)
 }
 
-func (o *outlet) attempt(part []*publication) {
+func (o *outlet) attempt(ctx context.Context, part []*publication) {
 	asked := time.Now()
 	for _, p := range part {
 		p.future, p.err = o.js.PublishMsgAsync(p.msg, p.opts...)
 	}
 	for _, p := range part {
 		if p.err == nil {
-			p.err = p.await()
+			p.err = p.await(ctx)
 		}
 		if p.err != nil {
 			p.err = cmp.Or(o.rights.Since(asked, p.msg.Subject), p.err)
@@ -136,7 +144,7 @@ func (o *outlet) attempt(part []*publication) {
 	}
 }
 
-func (p *publication) await() error {
+func (p *publication) await(ctx context.Context) error {
 	timer := time.NewTimer(publishTimeout)
 	defer timer.Stop()
 	select {
@@ -146,6 +154,8 @@ func (p *publication) await() error {
 	case err := <-p.future.Err():
 		return err
 	case <-timer.C:
+		return errNoAcknowledgement
+	case <-ctx.Done():
 		return errNoAcknowledgement
 	}
 }
@@ -175,19 +185,29 @@ func (o *outlet) lookFor(since time.Time) error {
 	return o.missing
 }
 
-// silence returns why it would be in vain to publish now. From time to time, one
-// is let through to find out.
-func (o *outlet) silence(now time.Time) error {
+// silence returns why it would be in vain to publish now. From time to time, a
+// question finds out whether it still is. Nobody waits for the answer: that would
+// hold up a dataset's events.
+func (o *outlet) silence(now time.Time, subject string) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	switch {
-	case o.silent.IsZero():
+	if o.silent.IsZero() {
 		return nil
-	case now.Before(o.silent):
-		return o.last
 	}
-	o.silent = now.Add(tryEvery)
-	return nil
+	if now.After(o.silent) && !o.asking {
+		o.asking = true
+		o.beside(func(ctx context.Context) { o.inquire(ctx, subject) })
+	}
+	return o.last
+}
+
+// inquire publishes a message that a stream answers and does not store, because it
+// is meant for another.
+func (o *outlet) inquire(ctx context.Context, subject string) {
+	o.ask(ctx, []*publication{{msg: nats.NewMsg(subject), opts: []jetstream.PublishOpt{jetstream.WithExpectStream("-")}}})
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.asking = false
 }
 
 // listen notes whether the stream has answered at all.
