@@ -39,6 +39,8 @@ type Decision struct {
 	Faults []event.Fault
 	// Wait is how long it waits for its time; 0 if that has come.
 	Wait time.Duration
+	// Warnings are of what may be a mistake, and stops nothing.
+	Warnings []event.Fault
 }
 
 // Decide tells what a worker that takes a message up now would do with one of
@@ -55,10 +57,13 @@ func (a *Admission) Decide(to string, body event.Envelope, e *event.Event, now t
 	if to != "" {
 		dataset, _, fault = a.route(to, "", e)
 	}
+	var warnings []event.Fault
 	if dataset != "" {
+		warnings = a.warnOfForeign(e, dataset)
 		dataset, _ = a.ownerOf(e, dataset)
 	}
 	decision := a.check(e, a.Complete(besideEvent(body, e), dataset), fault, now, now)
+	decision.Warnings = warnings
 	late := e.CheckTime(now)
 	if late == nil || e.Time.IsZero() || decision.Wait > 0 || decision.hasTimeFault() {
 		return decision

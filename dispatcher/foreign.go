@@ -47,7 +47,7 @@ func (a *Admission) ownerOf(e *event.Event, dataset string) (to string, foreign 
 	switch a.cfg.foreignAccounts() {
 	case graph.RefuseForeign:
 		e.Faults = append(e.Faults, event.Fault{
-			Pointer: pointer, Code: "foreign_account",
+			Pointer: pointer, Code: foreignAccount,
 			Message: "the account belongs to dataset " + owner + " by assets, and the event is for " + dataset +
 				"; publish it there, or set graph.foreign_accounts",
 		})
@@ -55,6 +55,25 @@ func (a *Admission) ownerOf(e *event.Event, dataset string) (to string, foreign 
 		return owner, true
 	}
 	return dataset, true
+}
+
+// foreignAccount is the code of an account that belongs to another dataset.
+const foreignAccount event.Code = "foreign_account"
+
+// warnOfForeign tells of an event for a dataset whose account belongs to another
+// one, where it is sent all the same.
+func (a *Admission) warnOfForeign(e *event.Event, dataset string) []event.Fault {
+	owner, pointer := a.cfg.Assets.owner(e, dataset)
+	message := "the account belongs to dataset " + owner + " by assets"
+	switch {
+	case owner == "" || a.cfg.foreignAccounts() == graph.RefuseForeign:
+		return nil
+	case a.cfg.foreignAccounts() == graph.RerouteForeign:
+		message += "; the event goes there"
+	default:
+		message += ", and the event counts for " + dataset
+	}
+	return []event.Fault{{Pointer: pointer, Code: foreignAccount, Message: message}}
 }
 
 // AccountsFor are the accounts to fill into events of a dataset that name none.
