@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/explain"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
@@ -113,20 +115,22 @@ func (v *validation) record(r record) error {
 
 // event reports all that there is to say of an event.
 func (v *validation) event(at foundFault, r *record, e *event.Event) error {
-	warnings, notes := v.warn(e), changes(e)
+	decision := v.checker.decide(r, e)
+	warnings, notes := v.warn(e, decision), changes(e)
 	v.warnings += len(warnings)
 	v.removed += len(e.Removed)
 	v.repaired += len(e.Repaired)
-	return errors.Join(v.reportFaults(at, v.check(r, e)), v.reportAll(at, warning, warnings), v.reportAll(at, note, notes))
+	return errors.Join(v.reportFaults(at, v.check(decision)), v.reportAll(at, warning, warnings), v.reportAll(at, note, notes))
 }
 
-// warn is what Meta may make less of, if the event is sent now.
-func (v *validation) warn(e *event.Event) []event.Fault {
-	now := v.checker.now()
-	if late := e.CheckPromptness(now); late != nil && e.CheckTime(now) == nil {
-		return append(e.Warnings, *late)
+// warn is what Meta may make less of, if the event is sent now, and what may be a
+// mistake.
+func (v *validation) warn(e *event.Event, decision admission.Decision) []event.Fault {
+	warnings := slices.Concat(e.Warnings, decision.Warnings)
+	if late := e.CheckPromptness(v.checker.now()); late != nil {
+		warnings = append(warnings, *late)
 	}
-	return e.Warnings
+	return warnings
 }
 
 // changes are the notes of what is sent in another form than it came.
@@ -136,6 +140,9 @@ func changes(e *event.Event) (notes []event.Fault) {
 			Pointer: pointer, Code: "repaired",
 			Message: "it will be sent in the form that Meta takes",
 		})
+	}
+	if e.Filled != "" {
+		notes = append(notes, event.Fault{Pointer: e.Filled, Code: "filled", Message: "the dataset's only account will be filled in"})
 	}
 	for _, pointer := range e.Removed {
 		notes = append(notes, event.Fault{
@@ -147,8 +154,7 @@ func changes(e *event.Event) (notes []event.Fault) {
 }
 
 // check is everything for which a worker would dead-letter an event now.
-func (v *validation) check(r *record, e *event.Event) []event.Fault {
-	decision := v.checker.decide(r, e)
+func (v *validation) check(decision admission.Decision) []event.Fault {
 	if decision.Wait > 0 {
 		v.waiting++
 	}

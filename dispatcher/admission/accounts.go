@@ -32,7 +32,7 @@ func (a *Admission) OwnerOf(e *event.Event, dataset string) (to string, foreign 
 	switch a.cfg.Foreign() {
 	case RefuseForeign:
 		e.Faults = append(e.Faults, event.Fault{
-			Pointer: pointer, Code: "foreign_account",
+			Pointer: pointer, Code: foreignAccount,
 			Message: "the account belongs to dataset " + owner + " by assets, and the event is for " + dataset +
 				"; publish it there, or set graph.foreign_accounts",
 		})
@@ -44,6 +44,25 @@ func (a *Admission) OwnerOf(e *event.Event, dataset string) (to string, foreign 
 
 // Fills reports whether accounts are filled in.
 func (a *Admission) Fills() bool { return a.sole != nil }
+
+// foreignAccount is the code of an account that belongs to another dataset.
+const foreignAccount event.Code = "foreign_account"
+
+// warnOfForeign tells of an event for a dataset whose account belongs to another
+// one, where it is sent all the same.
+func (a *Admission) warnOfForeign(e *event.Event, dataset string) []event.Fault {
+	owner, pointer := a.cfg.Assets.owner(e, dataset)
+	message := "the account belongs to dataset " + owner + " by assets"
+	switch {
+	case owner == "" || a.cfg.Foreign() == RefuseForeign:
+		return nil
+	case a.cfg.Foreign() == RerouteForeign:
+		message += "; the event goes there"
+	default:
+		message += ", and the event counts for " + dataset
+	}
+	return []event.Fault{{Pointer: pointer, Code: foreignAccount, Message: message}}
+}
 
 // AccountsFor are the accounts to fill into events of a dataset that name none.
 func (a *Admission) AccountsFor(dataset string) event.Assets { return a.sole[dataset] }

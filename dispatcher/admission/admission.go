@@ -43,6 +43,8 @@ type Decision struct {
 	Faults []event.Fault
 	// Wait is how long it waits for its time; 0 if that has come.
 	Wait time.Duration
+	// Warnings are of what may be a mistake, and stops nothing.
+	Warnings []event.Fault
 }
 
 // Decide returns what a worker that takes a message up now would do with one of
@@ -59,10 +61,13 @@ func (a *Admission) Decide(to string, body event.Envelope, e *event.Event, now t
 	if to != "" {
 		dataset, _, fault = a.Route(to, "", e)
 	}
+	var warnings []event.Fault
 	if dataset != "" {
+		warnings = a.warnOfForeign(e, dataset)
 		dataset, _ = a.OwnerOf(e, dataset)
 	}
 	decision := a.Check(e, a.Complete(BesideEvent(body, e), dataset), fault, now, now)
+	decision.Warnings = warnings
 	late := e.CheckTime(now)
 	if late == nil || e.Time.IsZero() || decision.Wait > 0 || decision.hasTimeFault() {
 		return decision

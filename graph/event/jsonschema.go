@@ -262,7 +262,7 @@ func texts(takes func(string) bool, should string) (options []Schema) {
 	if takes(`"anyText"`) || takes(`"https://shop.example/a"`) || takes(`"203.0.113.7"`) {
 		return []Schema{{"type": "string"}}
 	}
-	words := []string{"", "true", "false", "True", "False", "0", "1", "1000"}
+	words := []string{""}
 	for _, word := range quotedWord.FindAllStringSubmatch(should, -1) {
 		words = append(words, word[1])
 	}
@@ -270,21 +270,41 @@ func texts(takes func(string) bool, should string) (options []Schema) {
 	if len(words) > 0 {
 		options = append(options, Schema{"enum": words})
 	}
-	if takes(`"USD"`) {
-		options = append(options, Schema{"type": "string", "pattern": "^.{3}$"})
-	}
-	if takes(`"2026-11-24T09:00:00+01:00"`) {
-		options = append(options, Schema{"type": "string", "pattern": `^\s*\d{4}-`})
-	}
-	switch {
-	case takes(`"1.5"`):
-		options = append(options, Schema{"type": "string", "pattern": `^\s*-?\d`})
-	case takes(`"-7"`):
-		options = append(options, Schema{"type": "string", "pattern": `^\s*-?\d+(\.0*)?\s*$`})
-	case takes(`"7"`) || takes(`"`+fifteenDigits+`"`):
-		options = append(options, Schema{"type": "string", "pattern": `^\s*\d+(\.0*)?\s*$`})
+	for _, forms := range textForms() {
+		for _, form := range forms {
+			if slices.ContainsFunc(form.examples, func(text string) bool { return takes(`"` + text + `"`) }) {
+				options = append(options, Schema{"type": "string", "pattern": form.pattern})
+				break
+			}
+		}
 	}
 	return options
+}
+
+// textForm is a form that a member's text may have, if the member takes one of these.
+type textForm struct {
+	pattern  string
+	examples []string
+}
+
+// textForms are forms of texts. Of those that belong together the widest comes
+// first, and includes the others.
+func textForms() [][]textForm {
+	// What may stand around a text is white space of any kind. \s is not the same
+	// everywhere, so it is whatever is no printable ASCII.
+	const around = "[^!-~]*"
+	whole := func(text string) string { return "^" + around + text + around + "$" }
+	return [][]textForm{
+		{{"^.{3}$", []string{"USD"}}},
+		{{"^" + around + `\d{4}-`, []string{"2026-11-24T09:00:00+01:00"}}},
+		{{whole("([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])"), []string{" TRUE "}}},
+		{
+			{"^" + around + `-?\d`, []string{"1.5"}},
+			{whole(`-?\d+(\.0*)?`), []string{"-7"}},
+			{whole(`\d+(\.0*)?`), []string{"7", fifteenDigits}},
+			{whole(`(0|1|1000)(\.0*)?`), []string{"0"}},
+		},
+	}
 }
 
 // takes reports whether the decoder finds no fault with a value in its place.

@@ -28,9 +28,10 @@ func WarningCodes() []Code {
 const promptly = time.Hour
 
 // CheckPromptness warns of an event that is sent late, at a moment. It returns
-// nil when it is sent soon enough, or from a store, where Meta allows for weeks.
+// nil when it is sent soon enough, or from a store, where Meta allows for weeks;
+// and when it is too late to be sent at all.
 func (e *Event) CheckPromptness(now time.Time) *Fault {
-	if e.Time.IsZero() || e.ActionSource == PhysicalStore || now.Sub(e.Time) <= promptly {
+	if e.Time.IsZero() || e.ActionSource == PhysicalStore || now.Sub(e.Time) <= promptly || now.After(e.ExpiresAt()) {
 		return nil
 	}
 	return &Fault{Pointer: "/event_time", Code: SentLate, Message: "event_time is more than an hour ago; " +

@@ -93,7 +93,9 @@ func TestCheckPromptness(t *testing.T) {
 		{event.Event{Time: now.Add(-time.Hour - time.Second)}, true},
 		{event.Event{Time: now.Add(time.Hour)}, false},
 		{event.Event{Time: now.Add(-24 * time.Hour), ActionSource: event.PhysicalStore}, false},
-		{event.Event{}, false}, // it has no time, which is a fault
+		{event.Event{Time: now.Add(-event.MaxAge)}, true},
+		{event.Event{Time: now.Add(-event.MaxAge - time.Second)}, false}, // it is not sent
+		{event.Event{}, false},                                           // it has no time, which is a fault
 	} {
 		warning := tc.e.CheckPromptness(now)
 		require.Equal(t, tc.warn, warning != nil, tc.e.Time)
