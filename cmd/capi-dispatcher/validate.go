@@ -120,7 +120,8 @@ func (v *validation) event(at foundFault, r *record, e *event.Event) error {
 	v.warnings += len(warnings)
 	v.removed += len(e.Removed)
 	v.repaired += len(e.Repaired)
-	return errors.Join(v.reportFaults(at, v.check(decision)), v.reportAll(at, warning, warnings), v.reportAll(at, note, notes))
+	return errors.Join(v.reportFaults(at, v.check(decision)),
+		v.reportAll(at, warning, warnings), v.reportAll(at, note, notes))
 }
 
 // warn is what Meta may make less of, if the event is sent now, and what may be a
@@ -142,7 +143,9 @@ func changes(e *event.Event) (notes []event.Fault) {
 		})
 	}
 	if e.Filled != "" {
-		notes = append(notes, event.Fault{Pointer: e.Filled, Code: "filled", Message: "the dataset's only account will be filled in"})
+		notes = append(notes, event.Fault{
+			Pointer: e.Filled, Code: "filled", Message: "the dataset's only account will be filled in",
+		})
 	}
 	for _, pointer := range e.Removed {
 		notes = append(notes, event.Fault{
