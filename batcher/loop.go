@@ -212,7 +212,7 @@ func (l *loop[K, T]) leavesRoom(at *lane[K, T]) bool {
 }
 
 // crowded reports whether so much waits that lingering for more would be wrong:
-// half-filled batches could otherwise hold all that may be in hand, and wait
+// half-filled batches could otherwise hold all that may be in flight, and wait
 // for each other.
 func (l *loop[K, T]) crowded() bool { return l.waiting >= l.opts.MaxWaiting }
 

@@ -15,7 +15,7 @@
 // message. When a worker dies, the message's next delivery inherits the
 // claim as soon as the dead worker's request must have ended (see [New]).
 // Until then it finds it [Held], and so does the delivery of a message that
-// is in hand elsewhere, with which a broker does not keep its word. Another
+// is in flight elsewhere, with which a broker does not keep its word. Another
 // message with the same identity finds the claim Held, too, and has to wait
 // until the first is sent or gone; dropping it right away would lose the
 // event whenever the first attempt fails. A claim whose message has vanished

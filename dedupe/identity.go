@@ -36,7 +36,7 @@ func NewOwner(epoch Epoch, sequence uint64) Owner {
 }
 
 // Holder tells one event of one delivery of a message from all others: two
-// workers may have the same message in hand, and a message may have the same
+// workers may have the same message in flight, and a message may have the same
 // event twice.
 type Holder uint64
 

@@ -99,11 +99,11 @@ func TestAHugeEnvelope(t *testing.T) {
 }
 
 // A producer publishes garbage as fast as it can. A good event in between takes
-// no longer than the garbage before it, and what is in hand stays within bounds.
+// no longer than the garbage before it, and what is in flight stays within bounds.
 func TestGarbageAtFullSpeed(t *testing.T) {
 	t.Parallel()
-	const garbage, good, mostInHand = 10_000, 50, 200
-	b := setup(t, func(o *options) { o.cfg.Delivery.MaxInHand = mostInHand })
+	const garbage, good, mostInFlight = 10_000, 50, 200
+	b := setup(t, func(o *options) { o.cfg.Delivery.MaxInFlight = mostInFlight })
 	random := rand.New(rand.NewPCG(5, 6))
 	for i := range garbage {
 		text := make([]byte, random.IntN(300))
@@ -117,7 +117,7 @@ func TestGarbageAtFullSpeed(t *testing.T) {
 			require.NoError(t, err)
 		}
 		if i%1000 == 0 {
-			require.LessOrEqual(t, b.books("capi.messages.in_hand"), int64(mostInHand))
+			require.LessOrEqual(t, b.books("capi.messages.in_flight"), int64(mostInFlight))
 			<-b.js.PublishAsyncComplete()
 		}
 	}

@@ -69,7 +69,7 @@ func (a *admitter) admit(m *message, decoder *event.Decoder) {
 }
 
 const (
-	// eventOverhead is what an event in hand weighs beside its bytes: what is
+	// eventOverhead is what an event in flight weighs beside its bytes: what is
 	// known of it, its place in a lane, its claim and its share of a request,
 	// with what the garbage collector leaves lying for a while. With it, a worker
 	// that has to do with bodies of a thousand events stays near 80 MB
@@ -131,7 +131,7 @@ func (a *admitter) decode(m *message, decoder *event.Decoder) (event.Request, er
 	return request, err
 }
 
-// newEntry takes an event in hand and finds out where it has to go.
+// newEntry takes an event in flight and finds out where it has to go.
 func (a *admitter) newEntry(m *message, index int, request event.Request) *entry {
 	e := &entry{message: m, index: index, event: request.Events[index], holder: dedupe.NewHolder(), history: newHistory(m, index)}
 	if !e.history.recalled.IsZero() {
@@ -171,7 +171,7 @@ func (a *admitter) check(e *entry, fault *event.Fault) {
 	e.key = a.identify(e.lane.dataset, &e.event, &e.history)
 }
 
-// admitUnreadable takes a message in hand whose events can't be told apart. It
+// admitUnreadable takes a message in flight whose events can't be told apart. It
 // is dead-lettered as a whole.
 func (a *admitter) admitUnreadable(m *message, err error) {
 	m.expect(1)

@@ -263,7 +263,7 @@ func (b *bench) awaitAccepted(n int) {
 }
 
 // awaitQuiet waits until nothing is left to do: no message is unprocessed, none
-// is parked, nothing is in hand.
+// is parked, nothing is in flight.
 func (b *bench) awaitQuiet() {
 	b.t.Helper()
 	b.await("nothing is left to do", func() bool {

@@ -105,10 +105,10 @@ func contains(set attribute.Set, with []attribute.KeyValue) bool {
 	return true
 }
 
-// requireBalance asserts that every event taken in hand has come to an end.
+// requireBalance asserts that every event taken in flight has come to an end.
 func (b *bench) requireBalance() {
 	b.t.Helper()
 	b.await("the books balance", func() bool {
-		return b.books("capi.events.received") == b.books("capi.events.settled") && b.books("capi.events.in_hand") == 0
+		return b.books("capi.events.received") == b.books("capi.events.settled") && b.books("capi.events.in_flight") == 0
 	})
 }

@@ -59,11 +59,11 @@ type Delivery struct {
 	// tried, the first time and at the most. Parked events that nobody calls
 	// back come back after Max.
 	Park retry.Backoff `yaml:"park"`
-	// MaxInHand and MaxInHandBytes bound the messages in this process.
-	MaxInHand      int `yaml:"max_in_hand"`
-	MaxInHandBytes int `yaml:"max_in_hand_bytes"`
+	// MaxInFlight and MaxInFlightBytes bound the messages in this process.
+	MaxInFlight      int `yaml:"max_in_flight"`
+	MaxInFlightBytes int `yaml:"max_in_flight_bytes"`
 	// MaxWait is how long a dataset's events may wait for a sender, when
-	// much is in hand, before they are parked to make room for others.
+	// much is in flight, before they are parked to make room for others.
 	MaxWait time.Duration `yaml:"max_wait"`
 	// UnlinkedMax is how long events wait for their account to be linked, or
 	// to be found, before they are dead-lettered; 0 is until they expire.
@@ -106,9 +106,9 @@ func DefaultDelivery() Delivery {
 	return Delivery{
 		Senders: 32, SendersPerDataset: 2, SendersPerDatasetMax: 8,
 		OnUnknown: Resend, MaxUnknown: 5,
-		Retry:     Retry{Backoff: retry.Backoff{Initial: 500 * time.Millisecond, Max: 30 * time.Second}, Budget: 45 * time.Second},
-		Park:      retry.Backoff{Initial: time.Minute, Max: 15 * time.Minute},
-		MaxInHand: 10_000, MaxInHandBytes: 32_000_000,
+		Retry:       Retry{Backoff: retry.Backoff{Initial: 500 * time.Millisecond, Max: 30 * time.Second}, Budget: 45 * time.Second},
+		Park:        retry.Backoff{Initial: time.Minute, Max: 15 * time.Minute},
+		MaxInFlight: 10_000, MaxInFlightBytes: 32_000_000,
 		MaxWait: 15 * time.Second, DrainTimeout: 25 * time.Second,
 	}
 }
@@ -129,8 +129,8 @@ func (d Delivery) Validate() error {
 	faults.check(d.Retry.Budget >= 0 && d.Retry.Budget <= 10*time.Minute, "retry.budget", "%s is not between 0s and 10m", d.Retry.Budget)
 	faults.backoff("park", d.Park)
 	faults.check(d.Park.Initial >= time.Second, "park.initial", "%s is less than the second that scheduling resolves", d.Park.Initial)
-	faults.check(d.MaxInHand >= 1, "max_in_hand", "%d is less than 1", d.MaxInHand)
-	faults.check(d.MaxInHandBytes >= 10_000_000, "max_in_hand_bytes", "%d is less than 10MB, too little for a few large messages", d.MaxInHandBytes)
+	faults.check(d.MaxInFlight >= 1, "max_in_flight", "%d is less than 1", d.MaxInFlight)
+	faults.check(d.MaxInFlightBytes >= 10_000_000, "max_in_flight_bytes", "%d is less than 10MB, too little for a few large messages", d.MaxInFlightBytes)
 	faults.check(d.MaxWait >= time.Second, "max_wait", "%s is less than 1s", d.MaxWait)
 	faults.check(d.UnlinkedMax >= 0, "unlinked_max", "%s is negative; 0 is for as long as Meta takes the events", d.UnlinkedMax)
 	faults.check(d.DrainTimeout >= 0, "drain_timeout", "%s is negative", d.DrainTimeout)

@@ -279,11 +279,11 @@ func TestASlowDatasetDoesNotSlowAnother(t *testing.T) {
 }
 
 // What a slow dataset cannot get rid of is parked when it would fill what may
-// be in hand, and the others go on.
+// be in flight, and the others go on.
 func TestACongestedDatasetMakesRoom(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(o *options) {
-		o.cfg.Delivery.MaxInHand = 100
+		o.cfg.Delivery.MaxInFlight = 100
 		o.cfg.Delivery.SendersPerDataset, o.cfg.Delivery.SendersPerDatasetMax = 1, 1
 		o.cfg.Delivery.MaxWait = time.Second
 		o.batch.MaxEvents = 10

@@ -13,12 +13,12 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
-func TestStoppingSendsWhatIsInHand(t *testing.T) {
+func TestStoppingSendsWhatIsInFlight(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(o *options) { o.batch.Linger = time.Minute })
 	b.Always(dataset, graphtest.Fault{Delay: 300 * time.Millisecond})
 	b.publish(dataset, events(50)...)
-	b.await("some are in hand", func() bool { return b.books("capi.events.received") == 50 })
+	b.await("some are in flight", func() bool { return b.books("capi.events.received") == 50 })
 	b.stop(b.running)
 	distinct, again := b.Ledger().Distinct()
 	require.Equal(t, 50, distinct)

@@ -36,7 +36,7 @@ type lane struct {
 	envelope event.Envelope
 }
 
-// entry is one event in hand.
+// entry is one event in flight.
 type entry struct {
 	message *message
 	index   int // in the message
@@ -253,7 +253,7 @@ func (a *admitter) identify(dataset string, e *event.Event, h *history) dedupe.K
 	}
 }
 
-// message is one delivery of a JetStream message, in hand until all its events
+// message is one delivery of a JetStream message, in flight until all its events
 // are settled.
 type message struct {
 	jetstream.Msg
@@ -263,7 +263,7 @@ type message struct {
 	published   time.Time
 	redelivered bool
 	bytes       int  // what it weighs, and its events once they are admitted
-	admitted    bool // its events are in hand
+	admitted    bool // its events are in flight
 
 	lease *lease.Lease
 

@@ -39,7 +39,7 @@ func FuzzWhateverIsPublished(f *testing.F) {
 		in := *b
 		in.t = t
 		in.await("it comes to an end", func() bool {
-			return natstest.Done(t.Context(), b.js, "CAPI", "capi-dispatcher") && in.books("capi.events.in_hand") == 0
+			return natstest.Done(t.Context(), b.js, "CAPI", "capi-dispatcher") && in.books("capi.events.in_flight") == 0
 		})
 		require.Equal(t, in.books("capi.events.received"), in.books("capi.events.settled"))
 		require.Zero(t, in.settledAs("returned"))

@@ -150,7 +150,7 @@ func (e *entry) destination() string {
 	return e.lane.dataset
 }
 
-// id names an event in hand for good: the same delivery again has the same id.
+// id names an event in flight for good: the same delivery again has the same id.
 func (e *entry) id() string {
 	return fmt.Sprintf("%x-%x-%x", e.message.source.epoch.ID, e.message.sequence, e.index)
 }

@@ -104,13 +104,13 @@ func TestMetaOutOfReach(t *testing.T) {
 	address := fmt.Sprint("127.0.0.1:", natstest.Port(t))
 	b := setup(t, func(o *options) {
 		o.graph.URL = "http://" + address
-		o.cfg.Delivery.MaxInHand = 50
+		o.cfg.Delivery.MaxInFlight = 50
 		o.cfg.Delivery.Retry.Budget = 10 * time.Second
 	})
 	b.publish(dataset, events(300)...)
 	b.awaitCondition("graph", false)
 	require.Contains(t, b.condition("graph").Reason, "refused")
-	b.await("what was in hand is parked", func() bool { return b.books("capi.messages.in_hand") == 0 })
+	b.await("what was in flight is parked", func() bool { return b.books("capi.messages.in_flight") == 0 })
 	require.NotZero(t, b.pending(), "the stream is the queue")
 	b.listen(address)
 	b.awaitAccepted(300)
@@ -159,7 +159,7 @@ func (b *bench) listen(address string) {
 	b.t.Cleanup(server.Close)
 }
 
-// A message may be in hand for longer than AckWait, while it is retried. The
+// A message may be in flight for longer than AckWait, while it is retried. The
 // server is told, and gives it to nobody else.
 func TestLongRetriesKeepTheMessage(t *testing.T) {
 	t.Parallel()

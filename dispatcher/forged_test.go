@@ -58,7 +58,7 @@ func TestAForgedClaimIsNotTakenOver(t *testing.T) {
 	b.requireBalance()
 }
 
-// The same between two workers, each of which has a copy in hand.
+// The same between two workers, each of which has a copy in flight.
 func TestForgedHeadersSendNothingTwice(t *testing.T) {
 	t.Parallel()
 	const tries, copies = 4, 8

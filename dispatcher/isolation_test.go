@@ -65,13 +65,13 @@ func (b *bench) publishMany(to, prefix string, n int) {
 // The others' are all delivered while it is; then its own are.
 func TestASickDatasetCostsTheOthersNothing(t *testing.T) {
 	t.Parallel()
-	const waiting, each, mostInHand = 3000, 100, 500
+	const waiting, each, mostInFlight = 3000, 100, 500
 	for name, sick := range sicknesses() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, func(o *options) {
 				o.cfg.Delivery.Park = retry.Backoff{Initial: 2 * time.Second, Max: 8 * time.Second}
-				o.cfg.Delivery.MaxInHand = mostInHand
+				o.cfg.Delivery.MaxInFlight = mostInFlight
 			})
 			for i := range crowd {
 				b.AddDataset(member(i), token)
@@ -86,7 +86,7 @@ func TestASickDatasetCostsTheOthersNothing(t *testing.T) {
 			require.Zero(t, b.Ledger().Totals(ill).Events, "it is still ill")
 			b.await("it holds no place in the consumer", func() bool { return b.ackPending() == 0 })
 			b.await("its events are parked", func() bool { return b.streamSize("CAPI_PARKED") == waiting })
-			require.LessOrEqual(t, b.books("capi.messages.in_hand"), int64(mostInHand))
+			require.LessOrEqual(t, b.books("capi.messages.in_flight"), int64(mostInFlight))
 			require.LessOrEqual(t, b.Ledger().Totals(ill).Requests, 60, "it is not tried over and over")
 			sick.end(b, ill)
 			b.awaitAccepted((crowd-1)*each + waiting)

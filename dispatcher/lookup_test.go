@@ -121,24 +121,24 @@ func TestEventsWaitUntilMetaTellsTheDataset(t *testing.T) {
 
 func TestASlowAccountHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
-	const inHand = 20
+	const inFlight = 20
 	b := setup(t, asking(t), func(o *options) {
 		o.graph.Timeout = 40 * time.Second
-		o.cfg.Delivery.MaxInHand = inHand
+		o.cfg.Delivery.MaxInFlight = inFlight
 		o.cfg.Streams.AckWait = 90 * time.Second
 	})
 	b.addPage("11", dataset)
 	b.addPage("12", dataset)
 	b.Script("11", graphtest.Fault{Delay: 15 * time.Second})
-	for i := range 3 * inHand {
+	for i := range 3 * inFlight {
 		b.publish("auto", ofPage("11", fmt.Sprintf("slow %d", i)))
 	}
 	b.publish("auto", ofPage("12", "quick"))
 	b.publish(dataset, event("plain"))
 	b.awaitAccepted(2)
 	distinct, _ := b.Ledger().Distinct()
-	require.Equal(t, 2, distinct, "three times what may be in hand waited before them")
-	b.awaitAccepted(3*inHand + 2)
+	require.Equal(t, 2, distinct, "three times what may be in flight waited before them")
+	b.awaitAccepted(3*inFlight + 2)
 	require.Equal(t, 1, b.AssetRequests("11"), "the question went on when nobody waited for it")
 	b.awaitQuiet()
 	b.requireBalance()

@@ -27,7 +27,7 @@ func (b *bench) settledAs(outcome string) int64 {
 	return b.books("capi.events.settled", attribute.String("outcome", outcome))
 }
 
-// While NATS does not answer, a message that is in hand becomes somebody else's.
+// While NATS does not answer, a message that is in flight becomes somebody else's.
 // It is sent no more then, and let go.
 func TestALeaseIsRenewedOnlyIfTheServerAgrees(t *testing.T) {
 	t.Parallel()
@@ -63,7 +63,7 @@ func acceptedWithoutNATS(t *testing.T, change func(*options)) *bench {
 func TestAnAcknowledgementWaitsForNATS(t *testing.T) {
 	t.Parallel()
 	b := acceptedWithoutNATS(t, func(o *options) { o.cfg.Streams.AckWait = 2 * time.Minute })
-	require.EqualValues(t, 1, b.books("capi.messages.in_hand"), "it has its room until then")
+	require.EqualValues(t, 1, b.books("capi.messages.in_flight"), "it has its room until then")
 	b.options.nats.Restart()
 	b.awaitQuiet()
 	b.requireOnce("a")
@@ -76,7 +76,7 @@ func TestALostAcknowledgementDoesNoHarm(t *testing.T) {
 	t.Parallel()
 	b := acceptedWithoutNATS(t, patient)
 	b.stop(b.running)
-	require.Zero(t, b.books("capi.messages.in_hand"))
+	require.Zero(t, b.books("capi.messages.in_flight"))
 	b.options.nats.Restart()
 	b.running = b.start()
 	b.await("the message comes again", func() bool { return b.settledAs("duplicate") == 1 })
@@ -186,7 +186,7 @@ func TestMessagesLargerThanTheRoomForThem(t *testing.T) {
 	t.Parallel()
 	limits := &server.Options{MaxPayload: 1 << 20}
 	nats := natstest.StartWith(t, limits)
-	b := setup(t, patient, func(o *options) { o.nats, o.cfg.Delivery.MaxInHandBytes = nats, 10_000_000 })
+	b := setup(t, patient, func(o *options) { o.nats, o.cfg.Delivery.MaxInFlightBytes = nats, 10_000_000 })
 	restart := func(payload int32) {
 		nats.Stop()
 		limits.MaxPayload = payload

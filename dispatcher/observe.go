@@ -114,7 +114,7 @@ func (d *Dispatcher) observe(meter metric.Meter) error {
 		}))
 	return errors.Join(err, err2,
 		metrics.ObserveTroubles(meter, d.troubles, d.meters.datasets.Known),
-		gauge("capi.messages.in_hand", "Messages in hand", func() int64 { return int64(d.leases.Count()) }),
+		gauge("capi.messages.in_flight", "Messages in flight", func() int64 { return int64(d.leases.Count()) }),
 		gauge("capi.batches.waiting", "Events waiting for a request", func() int64 { return int64(d.batches.Stats().Waiting) }),
 		gauge("capi.senders.busy", "Senders in use", func() int64 { return int64(d.batches.Stats().Busy) }),
 		gauge("capi.parked.overdue", "Parked events that NATS should have brought back, and has not, at the last look", func() int64 { return int64(d.sweeper.Overdue()) }),
@@ -173,7 +173,7 @@ func (c carrier) Keys() []string {
 	return keys
 }
 
-// startSpan begins the span of an event in hand.
+// startSpan begins the span of an event in flight.
 func (r *run) startSpan(e *entry) {
 	ctx := r.workCtx
 	if headers := e.message.Headers(); len(headers) > 0 {

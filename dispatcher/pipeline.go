@@ -35,7 +35,7 @@
 //	   │          │        └─ refused, alone ─► dead letter
 //	   │          ├─ sent before ─► ack (duplicate)
 //	   │          └─ held by somebody else ─► nak with a delay
-//	   ├─ the same identity is in hand already: wait for that one's outcome
+//	   ├─ the same identity is in flight already: wait for that one's outcome
 //	   └─ faulty, too old, too large, no dataset ─► dead letter
 //
 // # Rules
@@ -47,10 +47,10 @@
 // A POST ends, and is confirmed, before anybody else may claim its events: it is
 // begun only on young claims, and older ones are renewed first (see package
 // dedupe). So that hardly anybody wants to, the lease of every message is
-// renewed while it is in hand. One whose lease has lapsed is let go, neither
+// renewed while it is in flight. One whose lease has lapsed is let go, neither
 // sent nor handed back, for it is somebody else's by now.
 //
-// What is in hand is bounded, by messages and by bytes, whatever the backlog.
+// What is in flight is bounded, by messages and by bytes, whatever the backlog.
 // One dataset's trouble costs no other dataset its place: see packages
 // batcher and breaker.
 package dispatcher
@@ -148,7 +148,7 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 	d := &Dispatcher{
 		run:      r,
 		gates:    newGates(),
-		budget:   inflight.NewBudget(cfg.Delivery.MaxInHand, cfg.Delivery.MaxInHandBytes),
+		budget:   inflight.NewBudget(cfg.Delivery.MaxInFlight, cfg.Delivery.MaxInFlightBytes),
 		load:     inflight.NewLoad(),
 		backlog:  &backlog{},
 		leases:   lease.NewKeeper(deps.JetStream.Conn().FlushWithContext, cfg.Streams.AckWait),
@@ -219,9 +219,9 @@ func (d *Dispatcher) newBatches(cfg batcher.Config) *batcher.Batcher[lane, *entr
 		Config:  cfg,
 		Senders: delivery.Senders, SendersPerLane: delivery.SendersPerDataset, SendersPerLaneMax: delivery.SendersPerDatasetMax,
 		LateAfter: lateAfter,
-		// With half of what may be in hand waiting, half-filled batches would
+		// With half of what may be in flight waiting, half-filled batches would
 		// soon hold all of it and wait for each other.
-		MaxWaiting: max(1, min(delivery.MaxInHand, delivery.MaxInHandBytes/eventOverhead)/2),
+		MaxWaiting: max(1, min(delivery.MaxInFlight, delivery.MaxInFlightBytes/eventOverhead)/2),
 		MaxWait:    delivery.MaxWait,
 		Behind:     d.sender.behind,
 		Overhead:   func(l lane) int { return graph.Overhead(l.envelope) },
@@ -293,7 +293,7 @@ func (r *run) beside(work func(ctx context.Context)) {
 	r.background.Go(func() { work(r.workCtx) })
 }
 
-// drain lets everything in hand come to its end. Whoever could wait sees that
+// drain lets everything in flight come to its end. Whoever could wait sees that
 // intakeCtx has ended and gives back instead.
 func (d *Dispatcher) drain() {
 	d.lookups.Drain()
@@ -306,7 +306,7 @@ func (d *Dispatcher) drain() {
 	if err := d.deps.JetStream.Conn().FlushTimeout(patience); err != nil {
 		d.log.Warn("the last acknowledgements may not have reached NATS; what was sent is remembered in Redis", zap.Error(err))
 	}
-	d.log.Info("stopped", zap.Int("left_in_hand", d.leases.Count()))
+	d.log.Info("stopped", zap.Int("left_in_flight", d.leases.Count()))
 }
 
 // stopping tells that nothing new may be begun.

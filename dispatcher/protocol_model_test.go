@@ -25,7 +25,7 @@ const (
 )
 
 // holder is which delivery of its owner has the key: the one that this worker
-// (from 1) has in hand, or one that nobody has in hand any more.
+// (from 1) has in flight, or one that nobody has in flight any more.
 type holder uint8
 
 // age is how old a claim is.
@@ -118,7 +118,7 @@ type stage uint8
 
 const (
 	idle       stage = iota
-	following        // the same identity is in hand already
+	following        // the same identity is in flight already
 	claiming         // about to ask Redis
 	claimed          // may be sent
 	posting          // the request is written

@@ -6,7 +6,7 @@ type stranger uint8
 
 const (
 	noStranger stranger = iota
-	inHand              // a worker has it; its event is not sent yet
+	inFlight            // a worker has it; its event is not sent yet
 	finished            // sent and acknowledged
 	forgotten           // acknowledged, and not sent
 )
@@ -24,14 +24,14 @@ func (s *step) recreation() {
 				w.messages[m].at = gone
 			}
 			w.messages[w.free()] = message{at: ready}
-			w.stranger = inHand
+			w.stranger = inFlight
 		})
 	}
-	if s.from.stranger == inHand {
+	if s.from.stranger == inFlight {
 		s.do("the other event is sent and acknowledged", func(w *world) { w.stranger = finished })
 	}
 }
 
-// mistaken reports whether what a worker has in hand has the number of another
+// mistaken reports whether what a worker has in flight has the number of another
 // message by now.
 func (w *world) mistaken(m int) bool { return w.stranger != noStranger && m == 0 }

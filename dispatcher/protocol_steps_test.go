@@ -286,7 +286,7 @@ func (s *step) settle(w, m int, does string, sent bool) {
 		to.messages[m].at = gone
 		// The stream's own word comes before: it is another, so that nothing
 		// is said.
-		if s.byName && to.mistaken(m) && to.stranger == inHand {
+		if s.byName && to.mistaken(m) && to.stranger == inFlight {
 			to.stranger = forgotten
 		}
 		to.leave(w, m, sent)

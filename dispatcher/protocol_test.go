@@ -366,7 +366,7 @@ func (w *world) done() bool {
 			}
 		}
 	}
-	return !w.later[0] && !w.later[1] && w.stranger != inHand
+	return !w.later[0] && !w.later[1] && w.stranger != inFlight
 }
 
 // stuck looks for a state from which there is no way to the end unless

@@ -25,7 +25,7 @@ const (
 	// stopping worker waits for its last pull to end: cutting it short would
 	// leave what is under way to AckWait.
 	pullWait = time.Second
-	// messageOverhead is what a message in hand weighs beside its bytes.
+	// messageOverhead is what a message in flight weighs beside its bytes.
 	messageOverhead = 1 << 10
 )
 
@@ -91,22 +91,22 @@ func (p *puller) awaitReady() (most int, err error) {
 func largestMessage(conn *nats.Conn) int { return int(conn.MaxPayload()) + messageOverhead }
 
 // CheckRoom makes sure that the largest message that the server takes has room
-// in hand: it would be waited for in vain. The error is a [streams.SetupError].
-func CheckRoom(maxPayload int64, maxInHandBytes int) error {
-	if largest := int(maxPayload) + messageOverhead; largest > maxInHandBytes {
+// in flight: it would be waited for in vain. The error is a [streams.SetupError].
+func CheckRoom(maxPayload int64, maxInFlightBytes int) error {
+	if largest := int(maxPayload) + messageOverhead; largest > maxInFlightBytes {
 		return &streams.SetupError{Problem: fmt.Sprintf(
-			"the NATS server takes messages of up to %d bytes (max_payload), and delivery.max_in_hand_bytes is only %d; set it to %d or more",
-			maxPayload, maxInHandBytes, largest)}
+			"the NATS server takes messages of up to %d bytes (max_payload), and delivery.max_in_flight_bytes is only %d; set it to %d or more",
+			maxPayload, maxInFlightBytes, largest)}
 	}
 	return nil
 }
 
 func (p *puller) checkRoom() error {
-	return CheckRoom(p.deps.JetStream.Conn().MaxPayload(), p.cfg.Delivery.MaxInHandBytes)
+	return CheckRoom(p.deps.JetStream.Conn().MaxPayload(), p.cfg.Delivery.MaxInFlightBytes)
 }
 
 // mostMessages is how many messages there can be room for.
-func (d Delivery) mostMessages() int { return min(d.MaxInHand, d.MaxInHandBytes/messageOverhead) }
+func (d Delivery) mostMessages() int { return min(d.MaxInFlight, d.MaxInFlightBytes/messageOverhead) }
 
 // pull asks for messages and hands them on as they come. It returns the room it
 // did not need.

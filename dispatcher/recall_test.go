@@ -21,11 +21,11 @@ func parkForAnHour(o *options) {
 }
 
 // awaitParked waits until so many events lie in the parked stream and none are
-// in hand.
+// in flight.
 func (b *bench) awaitParked(n int) {
 	b.t.Helper()
 	b.await(fmt.Sprintf("%d events are parked", n), func() bool {
-		return b.streamSize("CAPI_PARKED") == uint64(n) && b.books("capi.messages.in_hand") == 0
+		return b.streamSize("CAPI_PARKED") == uint64(n) && b.books("capi.messages.in_flight") == 0
 	})
 }
 

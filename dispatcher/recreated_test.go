@@ -29,7 +29,7 @@ func (b *bench) recreate() {
 
 const few = 32
 
-// slowAndPersistent: what is sent is in hand for a while, and what fails for
+// slowAndPersistent: what is sent is in flight for a while, and what fails for
 // longer.
 func slowAndPersistent(o *options) {
 	o.cfg.Delivery.Retry = dispatcher.Retry{Backoff: retry.Backoff{Initial: time.Minute, Max: time.Minute}, Budget: 5 * time.Minute}
@@ -87,7 +87,7 @@ func (b *bench) requireNewOnesSent() {
 }
 
 // The stream is deleted and created again while events are in flight. What they
-// are acknowledged by names the new stream's events, too, which are in hand by
+// are acknowledged by names the new stream's events, too, which are in flight by
 // then, and which a stopping worker gives back.
 func TestNoEventIsAcknowledgedForOneOfTheStreamBefore(t *testing.T) {
 	t.Parallel()
@@ -107,7 +107,7 @@ func TestNoEventIsAcknowledgedForOneOfTheStreamBefore(t *testing.T) {
 			b.sendOld()
 			change(b)
 			b.publishNew()
-			b.await("both are in hand", func() bool { return b.books("capi.events.received") == 2*few })
+			b.await("both are in flight", func() bool { return b.books("capi.events.received") == 2*few })
 			b.await("the old ones are settled", func() bool { return b.settledAs("accepted") == few })
 			require.Equal(t, few, b.ackPending(), "the new ones are not")
 			b.requireNewOnesSent()
@@ -133,9 +133,9 @@ func TestAStoppingWorkerAcknowledgesNoEventOfAnotherStream(t *testing.T) {
 	b.requireNewOnesSent()
 }
 
-// What is in hand of a stream that is gone is nobody else's, however long it
+// What is in flight of a stream that is gone is nobody else's, however long it
 // takes.
-func TestWhatIsInHandOfADeletedStreamIsSent(t *testing.T) {
+func TestWhatIsInFlightOfADeletedStreamIsSent(t *testing.T) {
 	t.Parallel()
 	b := setup(t, impatient, func(o *options) {
 		o.cfg.Delivery.Retry = dispatcher.Retry{Backoff: retry.Backoff{Initial: time.Second, Max: time.Second}, Budget: 5 * time.Minute}
@@ -179,8 +179,8 @@ func TestARecreatedStreamWithoutItsConsumerIsSaid(t *testing.T) {
 	b.requireOnce("old", "new")
 }
 
-// A stream is purged while some of its events are in hand and others are not
-// delivered yet. What is in hand is sent, what comes afterwards as well, and
+// A stream is purged while some of its events are in flight and others are not
+// delivered yet. What is in flight is sent, what comes afterwards as well, and
 // nothing waits for what is gone.
 func TestAPurgedStreamIsReadOn(t *testing.T) {
 	t.Parallel()
@@ -190,7 +190,7 @@ func TestAPurgedStreamIsReadOn(t *testing.T) {
 			b := setup(t, func(o *options) { o.cfg.Streams.MaxAckPending = few })
 			b.Always(dataset, graphtest.Fault{Accept: true, AnswerDelay: 8 * time.Second})
 			b.publish(dataset, events(few)...)
-			b.await("as many as may be are in hand", func() bool { return b.books("capi.events.received") == few })
+			b.await("as many as may be are in flight", func() bool { return b.books("capi.events.received") == few })
 			b.publish(dataset, event("purged"))
 			stream, err := b.js.Stream(t.Context(), "CAPI")
 			require.NoError(t, err)

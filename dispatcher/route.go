@@ -82,14 +82,14 @@ func (a *admitter) accountsFor(m *message) event.Assets {
 // a question to Meta. A lane is an account, so its events wait together and ask
 // once, and other accounts' events do not wait for them.
 //
-// Waiting events use up room that the intake needs. So they are in hand for
+// Waiting events use up room that the intake needs. So they are in flight for
 // lookupPatience at the most; then they are parked, while the question goes on.
 // When they come back, its answer is in memory or in Redis. Events that come
 // meanwhile are parked at once. So a slow account,
 // or a thousand, costs the others some seconds' room and no more.
 
 const (
-	// lookupPatience is how long an event in hand waits for an answer. Meta
+	// lookupPatience is how long an event in flight waits for an answer. Meta
 	// mostly needs less than a second.
 	lookupPatience = 2 * time.Second
 	// lookupsAtOnce is how many accounts' events wait at a time. Those that

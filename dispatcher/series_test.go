@@ -39,7 +39,7 @@ func (b *bench) requireBalanceOf(label string, received int) {
 	b.t.Helper()
 	require.EqualValues(b.t, received, b.books("capi.events.received", of(label)), label)
 	require.EqualValues(b.t, received, b.books("capi.events.settled", of(label)), label)
-	require.Zero(b.t, b.books("capi.events.in_hand", of(label)), label)
+	require.Zero(b.t, b.books("capi.events.in_flight", of(label)), label)
 }
 
 // Somebody publishes for thousands of datasets that nobody has. They share one

@@ -81,7 +81,7 @@ func (s *settler) settle(entries []*entry, o outcome) {
 	case accepted:
 		s.confirm(entries)
 	case abandoned:
-		s.log.Warn("events were in hand for too long without word from NATS; it will deliver them again",
+		s.log.Warn("events were in flight for too long without word from NATS; it will deliver them again",
 			zap.Int("events", len(entries)))
 		s.releaseUnsent(entries)
 	case returned:
@@ -134,7 +134,7 @@ func (s *settler) returnWhole(m *message) {
 
 // finish ends the message's stay, once its stream is known to be the one that it
 // came from. Until then it keeps its room and its lease, so that no more can wait
-// than may be in hand.
+// than may be in flight.
 func (s *settler) finish(m *message) {
 	if m.worst == abandoned || m.source.epoch.Sure() {
 		s.acknowledge(m, true)

@@ -115,7 +115,7 @@ func newEpochs(js jetstream.JetStream, log *zap.Logger) *epoch.Watch {
 		return stream.CachedInfo(), nil
 	}
 	return epoch.New(look, func(stream string) {
-		log.Warn("the stream has been deleted, created anew or set back; what is in hand of the old one is sent, if it still can be, and neither acknowledged nor given back",
+		log.Warn("the stream has been deleted, created anew or set back; what is in flight of the old one is sent, if it still can be, and neither acknowledged nor given back",
 			zap.String("stream", stream))
 	})
 }
@@ -168,7 +168,7 @@ func (d *Dispatcher) watchSlots(ctx context.Context) {
 }
 
 // heldSlots says which consumers have half of what they may have under way, or
-// more, although it is not in hand here: "" is none. What other workers have in
+// more, although it is not in flight here: "" is none. What other workers have in
 // hand is taken for held, too, while parking fails.
 func (d *Dispatcher) heldSlots(ctx context.Context) string {
 	if d.parking.Gate.IsOpen() {
@@ -255,7 +255,7 @@ func (w wayBack) AcceptedAt(dataset string) time.Time { return w.doubts.Accepted
 // room for them, and what has been called back before is no more than the
 // dataset's senders will soon have carried away.
 func (w wayBack) TakesMore(dataset string) bool {
-	most := max(parked.Page, min(w.cfg.Delivery.MaxInHand/4, 4*parked.Page))
+	most := max(parked.Page, min(w.cfg.Delivery.MaxInFlight/4, 4*parked.Page))
 	due := int(w.backlog.parked.Load())
 	return !w.budget.Short() && due <= parked.Page && w.load.Of(dataset)+due <= most
 }

@@ -48,7 +48,7 @@ func (l *load) start() {
 // end stops the load, and returns when the last event is published.
 func (l *load) end() { l.stop(); l.done.Wait() }
 
-// endAndSettle waits, besides, until no event is unprocessed, in hand or
+// endAndSettle waits, besides, until no event is unprocessed, in flight or
 // parked.
 func (l *load) endAndSettle() {
 	l.t.Helper()

@@ -134,9 +134,9 @@ func TestAlertsFire(t *testing.T) {
 		"dead letters have room":       {"CapiDispatcherStoreFilling", "capi_store_used_bytes{store=\"dead_letters\"} 790x20\n capi_store_limit_bytes{store=\"dead_letters\"} 1000x20", 10, false},
 		"dead letters run full":        {"CapiDispatcherStoreFilling", "capi_store_used_bytes{store=\"dead_letters\"} 810x20\n capi_store_limit_bytes{store=\"dead_letters\"} 1000x20", 10, true},
 		"events have no limit":         {"CapiDispatcherStoreFilling", "capi_store_used_bytes{store=\"events\"} 810x20\n capi_store_limit_bytes{store=\"dead_letters\"} 1000x20", 10, false},
-		"nothing leaves":               {"CapiDispatcherStuck", "capi_messages_in_hand 7x30\n capi_outcomes_total{outcome=\"accepted\"} 100x30", 30, true},
-		"much leaves":                  {"CapiDispatcherStuck", "capi_messages_in_hand 7x30\n capi_outcomes_total{outcome=\"accepted\"} 0+100x30", 30, false},
-		"nothing to do":                {"CapiDispatcherStuck", "capi_messages_in_hand 0x30\n capi_outcomes_total{outcome=\"accepted\"} 100x30", 30, false},
+		"nothing leaves":               {"CapiDispatcherStuck", "capi_messages_in_flight 7x30\n capi_outcomes_total{outcome=\"accepted\"} 100x30", 30, true},
+		"much leaves":                  {"CapiDispatcherStuck", "capi_messages_in_flight 7x30\n capi_outcomes_total{outcome=\"accepted\"} 0+100x30", 30, false},
+		"nothing to do":                {"CapiDispatcherStuck", "capi_messages_in_flight 0x30\n capi_outcomes_total{outcome=\"accepted\"} 100x30", 30, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

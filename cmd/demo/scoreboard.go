@@ -14,7 +14,7 @@ import (
 
 // score is what has become of a dataset's events.
 type score struct {
-	Accepted, Duplicates, Dead, Parked, InHand, Requests int
+	Accepted, Duplicates, Dead, Parked, InFlight, Requests int
 }
 
 // scoreboard reads the worker's metrics the way Prometheus would.
@@ -102,7 +102,7 @@ func tally(families map[string]*dto.MetricFamily) map[string]score {
 			s.Parked += value
 		}
 	})
-	each("capi_events_in_hand", func(s *score, _ map[string]string, value int) { s.InHand += value })
+	each("capi_events_in_flight", func(s *score, _ map[string]string, value int) { s.InFlight += value })
 	each("capi_requests_total", func(s *score, _ map[string]string, value int) { s.Requests += value })
 	return scores
 }

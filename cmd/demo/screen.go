@@ -76,12 +76,12 @@ func (s *screen) draw(show *show) {
 	}
 	fmt.Fprintf(&table, "%s%-33s%10s%10s%11s%7s%8s%9s%10s  %s%s\n", s.style("1"),
 		fmt.Sprintf("%4.0fs  dataset", time.Since(show.began).Seconds()),
-		"published", "accepted", "duplicates", "dead", "parked", "in hand", "requests", "", s.style("0"))
+		"published", "accepted", "duplicates", "dead", "parked", "in flight", "requests", "", s.style("0"))
 	for _, c := range show.cast {
 		e, got := totals[c.dataset], scores[c.dataset]
 		note := s.note(c.dataset)
 		fmt.Fprintf(&table, "%-33s%10d%10d%11d%7d%8d%9d%10d  %s%s%s\n", c.role, e.Published,
-			got.Accepted, got.Duplicates, got.Dead, got.Parked, got.InHand, got.Requests, s.style("33"), note, s.style("0"))
+			got.Accepted, got.Duplicates, got.Dead, got.Parked, got.InFlight, got.Requests, s.style("33"), note, s.style("0"))
 	}
 	s.lines = len(show.cast) + 1
 	_, _ = io.WriteString(s.out, table.String())
@@ -97,10 +97,10 @@ func (s *screen) drawLine(show *show, scores map[string]score, totals map[string
 		sum.Duplicates += got.Duplicates
 		sum.Dead += got.Dead
 		sum.Parked += got.Parked
-		sum.InHand += got.InHand
+		sum.InFlight += got.InFlight
 	}
-	fmt.Fprintf(s.out, "%3.0fs  published %d  accepted %d  duplicates %d  dead %d  parked %d  in hand %d\n",
-		time.Since(show.began).Seconds(), published, sum.Accepted, sum.Duplicates, sum.Dead, sum.Parked, sum.InHand)
+	fmt.Fprintf(s.out, "%3.0fs  published %d  accepted %d  duplicates %d  dead %d  parked %d  in flight %d\n",
+		time.Since(show.began).Seconds(), published, sum.Accepted, sum.Duplicates, sum.Dead, sum.Parked, sum.InFlight)
 }
 
 // style is a terminal's escape sequence, where there are colours.

@@ -42,7 +42,7 @@ func kinds() []struct {
 		{"stop the stream's leader", "nats", 1, time.Second, 3 * time.Second},
 		{"cut the way to a NATS node", "nats", chaosNodes, 500 * time.Millisecond, 4 * time.Second},
 		{"slow the way to a NATS node", "nats", chaosNodes, time.Second, 2 * time.Second},
-		{"deliver early what is in hand", "early", 1, 0, time.Second},
+		{"deliver early what is in flight", "early", 1, 0, time.Second},
 		{"kill Redis, fail over", "redis", 1, 4 * time.Second, 2 * time.Second},
 		{"cut the way to Redis", "redis", 1, 200 * time.Millisecond, 400 * time.Millisecond},
 		{"slow the way to Redis", "redis", 1, time.Second, time.Second},
@@ -111,7 +111,7 @@ func (c *chaos) happen(m mishap) {
 		c.nodesVia[m.which].refuse(!m.over)
 	case "slow the way to a NATS node":
 		c.nodesVia[m.which].slow(slowness(m))
-	case "deliver early what is in hand":
+	case "deliver early what is in flight":
 		if !m.over {
 			c.deliverEarly()
 		}
@@ -166,7 +166,7 @@ func (c *chaos) stopLeader(m mishap) {
 	}
 }
 
-// deliverEarly makes NATS give what workers have in hand to others, as it does
+// deliverEarly makes NATS give what workers have in flight to others, as it does
 // where a leader has died that knew of their signs of life.
 func (c *chaos) deliverEarly() {
 	ctx, cancel := context.WithTimeout(c.t.Context(), time.Second)

@@ -232,7 +232,7 @@ func (r *rig) awaitFor(patience time.Duration, what string, condition func() boo
 	require.Eventually(r.t, condition, patience, 10*time.Millisecond, what)
 }
 
-// awaitQuiet waits until no message is unprocessed, in hand or parked.
+// awaitQuiet waits until no message is unprocessed, in flight or parked.
 func (r *rig) awaitQuiet() {
 	r.t.Helper()
 	r.awaitFor(3*time.Minute, "nothing is left to do", func() bool {

@@ -89,7 +89,7 @@ func TestTheBooksBalance(t *testing.T) {
 	books := w.metrics()
 	require.Equal(t, n, books["capi_events_received_total"])
 	require.Equal(t, n, books["capi_events_settled_total"])
-	require.Zero(t, books["capi_events_in_hand"])
+	require.Zero(t, books["capi_events_in_flight"])
 	require.Equal(t, len(l.good), books[`capi_events_settled_total{outcome="accepted"}`])
 	require.Equal(t, len(l.poison), books[`capi_events_settled_total{outcome="dead_lettered"}`])
 	require.Equal(t, n-len(l.good)-len(l.poison), books[`capi_events_settled_total{outcome="duplicate"}`])

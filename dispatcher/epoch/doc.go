@@ -1,4 +1,4 @@
-// Package epoch tells whether a stream is still the one that messages in hand
+// Package epoch tells whether a stream is still the one that messages in flight
 // came from.
 //
 // An acknowledgement names a stream, a consumer and a number, and a stream that

@@ -29,7 +29,7 @@ type Watch struct {
 }
 
 // New returns a watch. over is told of each epoch that comes to its end while
-// messages of it may be in hand.
+// messages of it may be in flight.
 func New(look Look, over func(stream string)) *Watch {
 	w := &Watch{look: look, over: over, epochs: make(map[string]*Epoch)}
 	w.closing, w.close = context.WithCancel(context.Background())

@@ -23,7 +23,7 @@ type Budget struct {
 
 	mu              sync.Mutex
 	messages, bytes int // free; bytes may be less than none
-	admitted        int // messages whose events are in hand
+	admitted        int // messages whose events are in flight
 	blocked         int // messages that wait to be admitted
 	waiters         int
 	changed         chan struct{} // closed when something may have become free

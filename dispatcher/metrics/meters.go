@@ -21,12 +21,12 @@ const setsPerDataset = 100
 func MaxSets(datasets int) int { return (datasets + 1) * setsPerDataset }
 
 // Meters are what is counted. The books balance, per dataset:
-// received = the sum of settled over all outcomes + in hand.
+// received = the sum of settled over all outcomes + in flight.
 type Meters struct {
 	received metric.Int64Counter
 	settled  metric.Int64Counter
 	outcomes metric.Int64Counter
-	inHand   metric.Int64UpDownCounter
+	inFlight metric.Int64UpDownCounter
 	maybe    metric.Int64Counter
 	removed  metric.Int64Counter
 	repaired metric.Int64Counter
@@ -54,11 +54,11 @@ func NewMeters(meter metric.Meter) (*Meters, error) {
 }
 
 func (m *Meters) forEvents(in *instruments) {
-	m.received = in.counter("capi.events.received", "{event}", "Events taken in hand, repeated deliveries included")
+	m.received = in.counter("capi.events.received", "{event}", "Events taken in flight, repeated deliveries included")
 	m.settled = in.counter("capi.events.settled", "{event}", "Events that have left the dispatcher's hands, by dataset and outcome")
 	m.outcomes = in.counter("capi.outcomes", "{event}", "Events that have left the dispatcher's hands, of all datasets, by outcome")
-	m.inHand = made(in, in.meter.Int64UpDownCounter)("capi.events.in_hand",
-		metric.WithDescription("Events in hand"), metric.WithUnit("{event}"))
+	m.inFlight = made(in, in.meter.Int64UpDownCounter)("capi.events.in_flight",
+		metric.WithDescription("Events in flight"), metric.WithUnit("{event}"))
 	m.maybe = in.counter("capi.events.maybe_sent", "{event}", "Times that nobody could tell whether Meta has received an event")
 	m.removed = in.counter("capi.members.removed", "{member}", "Members taken out of events, because Meta would refuse them")
 	m.recalled = in.counter("capi.events.recalled", "{event}", "Parked events called back before their time, because their dataset has recovered")
@@ -84,12 +84,12 @@ func (m *Meters) forRequests(in *instruments) {
 		metric.WithDescription("How much of a rate limit of Meta's is used up, in percent, by limit: dataset or app"))
 }
 
-// Received counts an event that has been taken in hand, and the members that
+// Received counts an event that has been taken in flight, and the members that
 // were taken out of it.
 func (m *Meters) Received(of *Dataset, removed []string) {
 	ctx := context.Background()
 	m.received.Add(ctx, 1, of.alone...)
-	m.inHand.Add(ctx, 1, of.alone...)
+	m.inFlight.Add(ctx, 1, of.alone...)
 	for _, pointer := range removed {
 		m.removed.Add(ctx, 1, of.with(attribute.String("member", pointer)))
 	}
@@ -140,7 +140,7 @@ func (m *Meters) Settled(of *Dataset, outcome, reason string) {
 	ctx, end := context.Background(), ending{outcome, reason}
 	m.settled.Add(ctx, 1, of.endings.of(end)...)
 	m.outcomes.Add(ctx, 1, m.all.of(end)...)
-	m.inHand.Add(ctx, -1, of.alone...)
+	m.inFlight.Add(ctx, -1, of.alone...)
 }
 
 // Took notes how long it took until Meta accepted an event.

@@ -29,7 +29,7 @@ func TestAConsumerThatIsChangedDoesNotSuit(t *testing.T) {
 		"as it was":         {func(*jetstream.ConsumerConfig) {}, true, true},
 		"no metadata":       {func(c *jetstream.ConsumerConfig) { c.Metadata = nil }, false, true},
 		"other settings":    {func(c *jetstream.ConsumerConfig) { c.Metadata = map[string]string{"capi-dispatcher-settings": "x"} }, false, false},
-		"fewer in hand":     {func(c *jetstream.ConsumerConfig) { c.MaxAckPending = 7 }, false, true},
+		"fewer in flight":   {func(c *jetstream.ConsumerConfig) { c.MaxAckPending = 7 }, false, true},
 		"another filter":    {func(c *jetstream.ConsumerConfig) { c.FilterSubject = "capi.events.1" }, false, true},
 		"a backoff":         {func(c *jetstream.ConsumerConfig) { c.BackOff = []time.Duration{time.Second} }, false, true},
 		"another ack wait":  {func(c *jetstream.ConsumerConfig) { c.AckWait++ }, false, false},

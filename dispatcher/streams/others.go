@@ -28,7 +28,7 @@ type OtherWorkers struct {
 // signs are what changes while somebody uses a consumer.
 type signs struct {
 	delivered, acknowledged uint64
-	inHand                  int
+	inFlight                int
 }
 
 const (
@@ -41,7 +41,7 @@ const (
 )
 
 // gone reports whether the others have gone: nobody has pulled, and nothing has been
-// delivered or acknowledged, for long enough. What they had in hand when they
+// delivered or acknowledged, for long enough. What they had in flight when they
 // died has to be nobody's by then.
 func (o *OtherWorkers) gone(info *jetstream.ConsumerInfo) bool {
 	now := time.Now()

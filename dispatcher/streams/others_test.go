@@ -77,10 +77,10 @@ func (u *used) takenAfter(t *testing.T, others *streams.OtherWorkers) time.Durat
 func TestOthersAreGone(t *testing.T) {
 	t.Parallel()
 	type info = jetstream.ConsumerInfo
-	at := func(delivered, acknowledged uint64, inHand, pulls int) info {
+	at := func(delivered, acknowledged uint64, inFlight, pulls int) info {
 		return info{
 			Delivered: jetstream.SequenceInfo{Consumer: delivered}, AckFloor: jetstream.SequenceInfo{Consumer: acknowledged},
-			NumAckPending: inHand, NumWaiting: pulls, Config: jetstream.ConsumerConfig{AckWait: 30 * time.Second},
+			NumAckPending: inFlight, NumWaiting: pulls, Config: jetstream.ConsumerConfig{AckWait: 30 * time.Second},
 		}
 	}
 	for name, tc := range map[string]struct {

@@ -82,8 +82,8 @@ README of the program lists the metrics; docs/deploy.md says what to do.
 - key: stuck
   alert: CapiDispatcherStuck
   expr: >-
-    sum by (namespace, pod) (capi_messages_in_hand{SELECTOR}) > 0
+    sum by (namespace, pod) (capi_messages_in_flight{SELECTOR}) > 0
     unless sum by (namespace, pod) (rate(capi_outcomes_total{SELECTOR}[10m])) > 0
-  summary: 'Worker {{ "{{ $labels.pod }}" }} has events in hand, and none leaves'
+  summary: 'Worker {{ "{{ $labels.pod }}" }} has events in flight, and none leaves'
   description: Nothing was accepted, parked or dead-lettered for ten minutes. Look at its log, and at /readyz.
 {{- end -}}

@@ -23,7 +23,7 @@ func (r *report) examineNATS(ctx context.Context, cfg *config.Config, nats *conn
 	} else {
 		r.ok("nats server", "%s; only the server we are connected to was asked", version)
 	}
-	if err := dispatcher.CheckRoom(nats.Conn().MaxPayload(), cfg.Delivery.MaxInHandBytes); err != nil {
+	if err := dispatcher.CheckRoom(nats.Conn().MaxPayload(), cfg.Delivery.MaxInFlightBytes); err != nil {
 		r.fault("nats server", err.Error(), "or lower the server's max_payload")
 	}
 	for _, found := range set.Inspect(ctx, nats.Rights) {
@@ -130,7 +130,7 @@ func (r *report) examineConsumer(cfg *config.Config, name string, info *jetstrea
 			"nats consumer resume "+info.Stream+" "+info.Name)
 	}
 	if have.MaxAckPending > 0 && have.MaxAckPending < cfg.Batch.MaxEvents {
-		r.warn(name, fmt.Sprintf("lets %d messages be in hand, less than batch.max_events %d: batches stay small",
+		r.warn(name, fmt.Sprintf("lets %d messages be in flight, less than batch.max_events %d: batches stay small",
 			have.MaxAckPending, cfg.Batch.MaxEvents),
 			"raise nats.max_ack_pending")
 	}

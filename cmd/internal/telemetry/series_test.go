@@ -139,7 +139,7 @@ func requireExact(t *testing.T, families map[string]*dto.MetricFamily, named int
 		want[datasetID(i)] = float64(len(ends) - 1) // from when it was known
 	}
 	require.Equal(t, want, received)
-	for _, left := range sum(families["capi_events_in_hand"], "dataset") {
+	for _, left := range sum(families["capi_events_in_flight"], "dataset") {
 		require.Zero(t, left)
 	}
 	outcomes := map[string]float64{"parked": tenThousand, "accepted": 2 * tenThousand, "duplicate": tenThousand, "dead_lettered": 2 * tenThousand, "returned": tenThousand}
