@@ -27,11 +27,11 @@ type admitter struct {
 	settler       *settler
 	budget        *inflight.Budget
 	load          *inflight.Load
-	identities    *inflight.Coalescer[dedupe.Key, *entry]
+	identities    *inflight.Coalescer[dedupe.Key, *inFlight]
 	accounts      *breaker.Accounts
-	lookups       *batcher.Batcher[graph.Asset, *entry]
-	batches       *batcher.Batcher[lane, *entry]
-	exits         *batcher.Batcher[exit, []*entry]
+	lookups       *batcher.Batcher[graph.Asset, *inFlight]
+	batches       *batcher.Batcher[lane, *inFlight]
+	exits         *batcher.Batcher[exit, []*inFlight]
 	lookupTrouble rate.Sometimes // is logged
 }
 
@@ -52,9 +52,9 @@ func (a *admitter) admit(m *message, decoder *event.Decoder) {
 		return
 	}
 	m.expect(len(request.Events))
-	known := make([]*entry, 0, len(request.Events))
+	known := make([]*inFlight, 0, len(request.Events))
 	for i := range request.Events {
-		e := a.newEntry(m, i, request)
+		e := a.newInFlight(m, i, request)
 		if i == 0 {
 			a.meters.withheld(e, request.Secrets, request.Dropped)
 		}
@@ -97,10 +97,10 @@ func (a *admitter) makeRoom(m *message, events []event.Event) error {
 
 // direct sends events of known datasets on their way: into a batch, after
 // another event with the same identity, or out.
-func (a *admitter) direct(entries []*entry) {
-	items := make([]batcher.Item[lane, *entry], 0, len(entries))
-	var leaving []*entry
-	for _, e := range entries {
+func (a *admitter) direct(events []*inFlight) {
+	items := make([]batcher.Item[lane, *inFlight], 0, len(events))
+	var leaving []*inFlight
+	for _, e := range events {
 		e.loaded = true
 		a.load.Add(e.lane.dataset, 1)
 		switch {
@@ -131,9 +131,9 @@ func (a *admitter) decode(m *message, decoder *event.Decoder) (event.Request, er
 	return request, err
 }
 
-// newEntry takes an event in flight and finds out where it has to go.
-func (a *admitter) newEntry(m *message, index int, request event.Request) *entry {
-	e := &entry{message: m, index: index, event: request.Events[index], holder: dedupe.NewHolder(), history: newHistory(m, index)}
+// newInFlight takes an event in flight and finds out where it has to go.
+func (a *admitter) newInFlight(m *message, index int, request event.Request) *inFlight {
+	e := &inFlight{message: m, index: index, event: request.Events[index], holder: dedupe.NewHolder(), history: newHistory(m, index)}
 	if !e.history.recalled.IsZero() {
 		e.history.recalled = e.history.recalled.Add(-a.clock.Skew()) // our clock is what it is held against
 	}
@@ -155,7 +155,7 @@ func (a *admitter) newEntry(m *message, index int, request event.Request) *entry
 // check decides about an event whose way is known, or known not to exist. One
 // whose time has not come waits on the server's clock, by which it comes back,
 // and not on ours.
-func (a *admitter) check(e *entry, fault *event.Fault) {
+func (a *admitter) check(e *inFlight, fault *event.Fault) {
 	decision := a.admission.Check(&e.event, e.lane.envelope, fault, e.history.firstSeen, a.clock.Now())
 	switch {
 	case decision.Reason != "":
@@ -176,7 +176,7 @@ func (a *admitter) check(e *entry, fault *event.Fault) {
 func (a *admitter) admitUnreadable(m *message, err error) {
 	m.expect(1)
 	shown, secrets := a.readable(m)
-	e := &entry{message: m, event: event.Event{Raw: shown}, history: newHistory(m, 0)}
+	e := &inFlight{message: m, event: event.Event{Raw: shown}, history: newHistory(m, 0)}
 	if word := a.subjectWord(m); graph.IsID(word) {
 		e.lane.dataset = word
 	}
@@ -188,7 +188,7 @@ func (a *admitter) admitUnreadable(m *message, err error) {
 	}
 	a.meters.received(e)
 	a.meters.withheld(e, secrets, 0)
-	a.direct([]*entry{e})
+	a.direct([]*inFlight{e})
 }
 
 // readable is what may be shown of a message that cannot be read, and how many
@@ -206,8 +206,8 @@ func (a *admitter) readable(m *message) (shown []byte, secrets int) {
 // they are, and share it.
 func (a *admitter) admitLetter(m *message) {
 	letter, err := deadletter.Parse(0, m.Data(), m.Headers())
-	events := max(1, len(letter.Places))
-	if a.makeRoom(m, make([]event.Event, events)) != nil {
+	count := max(1, len(letter.Places))
+	if a.makeRoom(m, make([]event.Event, count)) != nil {
 		a.settler.returnWhole(m)
 		return
 	}
@@ -215,15 +215,15 @@ func (a *admitter) admitLetter(m *message) {
 		a.admitUnreadable(m, err)
 		return
 	}
-	m.expect(events)
+	m.expect(count)
 	on := &undelivered{Letter: &letter, id: m.Headers().Get(header.Undelivered), tries: parked.Count(m.Headers().Get(header.Parked))}
-	entries := make([]*entry, events)
-	for i := range entries {
-		e := &entry{message: m, index: i, lane: lane{dataset: letter.Dataset}, history: newHistory(m, i), letter: on}
+	events := make([]*inFlight, count)
+	for i := range events {
+		e := &inFlight{message: m, index: i, lane: lane{dataset: letter.Dataset}, history: newHistory(m, i), letter: on}
 		e.markDead(letter.Reason, letter.Faults...)
 		a.startSpan(e)
 		a.meters.received(e)
-		entries[i] = e
+		events[i] = e
 	}
-	a.exits.Add(departure{Lane: exitDead, Value: entries, Size: len(m.Data())})
+	a.exits.Add(departure{Lane: exitDead, Value: events, Size: len(m.Data())})
 }

@@ -15,12 +15,12 @@ import (
 )
 
 // post makes one attempt, and one wide line in the log.
-func (d *delivery) post(entries []*entry) graph.Answer {
-	ctx, cancel := context.WithDeadline(d.workCtx, d.latestBegin(entries).Add(d.cfg.RequestTimeout))
+func (d *delivery) post(events []*inFlight) graph.Answer {
+	ctx, cancel := context.WithDeadline(d.workCtx, d.latestBegin(events).Add(d.cfg.RequestTimeout))
 	defer cancel()
-	ctx, span := d.startPost(ctx, d.lane, entries)
-	request := graph.Request{Dataset: d.lane.dataset, Envelope: d.lane.envelope, Events: make([][]byte, len(entries))}
-	for i, e := range entries {
+	ctx, span := d.startPost(ctx, d.lane, events)
+	request := graph.Request{Dataset: d.lane.dataset, Envelope: d.lane.envelope, Events: make([][]byte, len(events))}
+	for i, e := range events {
 		request.Events[i] = e.event.Raw
 		// Had it been lost on its way, it would be lost there again.
 		request.Fresh = request.Fresh || e.history.maybeSent > 0
@@ -29,17 +29,17 @@ func (d *delivery) post(entries []*entry) graph.Answer {
 	d.token, d.posted = d.deps.Tokens.Fingerprint(d.lane.dataset), time.Now()
 	answer := d.deps.Graph.Send(ctx, request)
 	endPost(span, &answer)
-	d.meters.posted(ctx, d.lane.dataset, len(entries), &answer)
-	d.logPost(d.lane.dataset, span, entries, &answer)
+	d.meters.posted(ctx, d.lane.dataset, len(events), &answer)
+	d.logPost(d.lane.dataset, span, events, &answer)
 	d.noteReach(&answer)
 	d.noteUsage(&answer)
 	return answer
 }
 
-func (s *sender) logPost(dataset string, span trace.Span, entries []*entry, answer *graph.Answer) {
+func (s *sender) logPost(dataset string, span trace.Span, events []*inFlight, answer *graph.Answer) {
 	fields := []zap.Field{
 		zap.String("dataset", dataset),
-		zap.Int("events", len(entries)),
+		zap.Int("events", len(events)),
 		zap.Stringer("verdict", answer.Verdict),
 		zap.Int("status", answer.Status),
 		zap.Duration("took", answer.Took),
@@ -132,17 +132,17 @@ func (d *delivery) awaitTurn() error {
 }
 
 // send carries claimed events to their outcomes.
-func (d *delivery) send(entries []*entry) {
-	for len(entries) > 0 {
+func (d *delivery) send(events []*inFlight) {
+	for len(events) > 0 {
 		if d.trouble != nil {
-			d.parkAndTrip(entries, *d.trouble)
+			d.parkAndTrip(events, *d.trouble)
 			return
 		}
 		if d.suspicion != nil {
-			d.suspicion.untried = append(d.suspicion.untried, entries...)
+			d.suspicion.untried = append(d.suspicion.untried, events...)
 			return
 		}
-		part, rest := firstPart(entries, d.cautious)
+		part, rest := firstPart(events, d.cautious)
 		part, answer := d.try(part)
 		switch {
 		case len(part) == 0: // let go while waiting
@@ -155,16 +155,16 @@ func (d *delivery) send(entries []*entry) {
 		default:
 			d.parkAndTrip(part, answer)
 		}
-		entries = rest
+		events = rest
 	}
 }
 
 // firstPart is what goes into the next request.
-func firstPart(entries []*entry, alone bool) (part, rest []*entry) {
+func firstPart(events []*inFlight, alone bool) (part, rest []*inFlight) {
 	if alone {
-		return entries[:1:1], entries[1:]
+		return events[:1:1], events[1:]
 	}
-	return entries, nil
+	return events, nil
 }
 
 // blamesEvents reports whether some of a request's events are at fault, and the
@@ -174,54 +174,54 @@ func blamesEvents(answer graph.Answer) bool {
 }
 
 // accept remembers events as sent, and settles them.
-func (d *delivery) accept(entries []*entry) {
+func (d *delivery) accept(events []*inFlight) {
 	d.cautious = false
 	d.doubts.RecordAcceptance(d.lane.dataset, d.clock.Now())
-	d.wakeOthers(entries)
-	d.settler.settle(entries, outcome{fate: accepted})
+	d.wakeOthers(events)
+	d.settler.settle(events, outcome{fate: accepted})
 }
 
 // try posts until there is a verdict that waiting would not change, or until
 // the time for waiting is up. It returns the events that were posted last:
 // others have been let go.
-func (d *delivery) try(entries []*entry) ([]*entry, graph.Answer) {
+func (d *delivery) try(events []*inFlight) ([]*inFlight, graph.Answer) {
 	for {
-		entries = d.prepare(entries)
-		if len(entries) == 0 {
+		events = d.prepare(events)
+		if len(events) == 0 {
 			return nil, graph.Answer{}
 		}
-		if d.claimStale(entries) {
+		if d.claimStale(events) {
 			continue // something has held us up
 		}
-		answer := d.post(entries)
+		answer := d.post(events)
 		if answer.Verdict == graph.Accepted || blamesEvents(answer) {
 			d.backoff.Reset() // Meta has judged the events; what comes next begins anew
 		}
 		wait, again := d.patience(answer)
 		if !again {
-			return entries, answer
+			return events, answer
 		}
 		if answer.Verdict == graph.Throttled {
 			d.breaker.Pause(d.lane.dataset, d.token, answer.AppWide(), wait)
 		}
 		if d.batch.Rest(d.intakeCtx, wait) != nil {
-			return entries, answer
+			return events, answer
 		}
 	}
 }
 
 // prepare waits for the request's turn, and returns the events that may be sent
 // then; the others are settled.
-func (d *delivery) prepare(entries []*entry) []*entry {
+func (d *delivery) prepare(events []*inFlight) []*inFlight {
 	if d.lacksTime() || d.awaitTurn() != nil {
-		d.settler.settle(entries, toReturn(0))
+		d.settler.settle(events, toReturn(0))
 		return nil
 	}
 	if until := d.breaker.TurnAway(d.lane.dataset, d.permit); !until.IsZero() {
-		d.postpone(entries, parked.Throttled, d.forLong(until))
+		d.postpone(events, parked.Throttled, d.forLong(until))
 		return nil
 	}
-	return d.dropOvertaken(entries)
+	return d.dropOvertaken(events)
 }
 
 // lacksTime reports whether the dispatcher is stopping and a request might not end
@@ -231,10 +231,10 @@ func (d *delivery) lacksTime() bool { return d.stopping() && d.timeLeft() <= d.c
 // dropOvertaken lets go of what time has overtaken: events whose message may be
 // somebody else's by now, events that Meta would refuse for their age, and events
 // of accounts that have turned out not to be linked.
-func (d *delivery) dropOvertaken(entries []*entry) []*entry {
-	entries, late := inTime(d.settler.dropLapsed(entries), d.clock.Now())
+func (d *delivery) dropOvertaken(events []*inFlight) []*inFlight {
+	events, late := inTime(d.settler.dropLapsed(events), d.clock.Now())
 	d.settler.expire(d.renewClaims(late))
-	return d.renewClaims(d.enterAccounts(entries))
+	return d.renewClaims(d.enterAccounts(events))
 }
 
 // patience reports whether waiting helps, and for how long: our own backoff, or
@@ -259,19 +259,19 @@ func askedDelay(answer graph.Answer) time.Duration {
 
 // handleUnknown deals with events that Meta may have or not. What may be sent again is
 // returned; the next request then carries one event alone.
-func (d *delivery) handleUnknown(entries []*entry, answer graph.Answer) (again []*entry) {
-	for _, e := range entries {
+func (d *delivery) handleUnknown(events []*inFlight, answer graph.Answer) (again []*inFlight) {
+	for _, e := range events {
 		e.history.maybeSent++
 		e.answer = &answer
 	}
-	d.meters.maybeSent(entries)
+	d.meters.maybeSent(events)
 	if d.pastDeadline() {
 		// We cut the request off ourselves. The claims stay, so that the
 		// next worker knows that the events may have been sent.
-		d.settler.settle(entries, toReturn(0))
+		d.settler.settle(events, toReturn(0))
 		return nil
 	}
-	again, buried := d.byUnknownPolicy(entries)
+	again, buried := d.byUnknownPolicy(events)
 	d.settler.settle(buried, outcome{fate: deadLettered})
 	d.cautious = true
 	wait := d.backoff.NextBackOff()
@@ -284,13 +284,13 @@ func (d *delivery) handleUnknown(entries []*entry, answer graph.Answer) (again [
 
 // parkAndTrip parks events that may not be sent for now, and keeps others of the
 // dataset from trying the same.
-func (d *delivery) parkAndTrip(entries []*entry, answer graph.Answer) {
+func (d *delivery) parkAndTrip(events []*inFlight, answer graph.Answer) {
 	if d.stopping() {
-		d.settler.settle(entries, toReturn(0))
+		d.settler.settle(events, toReturn(0))
 		return
 	}
 	d.trouble = &answer
-	for _, e := range entries {
+	for _, e := range events {
 		e.answer = &answer
 	}
 	until, news := d.breaker.RecordFailure(breaker.Failure{
@@ -300,29 +300,29 @@ func (d *delivery) parkAndTrip(entries []*entry, answer graph.Answer) {
 		d.log.Warn("the dataset's events wait", zap.String("dataset", d.lane.dataset), zap.Bool("app_wide", answer.AppWide()),
 			zap.Time("until", until), zap.String("reason", answer.Reason()))
 	}
-	d.settler.settle(entries, toPark(reasonToPark(answer.Verdict), d.forLong(until)))
+	d.settler.settle(events, toPark(reasonToPark(answer.Verdict), d.forLong(until)))
 }
 
 // wakeOthers calls back what waits for a dataset once its events are accepted:
 // when that ends a trouble of the dataset's; when the accepted event was parked
 // itself, maybe by another worker; and at the dataset's first success, for a
 // worker that has just begun knows of no troubles.
-func (d *delivery) wakeOthers(entries []*entry) {
+func (d *delivery) wakeOthers(events []*inFlight) {
 	for _, dataset := range d.breaker.RecordSuccess(d.lane.dataset, d.token, d.posted) {
 		d.log.Info("the dataset's events are sent again", zap.String("dataset", dataset))
 		d.waker.Wake(parked.Group{Dataset: dataset})
 	}
 	whole, unlinked := parked.Group{Dataset: d.lane.dataset}, parked.Group{Dataset: d.lane.dataset, Unlinked: true}
-	if !d.waker.EverAsked(whole) || anyParkedFor(entries, whole) && !d.waker.AskedLately(whole) {
+	if !d.waker.EverAsked(whole) || anyParkedFor(events, whole) && !d.waker.AskedLately(whole) {
 		d.waker.Wake(whole)
 	}
-	if d.noteLinked(entries) || anyParkedFor(entries, unlinked) && !d.waker.AskedLately(unlinked) {
+	if d.noteLinked(events) || anyParkedFor(events, unlinked) && !d.waker.AskedLately(unlinked) {
 		d.waker.Wake(unlinked)
 	}
 }
 
-func anyParkedFor(entries []*entry, group parked.Group) bool {
-	for _, e := range entries {
+func anyParkedFor(events []*inFlight, group parked.Group) bool {
+	for _, e := range events {
 		if group.Covers(e.history.parkedFor) {
 			return true
 		}

@@ -19,13 +19,13 @@ import (
 // suspicion is what a delivery has come to doubt.
 type suspicion struct {
 	refusal graph.Answer
-	refused []*entry // alone, and not dead-lettered
-	untried []*entry
+	refused []*inFlight // alone, and not dead-lettered
+	untried []*inFlight
 }
 
 // doubtful settles an event that was refused alone with a doubtful code: it is
 // dead-lettered if it is one of a handful, else it waits for the end of the doubt.
-func (d *delivery) doubtful(e *entry, refusal graph.Answer) {
+func (d *delivery) doubtful(e *inFlight, refusal graph.Answer) {
 	code := graph.ErrorCode{Code: refusal.Error.Code, Subcode: refusal.Error.Subcode}
 	now := d.clock.Now()
 	blamed, inDoubt := d.doubts.RecordRefusal(d.lane.dataset, code, e.history.refusedAlone, now)
@@ -34,7 +34,7 @@ func (d *delivery) doubtful(e *entry, refusal graph.Answer) {
 	}
 	if blamed {
 		e.markDead(deadletter.Refused)
-		d.settler.settle([]*entry{e}, outcome{fate: deadLettered})
+		d.settler.settle([]*inFlight{e}, outcome{fate: deadLettered})
 		return
 	}
 	e.history.refusedAlone = now
@@ -68,10 +68,10 @@ func (d *delivery) resolve() {
 
 // tryFew sends a few events alone, until one is accepted. It returns those that
 // were not tried, and those that were refused alone.
-func (d *delivery) tryFew(found *suspicion) (untried, refused []*entry) {
+func (d *delivery) tryFew(found *suspicion) (untried, refused []*inFlight) {
 	untried, refused = found.untried, found.refused
 	chosen := parked.Spread(len(untried), breaker.Handful)
-	few := make([]*entry, len(chosen))
+	few := make([]*inFlight, len(chosen))
 	for i, at := range chosen {
 		few[i] = untried[at]
 	}
@@ -80,7 +80,7 @@ func (d *delivery) tryFew(found *suspicion) (untried, refused []*entry) {
 		if d.trouble != nil || !d.doubts.Exist(d.lane.dataset) {
 			return append(untried, few[i:]...), refused
 		}
-		d.send([]*entry{e})
+		d.send([]*inFlight{e})
 		if d.suspicion != nil {
 			untried = append(untried, d.suspicion.untried...)
 			refused = append(refused, d.suspicion.refused...)
@@ -90,13 +90,13 @@ func (d *delivery) tryFew(found *suspicion) (untried, refused []*entry) {
 	return untried, refused
 }
 
-// without returns the entries that are not among a few others.
-func without(entries, few []*entry) (rest []*entry) {
-	chosen := make(map[*entry]bool, len(few))
+// without returns the events that are not among a few others.
+func without(events, few []*inFlight) (rest []*inFlight) {
+	chosen := make(map[*inFlight]bool, len(few))
 	for _, e := range few {
 		chosen[e] = true
 	}
-	for _, e := range entries {
+	for _, e := range events {
 		if !chosen[e] {
 			rest = append(rest, e)
 		}
@@ -119,17 +119,17 @@ const (
 
 // tooEarly reports whether an event that Meta takes for one of the future may
 // only have to wait.
-func (s *sender) tooEarly(e *entry, refusal graph.Answer) bool {
+func (s *sender) tooEarly(e *inFlight, refusal graph.Answer) bool {
 	return refusal.Error != nil && refusal.Error.Code == 100 && refusal.Error.Subcode == inFuture &&
 		e.history.early < earlyTimes && s.clock.Now().Sub(e.event.Time).Abs() <= admission.MaxSkew
 }
 
 // waitForMeta parks an event until Meta's clock may have caught up.
-func (d *delivery) waitForMeta(e *entry) {
+func (d *delivery) waitForMeta(e *inFlight) {
 	if !d.stopping() {
 		e.history.early++
 	}
-	d.postpone([]*entry{e}, parked.NotYet, time.Now().Add(earlyWait))
+	d.postpone([]*inFlight{e}, parked.NotYet, time.Now().Add(earlyWait))
 }
 
 // bisect finds the culprits in a group that was refused as a whole, for Meta
@@ -140,7 +140,7 @@ func (d *delivery) waitForMeta(e *entry) {
 // the first half is accepted, a culprit is in the second, and nobody has to ask.
 // A culprit that Meta names costs two requests. What it names is a hint: where
 // the event is accepted, one request was in vain, and no hint is taken any more.
-func (d *delivery) bisect(group []*entry, refusal graph.Answer) {
+func (d *delivery) bisect(group []*inFlight, refusal graph.Answer) {
 	if len(group) == 1 {
 		d.refuse(group[0], refusal)
 		return
@@ -168,9 +168,9 @@ func (d *delivery) bisect(group []*entry, refusal graph.Answer) {
 
 // split cuts a group in two: the event at a place and the others, or, without such a
 // place, in the middle.
-func split(group []*entry, at int) (first, second []*entry) {
+func split(group []*inFlight, at int) (first, second []*inFlight) {
 	if at >= 0 {
-		second = append(append(make([]*entry, 0, len(group)-1), group[:at]...), group[at+1:]...)
+		second = append(append(make([]*inFlight, 0, len(group)-1), group[:at]...), group[at+1:]...)
 		return group[at : at+1 : at+1], second
 	}
 	half := len(group) / 2
@@ -178,7 +178,7 @@ func split(group []*entry, at int) (first, second []*entry) {
 }
 
 // culprit is the place in a group of the event that Meta seems to name, or -1.
-func (d *delivery) culprit(group []*entry, refusal graph.Answer) int {
+func (d *delivery) culprit(group []*inFlight, refusal graph.Answer) int {
 	if d.misled || refusal.Error == nil || refusal.Error.Event >= len(group) {
 		return -1
 	}
@@ -197,7 +197,7 @@ func withoutCulprit(refusal graph.Answer) graph.Answer {
 }
 
 // refuse settles the one event that Meta would not take.
-func (d *delivery) refuse(e *entry, refusal graph.Answer) {
+func (d *delivery) refuse(e *inFlight, refusal graph.Answer) {
 	e.answer = &refusal
 	if refusal.PerAsset {
 		d.waitForAccount(e, d.accounts.RecordFailure(e.account(), askedDelay(refusal)))
@@ -215,7 +215,7 @@ func (d *delivery) refuse(e *entry, refusal graph.Answer) {
 	if refusal.Restricted {
 		e.markDead(deadletter.RestrictedRegion)
 	}
-	d.settler.settle([]*entry{e}, outcome{fate: deadLettered})
+	d.settler.settle([]*inFlight{e}, outcome{fate: deadLettered})
 }
 
 // Events wait for accounts that are not linked to their dataset, or whose dataset
@@ -224,16 +224,16 @@ func (d *delivery) refuse(e *entry, refusal graph.Answer) {
 
 // waitForAccount sets an event aside until its account may be linked, unless it
 // has waited for too long.
-func (d *delivery) waitForAccount(e *entry, until time.Time) {
-	waits, unlinked := d.settler.withinPatience([]*entry{e})
+func (d *delivery) waitForAccount(e *inFlight, until time.Time) {
+	waits, unlinked := d.settler.withinPatience([]*inFlight{e})
 	d.settler.settle(unlinked, outcome{fate: deadLettered})
 	d.postpone(waits, parked.Unlinked, until)
 }
 
 // noteLinked forgets the trouble of the accounts that events name, and returns whether
 // there was any.
-func (s *sender) noteLinked(entries []*entry) (any bool) {
-	for _, e := range entries {
+func (s *sender) noteLinked(events []*inFlight) (any bool) {
+	for _, e := range events {
 		any = s.accounts.RecordSuccess(e.account()) || any
 	}
 	return any

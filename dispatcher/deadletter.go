@@ -31,10 +31,10 @@ type deadLetters struct {
 }
 
 // apart has each event leave by itself.
-func apart(entries []*entry) [][]*entry {
-	groups := make([][]*entry, len(entries))
-	for i := range entries {
-		groups[i] = entries[i : i+1 : i+1]
+func apart(events []*inFlight) [][]*inFlight {
+	groups := make([][]*inFlight, len(events))
+	for i := range events {
+		groups[i] = events[i : i+1 : i+1]
 	}
 	return groups
 }
@@ -46,13 +46,13 @@ func apart(entries []*entry) [][]*entry {
 // The claim of a dead letter is given up, so that a corrected copy may pass; but
 // that of one that may have been sent stays, or the next copy would be sent as if
 // nothing had happened; replaying the letter passes it on.
-func (l *deadLetters) bury(groups [][]*entry) {
+func (l *deadLetters) bury(groups [][]*inFlight) {
 	now := time.Now()
 	publications := make([]*publication, len(groups))
 	for i, group := range groups {
 		letter := l.letterOf(group, now)
 		publications[i] = &publication{
-			For: leaving{entries: group, letter: letter}, Msg: letter.Message(l.cfg.Streams.DeadLetterSubject, l.maxPayload()),
+			For: leaving{events: group, letter: letter}, Msg: letter.Message(l.cfg.Streams.DeadLetterSubject, l.maxPayload()),
 			Minimal: func() *nats.Msg { return letter.Minimal(l.cfg.Streams.DeadLetterSubject) },
 			Opts:    []jetstream.PublishOpt{jetstream.WithMsgID(letter.id)},
 		}
@@ -65,20 +65,20 @@ func (l *deadLetters) bury(groups [][]*entry) {
 // end ends the stay of the events of letters that are stored, or at least parked.
 func (l *deadLetters) end(letters []*publication, as fate) {
 	l.noteDeaths(letters, as == deadLettered)
-	dead := entriesOf(letters)
+	dead := eventsOf(letters)
 	l.settler.releaseUnsent(dead)
 	l.settler.end(dead, outcome{fate: as})
 }
 
 // letterOf is the letter of a group of events: a new one, unless they have one.
-func (l *deadLetters) letterOf(group []*entry, now time.Time) *undelivered {
+func (l *deadLetters) letterOf(group []*inFlight, now time.Time) *undelivered {
 	if on := group[0].letter; on != nil {
 		return on
 	}
 	return &undelivered{Letter: l.newLetter(group, now), id: "dead-" + groupID(group)}
 }
 
-func (l *deadLetters) newLetter(group []*entry, now time.Time) *deadletter.Letter {
+func (l *deadLetters) newLetter(group []*inFlight, now time.Time) *deadletter.Letter {
 	e := group[0]
 	h := &e.history
 	data, envelope := pack(e.lane.envelope, group...)
@@ -105,7 +105,7 @@ func (l *deadLetters) newLetter(group []*entry, now time.Time) *deadletter.Lette
 }
 
 // places are where a group's events stood in the message that they came in.
-func places(group []*entry) []int {
+func places(group []*inFlight) []int {
 	places := make([]int, len(group))
 	for i, e := range group {
 		places[i] = e.history.place
@@ -116,7 +116,7 @@ func places(group []*entry) []int {
 // faultsOf gathers the faults of a group: the first of each event, then the
 // second of each, as many as are described of one event. Pointers of several
 // events lead from the request body that the letter is.
-func faultsOf(group []*entry) (faults []event.Fault) {
+func faultsOf(group []*inFlight) (faults []event.Fault) {
 	if len(group) == 1 {
 		return group[0].faults
 	}
@@ -187,11 +187,11 @@ type firstDeath struct {
 // safely on their way.
 func (l *deadLetters) noteDeaths(publications []*publication, stored bool) {
 	for _, p := range publications {
-		if p.For.entries[0].letter != nil {
+		if p.For.events[0].letter != nil {
 			continue // it was told of before
 		}
-		l.tally.Add(death{p.For.letter.Dataset, p.For.letter.Reason}, len(p.For.entries), func() firstDeath {
-			first := firstDeath{event: l.showable(p.For.entries[0].event.ID), graph: p.For.letter.Graph}
+		l.tally.Add(death{p.For.letter.Dataset, p.For.letter.Reason}, len(p.For.events), func() firstDeath {
+			first := firstDeath{event: l.showable(p.For.events[0].event.ID), graph: p.For.letter.Graph}
 			if len(p.For.letter.Faults) > 0 {
 				first.pointer, first.code = shortID(p.For.letter.Faults[0].Pointer), string(p.For.letter.Faults[0].Code)
 			}
@@ -275,7 +275,7 @@ func (l *deadLetters) parkLetters(refused []*publication) {
 // waitingLetter is a letter as a message that waits.
 func (l *deadLetters) waitingLetter(p *publication, now time.Time) *publication {
 	const headers = 1 << 10 // of the schedule, and ours, beside the letter's
-	letter, id := p.For.letter, groupID(p.For.entries)
+	letter, id := p.For.letter, groupID(p.For.events)
 	to := deadWord + "." + cmp.Or(letter.Dataset, deadletter.NoDatasetWord)
 	msg := letter.Message(l.cfg.Streams.DeadLetterSubject, l.maxPayload()-headers)
 	msg.Subject = l.parkedSubjects().Wait(to, id)
@@ -296,8 +296,8 @@ func (l *deadLetters) letterDelay(tries int) time.Duration {
 
 // inTime splits events by whether Meta would still take them: one event too
 // old would sink the whole request.
-func inTime(entries []*entry, now time.Time) (fresh, late []*entry) {
-	for _, e := range entries {
+func inTime(events []*inFlight, now time.Time) (fresh, late []*inFlight) {
+	for _, e := range events {
 		if now.After(e.event.ExpiresAt()) {
 			late = append(late, e)
 		} else {
@@ -309,21 +309,21 @@ func inTime(entries []*entry, now time.Time) (fresh, late []*entry) {
 
 // expire dead-letters events for their age. They have been claimed, so they
 // are no copies of events that were sent in time.
-func (s *settler) expire(entries []*entry) {
+func (s *settler) expire(events []*inFlight) {
 	now := s.clock.Now()
-	for _, e := range entries {
+	for _, e := range events {
 		e.markDead(deadletter.Expired)
 		if fault := e.event.CheckTime(now); fault != nil {
 			e.markDead(deadletter.Expired, *fault)
 		}
 	}
-	s.settle(entries, outcome{fate: deadLettered})
+	s.settle(events, outcome{fate: deadLettered})
 }
 
 // withinPatience splits events by whether they may go on waiting for their account.
-func (s *settler) withinPatience(entries []*entry) (waits, unlinked []*entry) {
+func (s *settler) withinPatience(events []*inFlight) (waits, unlinked []*inFlight) {
 	most := s.cfg.Delivery.UnlinkedMax
-	for _, e := range entries {
+	for _, e := range events {
 		if most == 0 || s.clock.Now().Sub(e.history.since) < most {
 			waits = append(waits, e)
 			continue

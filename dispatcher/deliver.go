@@ -40,14 +40,14 @@ type sender struct {
 
 // deliver carries one batch to its end: when it returns, every event in it is
 // settled. Batches are delivered concurrently.
-func (s *sender) deliver(batch *batcher.Batch[lane, *entry]) {
+func (s *sender) deliver(batch *batcher.Batch[lane, *inFlight]) {
 	d := s.newDelivery(batch)
-	entries := s.settler.dropLapsed(batch.Items)
-	entries, late := inTime(entries, s.clock.Now())
+	events := s.settler.dropLapsed(batch.Items)
+	events, late := inTime(events, s.clock.Now())
 	s.settler.expire(s.claim(late))
-	entries = d.enter(entries)
+	events = d.enter(events)
 	defer func() { d.permit.Release() }()
-	d.send(s.claim(entries))
+	d.send(s.claim(events))
 	d.resolve()
 }
 
@@ -55,7 +55,7 @@ func (s *sender) deliver(batch *batcher.Batch[lane, *entry]) {
 type delivery struct {
 	*sender
 
-	batch   *batcher.Batch[lane, *entry]
+	batch   *batcher.Batch[lane, *inFlight]
 	lane    lane
 	permit  *breaker.Permit // nil until there is one
 	token   string          // fingerprint of the one that the last request was made with
@@ -73,7 +73,7 @@ type delivery struct {
 	misled bool
 }
 
-func (s *sender) newDelivery(batch *batcher.Batch[lane, *entry]) *delivery {
+func (s *sender) newDelivery(batch *batcher.Batch[lane, *inFlight]) *delivery {
 	retry := s.cfg.Delivery.Retry
 	return &delivery{sender: s, batch: batch, lane: batch.Lane, backoff: backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(retry.Initial),
@@ -89,25 +89,25 @@ const shortWait = 2 * time.Second
 
 // enter keeps events of datasets and accounts in trouble from being tried:
 // they are parked until it may be over. It returns those that may be sent.
-func (d *delivery) enter(entries []*entry) []*entry {
-	if len(entries) == 0 {
+func (d *delivery) enter(events []*inFlight) []*inFlight {
+	if len(events) == 0 {
 		return nil
 	}
 	patience := time.Now().Add(shortWait)
-	news, accepted := latestNews(entries)
+	news, accepted := latestNews(events)
 	d.doubts.Hear(d.lane.dataset, accepted)
 	for {
 		permit, until := d.breaker.Acquire(d.lane.dataset, news)
 		if permit != nil {
 			d.permit, d.cautious = permit, permit.Probes()
-			return d.enterAccounts(entries)
+			return d.enterAccounts(events)
 		}
 		if until.After(patience) {
-			d.parkPaused(entries, until)
+			d.parkPaused(events, until)
 			return nil
 		}
 		if d.batch.Rest(d.intakeCtx, time.Until(until)) != nil {
-			d.parkPaused(entries, until)
+			d.parkPaused(events, until)
 			return nil
 		}
 	}
@@ -115,21 +115,21 @@ func (d *delivery) enter(entries []*entry) []*entry {
 
 // latestNews is when another worker last thought the dataset well, and when it
 // had an event of it accepted, as far as its events tell.
-func latestNews(entries []*entry) (recalled, accepted time.Time) {
-	for _, e := range entries {
+func latestNews(events []*inFlight) (recalled, accepted time.Time) {
+	for _, e := range events {
 		recalled, accepted = later(recalled, e.history.recalled), later(accepted, e.history.accepted)
 	}
 	return recalled, accepted
 }
 
 // enterAccounts sets events aside whose account is not linked.
-func (d *delivery) enterAccounts(entries []*entry) []*entry {
-	free := entries[:0:0]
-	for i, e := range entries {
+func (d *delivery) enterAccounts(events []*inFlight) []*inFlight {
+	free := events[:0:0]
+	for i, e := range events {
 		until := d.accounts.BlockedUntil(e.account(), e.history.recalled)
 		switch {
 		case until.IsZero() && len(free) == i: // the usual case costs nothing
-			free = entries[: i+1 : i+1]
+			free = events[: i+1 : i+1]
 		case until.IsZero():
 			free = append(free, e)
 		default:
@@ -140,8 +140,8 @@ func (d *delivery) enterAccounts(entries []*entry) []*entry {
 }
 
 // parkPaused parks events of a dataset in trouble without having tried them.
-func (d *delivery) parkPaused(entries []*entry, until time.Time) {
-	d.postpone(entries, parked.Paused, d.forLong(until))
+func (d *delivery) parkPaused(events []*inFlight, until time.Time) {
+	d.postpone(events, parked.Paused, d.forLong(until))
 }
 
 // forLong is when events come back by themselves whose dataset is in trouble: as
@@ -152,12 +152,12 @@ func (s *sender) forLong(until time.Time) time.Time {
 	return later(until, time.Now().Add(s.cfg.Delivery.Park.Max))
 }
 
-func (d *delivery) postpone(entries []*entry, reason parked.Reason, until time.Time) {
+func (d *delivery) postpone(events []*inFlight, reason parked.Reason, until time.Time) {
 	if d.stopping() {
-		d.settler.settle(entries, toReturn(0))
+		d.settler.settle(events, toReturn(0))
 		return
 	}
-	d.settler.settle(entries, toPark(reason, until))
+	d.settler.settle(events, toPark(reason, until))
 }
 
 func later(a, b time.Time) time.Time {
@@ -183,12 +183,12 @@ func (s *sender) behind() int {
 }
 
 // overflow parks events of a lane that has too many waiting.
-func (s *sender) overflow(lane lane, entries []*entry) {
-	if events, datasets := s.moved.add(lane.dataset, len(entries), time.Now()); events > 0 {
+func (s *sender) overflow(lane lane, events []*inFlight) {
+	if events, datasets := s.moved.add(lane.dataset, len(events), time.Now()); events > 0 {
 		s.log.Warn("events are parked to make room for others, and come back when their datasets take them",
 			zap.Int("events", events), zap.Int("datasets", datasets), zap.String("dataset", lane.dataset))
 	}
-	s.settler.settle(s.settler.dropLapsed(entries), toPark(parked.Congested, time.Time{}))
+	s.settler.settle(s.settler.dropLapsed(events), toPark(parked.Congested, time.Time{}))
 	s.waker.Wake(parked.Group{Dataset: lane.dataset})
 }
 
@@ -222,10 +222,10 @@ func (m *moved) add(dataset string, n int, now time.Time) (events, datasets int)
 
 // claim asks Redis for the right to send the events, and settles those that
 // may not be sent. Without an answer from Redis nothing is sent: it waits.
-func (s *sender) claim(entries []*entry) (ours []*entry) {
-	for len(entries) > 0 {
+func (s *sender) claim(events []*inFlight) (ours []*inFlight) {
+	for len(events) > 0 {
 		asked := time.Now()
-		answers := newClaimAnswers(s.claims.Claim(s.workCtx, claimsOf(entries), min(claims.Timeout, s.cfg.Streams.ToBegin())), entries, asked)
+		answers := newClaimAnswers(s.claims.Claim(s.workCtx, claimsOf(events), min(claims.Timeout, s.cfg.Streams.ToBegin())), events, asked)
 		s.settler.settle(answers.sent, outcome{fate: duplicate})
 		s.settler.settle(answers.held, toReturn(heldDelay))
 		ours = append(ours, s.sendAgain(answers.maybeSent)...)
@@ -237,26 +237,26 @@ func (s *sender) claim(entries []*entry) (ours []*entry) {
 			s.settler.settle(answers.unknown, toReturn(0))
 			return ours
 		}
-		entries = s.settler.dropLapsed(answers.unknown)
+		events = s.settler.dropLapsed(answers.unknown)
 	}
 	return ours
 }
 
 // renewClaims claims again what is not young any more, so that the request ends
 // before anybody else may send: halving and waiting take their time.
-func (s *sender) renewClaims(entries []*entry) []*entry {
-	if len(entries) == 0 || !s.claimStale(entries) {
-		return entries
+func (s *sender) renewClaims(events []*inFlight) []*inFlight {
+	if len(events) == 0 || !s.claimStale(events) {
+		return events
 	}
-	return s.claim(entries)
+	return s.claim(events)
 }
 
 // claimStale tells that it is too late to begin a request on these claims.
-func (s *sender) claimStale(entries []*entry) bool { return time.Now().After(s.latestBegin(entries)) }
+func (s *sender) claimStale(events []*inFlight) bool { return time.Now().After(s.latestBegin(events)) }
 
 // latestBegin is until when a request on these claims may be begun.
-func (s *sender) latestBegin(entries []*entry) time.Time {
-	oldest := slices.MinFunc(entries, func(a, b *entry) int { return a.claimedAt.Compare(b.claimedAt) })
+func (s *sender) latestBegin(events []*inFlight) time.Time {
+	oldest := slices.MinFunc(events, func(a, b *inFlight) int { return a.claimedAt.Compare(b.claimedAt) })
 	return oldest.claimedAt.Add(s.cfg.Streams.ToBegin())
 }
 
@@ -264,15 +264,15 @@ func (s *sender) latestBegin(entries []*entry) time.Time {
 // about a request's time.
 const heldDelay = 2 * time.Second
 
-// claimAnswers sorts entries by what Redis says of them.
+// claimAnswers sorts events by what Redis says of them.
 type claimAnswers struct {
-	fresh, maybeSent, held, sent, unknown []*entry
+	fresh, maybeSent, held, sent, unknown []*inFlight
 
 	err error
 }
 
-func newClaimAnswers(results []dedupe.Result, entries []*entry, asked time.Time) (a claimAnswers) {
-	for i, e := range entries {
+func newClaimAnswers(results []dedupe.Result, events []*inFlight, asked time.Time) (a claimAnswers) {
+	for i, e := range events {
 		state, renewed := results[i].State, e.certain
 		e.claimed = state != dedupe.Held
 		e.certain = e.claimed && state != dedupe.Failed
@@ -297,20 +297,20 @@ func newClaimAnswers(results []dedupe.Result, entries []*entry, asked time.Time)
 
 // sendAgain decides about events that a worker of before may have sent, and
 // returns those that are to be sent.
-func (s *sender) sendAgain(entries []*entry) []*entry {
-	for _, e := range entries {
+func (s *sender) sendAgain(events []*inFlight) []*inFlight {
+	for _, e := range events {
 		e.history.maybeSent++
 	}
-	s.meters.maybeSent(entries)
-	again, buried := s.byUnknownPolicy(entries)
+	s.meters.maybeSent(events)
+	again, buried := s.byUnknownPolicy(events)
 	s.settler.settle(buried, outcome{fate: deadLettered})
 	return again
 }
 
 // byUnknownPolicy splits events of unknown outcome: those to be sent again, and
 // those for which that is ruled out.
-func (s *sender) byUnknownPolicy(entries []*entry) (again, buried []*entry) {
-	for _, e := range entries {
+func (s *sender) byUnknownPolicy(events []*inFlight) (again, buried []*inFlight) {
+	for _, e := range events {
 		if s.cfg.Delivery.OnUnknown == Resend && e.history.maybeSent < s.cfg.Delivery.MaxUnknown {
 			again = append(again, e)
 			continue

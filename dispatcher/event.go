@@ -25,7 +25,7 @@ import (
 )
 
 // markDead decides that an event goes to the dead letters, and why.
-func (e *entry) markDead(reason deadletter.Reason, faults ...event.Fault) {
+func (e *inFlight) markDead(reason deadletter.Reason, faults ...event.Fault) {
 	e.reason, e.faults = reason, faults
 }
 
@@ -36,8 +36,8 @@ type lane struct {
 	envelope event.Envelope
 }
 
-// entry is one event in flight.
-type entry struct {
+// inFlight is one event in flight.
+type inFlight struct {
 	message *message
 	index   int // in the message
 	event   event.Event
@@ -147,16 +147,16 @@ func (h *history) dedupeID() string {
 	return shortID(h.messageID + "/" + strconv.Itoa(h.place))
 }
 
-// item is the entry on its way into a batch.
-func (e *entry) item() batcher.Item[lane, *entry] {
+// item is the event on its way into a batch.
+func (e *inFlight) item() batcher.Item[lane, *inFlight] {
 	const comma = 1
-	return batcher.Item[lane, *entry]{Lane: e.lane, Value: e, Size: len(e.event.Raw) + comma}
+	return batcher.Item[lane, *inFlight]{Lane: e.lane, Value: e, Size: len(e.event.Raw) + comma}
 }
 
-func (e *entry) lease() *lease.Lease { return e.message.lease }
+func (e *inFlight) lease() *lease.Lease { return e.message.lease }
 
 // claim is what is asked of Redis for this event.
-func (e *entry) claim() dedupe.Claim {
+func (e *inFlight) claim() dedupe.Claim {
 	claim := dedupe.Claim{Key: e.key, Owner: e.message.owner(), Holder: e.holder, Remember: e.event.MaxAge() - event.MaxAge}
 	claim.Doubtful = e.history.maybeSent > 0
 	if !e.message.redelivered {
@@ -166,9 +166,9 @@ func (e *entry) claim() dedupe.Claim {
 	return claim
 }
 
-func claimsOf(entries []*entry) []dedupe.Claim {
-	claims := make([]dedupe.Claim, len(entries))
-	for i, e := range entries {
+func claimsOf(events []*inFlight) []dedupe.Claim {
+	claims := make([]dedupe.Claim, len(events))
+	for i, e := range events {
 		claims[i] = e.claim()
 	}
 	return claims
@@ -176,17 +176,17 @@ func claimsOf(entries []*entry) []dedupe.Claim {
 
 // leaves reports whether an event that has just come in has to leave for
 // elsewhere than Meta.
-func (e *entry) leaves() bool { return e.reason != "" || !e.until.IsZero() }
+func (e *inFlight) leaves() bool { return e.reason != "" || !e.until.IsZero() }
 
 // asks tells that the event's dataset has to be found out first.
-func (e *entry) asks() bool { return e.asset.ID != "" }
+func (e *inFlight) asks() bool { return e.asset.ID != "" }
 
-func (e *entry) lookup() batcher.Item[graph.Asset, *entry] {
-	return batcher.Item[graph.Asset, *entry]{Lane: e.asset, Value: e, Size: len(e.event.Raw)}
+func (e *inFlight) lookup() batcher.Item[graph.Asset, *inFlight] {
+	return batcher.Item[graph.Asset, *inFlight]{Lane: e.asset, Value: e, Size: len(e.event.Raw)}
 }
 
 // account is what the breaker of accounts knows an event's by.
-func (e *entry) account() breaker.Account {
+func (e *inFlight) account() breaker.Account {
 	a := &e.event.Assets
 	return breaker.Account{Dataset: e.lane.dataset, Page: a.Page, WhatsApp: a.WhatsApp, Instagram: a.Instagram}
 }
@@ -218,7 +218,7 @@ func (h *history) contentID() string {
 }
 
 // contentIDs are those of events that share a letter; nil if none has one.
-func contentIDs(group []*entry) []string {
+func contentIDs(group []*inFlight) []string {
 	ids, some := make([]string, len(group)), false
 	for i, e := range group {
 		ids[i] = e.history.contentID()

@@ -31,7 +31,7 @@ const (
 )
 
 // departure is one message on its way out, of one event or of several.
-type departure = batcher.Item[exit, []*entry]
+type departure = batcher.Item[exit, []*inFlight]
 
 // severalInALetter is how many faulty events of one message get a letter each.
 // Where there are more, they share one: a message would become a thousand
@@ -41,17 +41,17 @@ const severalInALetter = 10
 // departures gathers what leaves. Faulty events of one message that have the
 // same reason, and belong to the same lane, leave together where there are
 // many: as many as fit into mostBytes.
-func departures(entries []*entry, mostBytes int) (items []departure) {
+func departures(events []*inFlight, mostBytes int) (items []departure) {
 	type kind struct {
 		message *message
 		lane    lane
 		reason  deadletter.Reason
 	}
-	groups := make(map[kind][]*entry)
+	groups := make(map[kind][]*inFlight)
 	var kinds []kind // in order
-	for _, e := range entries {
+	for _, e := range events {
 		if e.reason == "" {
-			items = append(items, departure{Lane: exitParked, Value: []*entry{e}, Size: len(e.event.Raw)})
+			items = append(items, departure{Lane: exitParked, Value: []*inFlight{e}, Size: len(e.event.Raw)})
 			continue
 		}
 		k := kind{message: e.message, lane: e.lane, reason: e.reason}
@@ -72,11 +72,11 @@ func departures(entries []*entry, mostBytes int) (items []departure) {
 
 // letters cuts events into groups of at most so many bytes, and as many ids as go
 // into a letter's headers; and of one event at least.
-func letters(entries []*entry, mostBytes int) (items []departure) {
+func letters(events []*inFlight, mostBytes int) (items []departure) {
 	start, size, ids := 0, 0, 0
-	for i, e := range entries {
+	for i, e := range events {
 		if i > start && (size+len(e.event.Raw) > mostBytes || ids == deadletter.MostContentIDs) {
-			items = append(items, departure{Lane: exitDead, Value: entries[start:i:i], Size: size})
+			items = append(items, departure{Lane: exitDead, Value: events[start:i:i], Size: size})
 			start, size, ids = i, 0, 0
 		}
 		if e.history.namedByContent() {
@@ -84,11 +84,11 @@ func letters(entries []*entry, mostBytes int) (items []departure) {
 		}
 		size += len(e.event.Raw) + len(",")
 	}
-	return append(items, departure{Lane: exitDead, Value: entries[start:], Size: size})
+	return append(items, departure{Lane: exitDead, Value: events[start:], Size: size})
 }
 
 // leave carries a batch of departures out. They never had a claim.
-func (s *settler) leave(batch *batcher.Batch[exit, []*entry]) {
+func (s *settler) leave(batch *batcher.Batch[exit, []*inFlight]) {
 	switch batch.Lane {
 	case exitDead:
 		s.letters.bury(batch.Items)
@@ -101,20 +101,20 @@ func (s *settler) leave(batch *batcher.Batch[exit, []*entry]) {
 // has to be cut off for the sake of others.
 func (a *admitter) mostInALetter() int { return min(256<<10, a.maxPayload()/2) }
 
-// publication is a message that leaves for a stream, on behalf of entries.
+// publication is a message that leaves for a stream, on behalf of events.
 type publication = outlet.Publication[leaving]
 
 // leaving is who a publication is for.
 type leaving struct {
-	entries []*entry
-	letter  *undelivered // that the message carries, if it does
+	events []*inFlight
+	letter *undelivered // that the message carries, if it does
 }
 
-func entriesOf(publications []*publication) (entries []*entry) {
+func eventsOf(publications []*publication) (events []*inFlight) {
 	for _, p := range publications {
-		entries = append(entries, p.For.entries...)
+		events = append(events, p.For.events...)
 	}
-	return entries
+	return events
 }
 
 func (d *Dispatcher) newOutlet(stream, then string) *outlet.Outlet[leaving] {
@@ -143,7 +143,7 @@ func (r *run) waits() parked.Waits { return parked.Waits{Backoff: r.cfg.Delivery
 
 // destination is the dataset that an event waits for, or auto if that has yet
 // to be found out.
-func (e *entry) destination() string {
+func (e *inFlight) destination() string {
 	if e.lane.dataset == "" {
 		return admission.Auto
 	}
@@ -151,12 +151,12 @@ func (e *entry) destination() string {
 }
 
 // id names an event in flight for good: the same delivery again has the same id.
-func (e *entry) id() string {
+func (e *inFlight) id() string {
 	return fmt.Sprintf("%x-%x-%x", e.message.source.epoch.ID, e.message.sequence, e.index)
 }
 
 // groupID names a group of events of one message likewise.
-func groupID(group []*entry) string {
+func groupID(group []*inFlight) string {
 	if len(group) == 1 {
 		return group[0].id()
 	}
@@ -189,15 +189,15 @@ func reasonToPark(verdict graph.Verdict) parked.Reason {
 // park puts events into the parked stream. Their claims are given up once they are
 // safe there: being other messages, they may be sent when they come back. What is
 // refused stays where it is.
-func (s *settler) park(entries []*entry, o outcome) {
+func (s *settler) park(events []*inFlight, o outcome) {
 	now := time.Now()
-	publications := make([]*publication, len(entries))
-	for i, e := range entries {
+	publications := make([]*publication, len(events))
+	for i, e := range events {
 		e.until = later(e.until, o.until)
 		publications[i] = s.parkedMessage(e, o.reason, s.wakeTime(e, now))
 	}
 	stored, refused := s.parking.Publish(publications)
-	moved := entriesOf(stored)
+	moved := eventsOf(stored)
 	s.release(moved)
 	s.end(moved, o)
 	s.leaveThere(refused)
@@ -205,11 +205,11 @@ func (s *settler) park(entries []*entry, o outcome) {
 
 // leaveThere leaves events where they are that could be stored nowhere else.
 func (s *settler) leaveThere(refused []*publication) {
-	s.settle(entriesOf(refused), toReturn(s.cfg.Delivery.Park.Delay(0)))
+	s.settle(eventsOf(refused), toReturn(s.cfg.Delivery.Park.Delay(0)))
 }
 
 // wakeTime is when a parked event comes back, on the server's clock.
-func (s *settler) wakeTime(e *entry, now time.Time) time.Time {
+func (s *settler) wakeTime(e *inFlight, now time.Time) time.Time {
 	before := e.history.parked
 	var wait time.Duration
 	if e.until.IsZero() {
@@ -220,16 +220,16 @@ func (s *settler) wakeTime(e *entry, now time.Time) time.Time {
 	return parked.WakeTime(s.clock.Now(), wait, e.event.ExpiresAt())
 }
 
-func (s *settler) parkedMessage(e *entry, reason parked.Reason, at time.Time) *publication {
+func (s *settler) parkedMessage(e *inFlight, reason parked.Reason, at time.Time) *publication {
 	event, subjects := e.parked(reason), s.parkedSubjects()
 	return &publication{
-		For: leaving{entries: []*entry{e}}, Msg: event.Message(subjects, e.destination(), e.id()),
+		For: leaving{events: []*inFlight{e}}, Msg: event.Message(subjects, e.destination(), e.id()),
 		Opts: append(subjects.Schedule(e.destination(), at), jetstream.WithMsgID("park-"+e.id())),
 	}
 }
 
 // parked is the event as it is to be parked.
-func (e *entry) parked(reason parked.Reason) *parked.Event {
+func (e *inFlight) parked(reason parked.Reason) *parked.Event {
 	h := &e.history
 	event := &parked.Event{
 		Reason: reason, FirstSeen: h.firstSeen,
@@ -264,19 +264,19 @@ func shortID(id string) string {
 // pack renders events of one envelope for a stream: one event as it is, several
 // as a request body. The envelope goes into a header; where it is too long for
 // that, it stands around the events, as it did in the request body.
-func pack(envelope event.Envelope, entries ...*entry) (data []byte, header string) {
+func pack(envelope event.Envelope, events ...*inFlight) (data []byte, header string) {
 	header = envelope.Marshal()
-	if len(entries) == 1 && len(header) <= longHeader {
-		return entries[0].event.Raw, header
+	if len(events) == 1 && len(header) <= longHeader {
+		return events[0].event.Raw, header
 	}
-	events := make([][]byte, len(entries))
-	for i, e := range entries {
-		events[i] = e.event.Raw
+	raw := make([][]byte, len(events))
+	for i, e := range events {
+		raw[i] = e.event.Raw
 	}
 	if len(header) <= longHeader {
-		return event.Body("", events...), header
+		return event.Body("", raw...), header
 	}
-	return event.Body(header, events...), ""
+	return event.Body(header, raw...), ""
 }
 
 // maxPayload is the largest message that the server takes, headers and all.
@@ -284,7 +284,7 @@ func (r *run) maxPayload() int { return int(r.deps.JetStream.Conn().MaxPayload()
 
 // canBeParked reports whether an event may become a message of the parked
 // stream: with our headers, it might be more than NATS takes.
-func (s *settler) canBeParked(e *entry) bool {
+func (s *settler) canBeParked(e *inFlight) bool {
 	const mostHeaders, messageID = 64 << 10, 512
 	most := s.maxPayload()
 	if graph.Overhead(e.lane.envelope)+len(e.event.Raw) <= most-mostHeaders {

@@ -33,7 +33,7 @@ func newMeters(cfg *Config, deps *Deps, clock *serverclock.Clock) (*meters, erro
 	return &meters{counted, metrics.NewDatasets(cfg.Metrics.Datasets, cfg.DatasetIDs(), deps.Tokens.Owns), clock}, err
 }
 
-func (m *meters) received(e *entry) {
+func (m *meters) received(e *inFlight) {
 	e.series = m.datasets.Of(e.lane.dataset)
 	m.Received(e.series, e.event.Removed)
 	m.Filled(e.series, e.event.Filled)
@@ -45,7 +45,7 @@ func (m *meters) received(e *entry) {
 
 // warned counts what there is to warn about an event. Whether it is late is the
 // producer's matter: what counts is when it was published.
-func (m *meters) warned(e *entry) {
+func (m *meters) warned(e *inFlight) {
 	for i := range e.event.Warnings {
 		m.Warned(e.series, e.event.Warnings[i].Code)
 	}
@@ -56,13 +56,13 @@ func (m *meters) warned(e *entry) {
 
 // withheld counts what a message held that is not passed on: credentials, and
 // members beside its events. They count for the dataset of its first event.
-func (m *meters) withheld(first *entry, secrets, members int) {
+func (m *meters) withheld(first *inFlight, secrets, members int) {
 	if secrets > 0 || members > 0 {
 		m.Withheld(m.datasets.Of(first.lane.dataset), secrets, members)
 	}
 }
 
-func (m *meters) settled(e *entry, f fate) {
+func (m *meters) settled(e *inFlight, f fate) {
 	m.Settled(e.series, f.String(), string(e.reason))
 	if f == accepted {
 		m.Took(m.clock.Now().Sub(e.history.since))
@@ -70,8 +70,8 @@ func (m *meters) settled(e *entry, f fate) {
 	}
 }
 
-func (m *meters) maybeSent(entries []*entry) {
-	for _, e := range entries {
+func (m *meters) maybeSent(events []*inFlight) {
+	for _, e := range events {
 		m.MaybeSent(e.series)
 	}
 }
@@ -174,7 +174,7 @@ func (c carrier) Keys() []string {
 }
 
 // startSpan begins the span of an event in flight.
-func (r *run) startSpan(e *entry) {
+func (r *run) startSpan(e *inFlight) {
 	ctx := r.workCtx
 	if headers := e.message.Headers(); len(headers) > 0 {
 		ctx = traceContext().Extract(ctx, carrier(headers))
@@ -195,7 +195,7 @@ func (r *run) startSpan(e *entry) {
 }
 
 // endSpan ends the span of an event with what has become of it.
-func endSpan(e *entry, f fate) {
+func endSpan(e *inFlight, f fate) {
 	if e.span.IsRecording() {
 		e.span.SetAttributes(
 			attribute.String("capi.outcome", f.String()),
@@ -212,7 +212,7 @@ func endSpan(e *entry, f fate) {
 
 // injectTrace writes the event's trace context, for whoever has it next. An
 // event that is not traced keeps its producer's.
-func injectTrace(e *entry, into nats.Header) {
+func injectTrace(e *inFlight, into nats.Header) {
 	producers := []string{header.TraceParent, header.TraceState, header.Baggage}
 	if e.span.SpanContext().IsValid() {
 		traceContext().Inject(trace.ContextWithSpan(context.Background(), e.span), carrier(into))
@@ -226,9 +226,9 @@ func injectTrace(e *entry, into nats.Header) {
 }
 
 // startPost begins the span of one request.
-func (s *sender) startPost(ctx context.Context, lane lane, entries []*entry) (context.Context, trace.Span) {
+func (s *sender) startPost(ctx context.Context, lane lane, events []*inFlight) (context.Context, trace.Span) {
 	var links []trace.Link
-	for _, e := range entries {
+	for _, e := range events {
 		if context := e.span.SpanContext(); context.IsValid() {
 			links = append(links, trace.Link{SpanContext: context})
 		}
@@ -238,7 +238,7 @@ func (s *sender) startPost(ctx context.Context, lane lane, entries []*entry) (co
 		trace.WithAttributes(
 			attribute.String("http.request.method", "POST"),
 			attribute.String("capi.dataset", lane.dataset),
-			attribute.Int("messaging.batch.message_count", len(entries)),
+			attribute.Int("messaging.batch.message_count", len(events)),
 		))
 }
 

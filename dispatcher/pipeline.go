@@ -96,9 +96,9 @@ type Dispatcher struct {
 	letters  *deadLetters
 
 	// Where events wait for the next stage.
-	lookups *batcher.Batcher[graph.Asset, *entry] // for their account's dataset
-	batches *batcher.Batcher[lane, *entry]        // for a request to Meta
-	exits   *batcher.Batcher[exit, []*entry]      // for another way out
+	lookups *batcher.Batcher[graph.Asset, *inFlight] // for their account's dataset
+	batches *batcher.Batcher[lane, *inFlight]        // for a request to Meta
+	exits   *batcher.Batcher[exit, []*inFlight]      // for another way out
 
 	// What more than one stage goes by.
 	gates    *gates
@@ -177,7 +177,7 @@ func newRun(cfg Config, deps Deps) (*run, error) {
 
 // connect makes the stages and leads each to the next: from the last to the first.
 func (d *Dispatcher) connect(batch batcher.Config) {
-	identities := inflight.NewCoalescer[dedupe.Key, *entry]()
+	identities := inflight.NewCoalescer[dedupe.Key, *inFlight]()
 	d.parking = d.newOutlet(d.cfg.Streams.ParkedStream, "what has to be parked stays where it is")
 	d.settler = &settler{
 		run: d.run, claims: d.claims, load: d.load, leases: d.leases, budget: d.budget,
@@ -213,9 +213,9 @@ func (d *Dispatcher) connect(batch batcher.Config) {
 const lateAfter = 2 * time.Second
 
 // newBatches gathers events for requests to Meta.
-func (d *Dispatcher) newBatches(cfg batcher.Config) *batcher.Batcher[lane, *entry] {
+func (d *Dispatcher) newBatches(cfg batcher.Config) *batcher.Batcher[lane, *inFlight] {
 	delivery := d.cfg.Delivery
-	return batcher.New(batcher.Options[lane, *entry]{
+	return batcher.New(batcher.Options[lane, *inFlight]{
 		Config:  cfg,
 		Senders: delivery.Senders, SendersPerLane: delivery.SendersPerDataset, SendersPerLaneMax: delivery.SendersPerDatasetMax,
 		LateAfter: lateAfter,
@@ -231,14 +231,14 @@ func (d *Dispatcher) newBatches(cfg batcher.Config) *batcher.Batcher[lane, *entr
 }
 
 // newExits gathers events that leave for elsewhere.
-func (d *Dispatcher) newExits() *batcher.Batcher[exit, []*entry] {
-	return batcher.New(batcher.Options[exit, []*entry]{
+func (d *Dispatcher) newExits() *batcher.Batcher[exit, []*inFlight] {
+	return batcher.New(batcher.Options[exit, []*inFlight]{
 		Config:  batcher.Config{MaxEvents: 1000, MaxBytes: 8 << 20},
 		Senders: 4, SendersPerLane: 2,
 		MaxWaiting: 1 << 30, MaxWait: time.Hour,
 		Overhead: func(exit) int { return 0 },
 		Send:     d.settler.leave,
-		Overflow: func(exit, [][]*entry) {},
+		Overflow: func(exit, [][]*inFlight) {},
 	})
 }
 

@@ -52,7 +52,7 @@ func (a *admitter) envelope(m *message, asked event.Envelope, dataset string) ev
 
 // checkForeign looks whether an event's account belongs to another dataset, and
 // does about it what is configured, once: what has been parked was looked at.
-func (a *admitter) checkForeign(e *entry) {
+func (a *admitter) checkForeign(e *inFlight) {
 	if e.message.source.parked() && !e.message.replayed() || e.lane.dataset == "" {
 		return
 	}
@@ -97,15 +97,15 @@ const (
 	lookupsAtOnce = 64
 )
 
-func newLookups(a *admitter) *batcher.Batcher[graph.Asset, *entry] {
-	return batcher.New(batcher.Options[graph.Asset, *entry]{
+func newLookups(a *admitter) *batcher.Batcher[graph.Asset, *inFlight] {
+	return batcher.New(batcher.Options[graph.Asset, *inFlight]{
 		Config:  batcher.Config{MaxEvents: 1000, MaxBytes: 8 << 20, Linger: 200 * time.Millisecond},
 		Senders: lookupsAtOnce, SendersPerLane: 1,
 		MaxWaiting: 1, MaxWait: time.Second,
 		Overhead: func(graph.Asset) int { return 0 },
-		Send:     func(batch *batcher.Batch[graph.Asset, *entry]) { a.lookUp(batch.Lane, batch.Items) },
-		Overflow: func(asset graph.Asset, entries []*entry) {
-			a.parkUnfound(asset, entries, directory.Finding{Err: directory.ErrPending, Until: time.Now().Add(lookupPatience)})
+		Send:     func(batch *batcher.Batch[graph.Asset, *inFlight]) { a.lookUp(batch.Lane, batch.Items) },
+		Overflow: func(asset graph.Asset, events []*inFlight) {
+			a.parkUnfound(asset, events, directory.Finding{Err: directory.ErrPending, Until: time.Now().Add(lookupPatience)})
 		},
 	})
 }
@@ -129,12 +129,12 @@ func hasNone(asset graph.Asset) *event.Fault {
 }
 
 // lookUp sends an account's events on their way when its dataset is known.
-func (a *admitter) lookUp(asset graph.Asset, entries []*entry) {
+func (a *admitter) lookUp(asset graph.Asset, events []*inFlight) {
 	ctx, cancel := context.WithTimeout(a.intakeCtx, lookupPatience)
 	defer cancel()
 	finding := a.deps.Directory.Find(ctx, asset)
 	if finding.Err != nil {
-		a.parkUnfound(asset, entries, finding)
+		a.parkUnfound(asset, events, finding)
 		return
 	}
 	a.accounts.RecordSuccess(unfound(asset))
@@ -142,14 +142,14 @@ func (a *admitter) lookUp(asset graph.Asset, entries []*entry) {
 	if finding.Dataset == "" {
 		fault = hasNone(asset)
 	}
-	for _, e := range entries {
+	for _, e := range events {
 		a.resolve(e, finding.Dataset, fault)
 	}
-	a.direct(entries)
+	a.direct(events)
 }
 
 // resolve makes an event one of a known dataset, as if it had come so.
-func (a *admitter) resolve(e *entry, dataset string, fault *event.Fault) {
+func (a *admitter) resolve(e *inFlight, dataset string, fault *event.Fault) {
 	e.asset = graph.Asset{}
 	if fault == nil {
 		e.lane = lane{dataset: dataset, envelope: a.admission.Complete(e.lane.envelope, dataset)}
@@ -162,20 +162,20 @@ func (a *admitter) resolve(e *entry, dataset string, fault *event.Fault) {
 // parkUnfound parks events whose dataset could not be found out yet, until it
 // may be asked for again. It is nobody's fault but the token's or Meta's, so
 // none is dead-lettered, but for its age.
-func (a *admitter) parkUnfound(asset graph.Asset, entries []*entry, finding directory.Finding) {
-	for _, e := range entries {
+func (a *admitter) parkUnfound(asset graph.Asset, events []*inFlight, finding directory.Finding) {
+	for _, e := range events {
 		a.meters.received(e)
 	}
 	if a.stopping() {
-		a.settler.settle(entries, toReturn(0))
+		a.settler.settle(events, toReturn(0))
 		return
 	}
 	a.lookupTrouble.Do(func() {
 		a.log.Warn("the dataset of an account is not known yet; its events wait",
-			zap.Stringer("account", asset), zap.Int("events", len(entries)), zap.Error(finding.Err))
+			zap.Stringer("account", asset), zap.Int("events", len(events)), zap.Error(finding.Err))
 	})
 	a.accounts.RecordNotFound(unfound(asset), finding.Until)
-	fresh, late := inTime(a.settler.dropLapsed(entries), a.clock.Now())
+	fresh, late := inTime(a.settler.dropLapsed(events), a.clock.Now())
 	a.settler.expire(late)
 	fresh, unlinked := a.settler.withinPatience(fresh)
 	a.settler.settle(unlinked, outcome{fate: deadLettered})

@@ -57,8 +57,8 @@ type settler struct {
 	parking    *outlet.Outlet[leaving]
 	letters    *deadLetters
 	load       *inflight.Load
-	identities *inflight.Coalescer[dedupe.Key, *entry]
-	batches    *batcher.Batcher[lane, *entry]
+	identities *inflight.Coalescer[dedupe.Key, *inFlight]
+	batches    *batcher.Batcher[lane, *inFlight]
 	leases     *lease.Keeper
 	budget     *inflight.Budget
 }
@@ -67,39 +67,39 @@ type settler struct {
 // acknowledges, naks or terminates, and it does so in the order that the protocol
 // demands: what has to be kept is stored, then the claims are confirmed or given
 // up, then the messages are acknowledged.
-func (s *settler) settle(entries []*entry, o outcome) {
-	if len(entries) == 0 {
+func (s *settler) settle(events []*inFlight, o outcome) {
+	if len(events) == 0 {
 		return
 	}
 	switch o.fate {
 	case deadLettered:
-		s.letters.bury(apart(entries))
+		s.letters.bury(apart(events))
 		return
 	case postponed:
-		s.park(entries, o)
+		s.park(events, o)
 		return
 	case accepted:
-		s.confirm(entries)
+		s.confirm(events)
 	case abandoned:
 		s.log.Warn("events were in flight for too long without word from NATS; it will deliver them again",
-			zap.Int("events", len(entries)))
-		s.releaseUnsent(entries)
+			zap.Int("events", len(events)))
+		s.releaseUnsent(events)
 	case returned:
-		s.releaseUnsent(entries)
+		s.releaseUnsent(events)
 	case duplicate: // the claim is another's
 	}
-	s.end(entries, o)
+	s.end(events, o)
 }
 
 // end ends the stay of events whose outcome is durable, and that of events with the
 // same identity that have waited for it.
-func (s *settler) end(entries []*entry, o outcome) {
-	for _, e := range entries {
+func (s *settler) end(events []*inFlight, o outcome) {
+	for _, e := range events {
 		s.endOne(e, o)
 	}
 }
 
-func (s *settler) endOne(e *entry, o outcome) {
+func (s *settler) endOne(e *inFlight, o outcome) {
 	s.meters.settled(e, o.fate)
 	endSpan(e, o.fate)
 	if e.loaded {
@@ -114,7 +114,7 @@ func (s *settler) endOne(e *entry, o outcome) {
 // endFollowers ends the stay of those that have waited for an event. A leader that
 // was not sent leaves the matter to the next in line: the claim that held the leader
 // up may be the next one's own.
-func (s *settler) endFollowers(e *entry, f fate) {
+func (s *settler) endFollowers(e *inFlight, f fate) {
 	promote := f != accepted && f != duplicate
 	for _, follower := range s.identities.Leave(e.key, e, promote) {
 		if promote {
@@ -179,28 +179,28 @@ func (s *settler) makeRoom(m *message) {
 
 // dropLapsed lets go of events whose message may be somebody else's by now, and
 // returns the others: theirs is ours until a request may have ended.
-func (s *settler) dropLapsed(entries []*entry) []*entry {
-	ours, lost := lease.Ensure(s.workCtx, s.leases, entries, (*entry).lease, s.cfg.RequestTimeout+s.cfg.Streams.ToBegin())
+func (s *settler) dropLapsed(events []*inFlight) []*inFlight {
+	ours, lost := lease.Ensure(s.workCtx, s.leases, events, (*inFlight).lease, s.cfg.RequestTimeout+s.cfg.Streams.ToBegin())
 	s.settle(lost, outcome{fate: abandoned})
 	return ours
 }
 
 // confirm remembers events as sent, now or later.
-func (s *settler) confirm(entries []*entry) {
+func (s *settler) confirm(events []*inFlight) {
 	ctx, cancel := context.WithTimeout(s.intakeCtx, s.cfg.Streams.AckWait/3)
 	defer cancel()
-	s.claims.Confirm(ctx, claimsOf(entries))
+	s.claims.Confirm(ctx, claimsOf(events))
 }
 
 // release gives up the claims of events that this message will not send.
-func (s *settler) release(entries []*entry) { s.claims.Release(s.intakeCtx, giveUpClaims(entries)) }
+func (s *settler) release(events []*inFlight) { s.claims.Release(s.intakeCtx, giveUpClaims(events)) }
 
 // releaseUnsent gives up the claims of events that were not sent for sure. The
 // claim of an event that may have been sent stays: it is how the next delivery
 // knows, or a copy of a dead letter.
-func (s *settler) releaseUnsent(entries []*entry) {
-	var unsent []*entry
-	for _, e := range entries {
+func (s *settler) releaseUnsent(events []*inFlight) {
+	var unsent []*inFlight
+	for _, e := range events {
 		if e.history.maybeSent == 0 {
 			unsent = append(unsent, e)
 		}
@@ -209,8 +209,8 @@ func (s *settler) releaseUnsent(entries []*entry) {
 }
 
 // giveUpClaims takes their claims from events that have any.
-func giveUpClaims(entries []*entry) (claims []dedupe.Claim) {
-	for _, e := range entries {
+func giveUpClaims(events []*inFlight) (claims []dedupe.Claim) {
+	for _, e := range events {
 		if e.claimed {
 			e.claimed = false
 			claims = append(claims, e.claim())
