@@ -171,8 +171,8 @@ func (a *admitter) check(e *inFlight, fault *event.Fault) {
 	e.key = a.identify(e.lane.dataset, &e.event, &e.history)
 }
 
-// admitUnreadable takes a message in flight whose events can't be told apart. It
-// is dead-lettered as a whole.
+// admitUnreadable takes a message in flight whose events cannot be read. It is
+// dead-lettered as a whole.
 func (a *admitter) admitUnreadable(m *message, err error) {
 	m.expect(1)
 	shown, secrets := a.readable(m)
@@ -192,8 +192,8 @@ func (a *admitter) admitUnreadable(m *message, err error) {
 }
 
 // readable is what may be shown of a message that cannot be read, and how many
-// secrets it holds: they are left out, and where personal data is to be hashed,
-// nobody knows where in it there is some.
+// secrets it holds: they are left out. Where personal data is to be hashed, the
+// whole text is masked, because the personal data in it cannot be found.
 func (a *admitter) readable(m *message) (shown []byte, secrets int) {
 	shown, secrets = event.Redact(m.Data(), a.deps.Secrets)
 	if a.cfg.Rules.HashPersonalData {

@@ -62,7 +62,7 @@ func (s *sender) logPost(dataset string, span trace.Span, events []*inFlight, an
 }
 
 // unreachableAfter is how many connections in a row have to fail before Meta
-// counts as out of reach for everybody.
+// counts as out of reach for all datasets.
 const unreachableAfter = 3
 
 // noteReach keeps track of whether connections to Meta come about at all.
@@ -91,7 +91,7 @@ const fullPause = time.Minute
 // they are reached.
 func (d *delivery) noteUsage(answer *graph.Answer) {
 	if answer.Status == 0 {
-		return // nobody has said anything
+		return // no answer has come
 	}
 	usage := &answer.Usage
 	d.meters.usage(d.lane.dataset, usage)
@@ -145,7 +145,7 @@ func (d *delivery) send(events []*inFlight) {
 		part, rest := firstPart(events, d.cautious)
 		part, answer := d.try(part)
 		switch {
-		case len(part) == 0: // let go while waiting
+		case len(part) == 0: // dropped while waiting
 		case answer.Verdict == graph.Accepted:
 			d.accept(part)
 		case blamesEvents(answer):
@@ -228,9 +228,10 @@ func (d *delivery) prepare(events []*inFlight) []*inFlight {
 // before the drain deadline.
 func (d *delivery) lacksTime() bool { return d.stopping() && d.timeLeft() <= d.cfg.RequestTimeout }
 
-// dropOvertaken lets go of what time has overtaken: events whose message may be
-// somebody else's by now, events that Meta would refuse for their age, and events
-// of accounts that have turned out not to be linked.
+// dropOvertaken takes out what must not be sent any more: events whose lease
+// has lapsed, so that another delivery may be in flight, events that Meta would
+// refuse for their age, and events of accounts that have turned out not to be
+// linked.
 func (d *delivery) dropOvertaken(events []*inFlight) []*inFlight {
 	events, late := inTime(d.settler.dropLapsed(events), d.clock.Now())
 	d.settler.expire(d.renewClaims(late))

@@ -137,9 +137,10 @@ func (d *delivery) waitForMeta(e *inFlight) {
 // only its account is to blame; its neighbours are delivered.
 //
 // k culprits among n events cost at most 2·k·log2(n)+1 requests in all: where
-// the first half is accepted, a culprit is in the second, and nobody has to ask.
-// A culprit that Meta names costs two requests. What it names is a hint: where
-// the event is accepted, one request was in vain, and no hint is taken any more.
+// the first half is accepted, a culprit is in the second, and that half need
+// not be sent as a whole. A culprit that Meta names costs two requests. What it
+// names is a hint: where the event is accepted, one request was in vain, and no
+// hint is taken any more.
 func (d *delivery) bisect(group []*inFlight, refusal graph.Answer) {
 	if len(group) == 1 {
 		d.refuse(group[0], refusal)
@@ -218,9 +219,9 @@ func (d *delivery) refuse(e *inFlight, refusal graph.Answer) {
 	d.settler.settle([]*inFlight{e}, outcome{fate: deadLettered})
 }
 
-// Events wait for accounts that are not linked to their dataset, or whose dataset
-// Meta does not tell. That may be for ever, so a person has to hear of it, and
-// there may be a bound.
+// Events wait for accounts that are not linked to their dataset, or whose
+// dataset Meta does not name. That may be for ever, so the condition names
+// them, and the wait may be bounded.
 
 // waitForAccount sets an event aside until its account may be linked, unless it
 // has waited for too long.

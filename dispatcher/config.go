@@ -56,7 +56,7 @@ type Delivery struct {
 	MaxUnknown int   `yaml:"max_unknown"`
 	Retry      Retry `yaml:"retry"`
 	// Park is how long a dataset in trouble is left alone before one event is
-	// tried, the first time and at the most. Parked events that nobody calls
+	// tried, the first time and at the most. Parked events that are not called
 	// back come back after Max.
 	Park retry.Backoff `yaml:"park"`
 	// MaxInFlight and MaxInFlightBytes bound the messages in this process.
@@ -72,10 +72,10 @@ type Delivery struct {
 	DrainTimeout time.Duration `yaml:"drain_timeout"`
 }
 
-// IdentityKind says what tells one event from another.
+// IdentityKind says what identifies an event within its dataset.
 type IdentityKind string
 
-// What tells events apart, beside the dataset.
+// What identifies an event, beside its dataset.
 const (
 	ByEvent   IdentityKind = "event"    // event_name and event_id, as Meta does
 	ByEventID IdentityKind = "event_id" // event_id alone
@@ -87,7 +87,7 @@ type Metrics struct {
 	Datasets int `yaml:"datasets"`
 }
 
-// Config is everything a dispatcher can be told.
+// Config is the configuration of a dispatcher.
 type Config struct {
 	admission.Config
 
@@ -175,7 +175,7 @@ type Sender interface {
 	Send(ctx context.Context, request graph.Request) graph.Answer
 }
 
-// Tokens tells when a dataset's access token is replaced, and which datasets
+// Tokens knows when a dataset's access token is replaced, and which datasets
 // have one of their own.
 type Tokens interface {
 	breaker.Tokens
@@ -194,7 +194,7 @@ type Directory interface {
 // Deps are the things a dispatcher works with.
 type Deps struct {
 	JetStream jetstream.JetStream
-	Rights    *rights.Watch // what NATS denies to the connection; nil: nobody knows
+	Rights    *rights.Watch // what NATS denies to the connection; nil if unknown
 	Claims    claims.Store
 	Graph     Sender
 	Tokens    Tokens

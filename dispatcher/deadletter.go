@@ -21,7 +21,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
-// deadLetters puts events into the dead-letter stream, and tells of them.
+// deadLetters puts events into the dead-letter stream, and logs that it does.
 type deadLetters struct {
 	*run
 
@@ -160,8 +160,8 @@ func (l *deadLetters) graphError(answer *graph.Answer) *deadletter.GraphError {
 	return kept
 }
 
-// Nobody reads dead letters who does not know that there are some: a line in the
-// log says so, once a minute for each dataset and reason.
+// A log line says that there are dead letters, once a minute for each dataset
+// and reason, so that an operator knows to read them.
 
 const (
 	deathsEvery = time.Minute
@@ -188,7 +188,7 @@ type firstDeath struct {
 func (l *deadLetters) noteDeaths(publications []*publication, stored bool) {
 	for _, p := range publications {
 		if p.For.events[0].letter != nil {
-			continue // it was told of before
+			continue // it was logged before
 		}
 		l.tally.Add(death{p.For.letter.Dataset, p.For.letter.Reason}, len(p.For.events), func() firstDeath {
 			first := firstDeath{event: l.showable(p.For.events[0].event.ID), graph: p.For.letter.Graph}
@@ -203,8 +203,8 @@ func (l *deadLetters) noteDeaths(publications []*publication, stored bool) {
 	}
 }
 
-// showable is an event's id as the log may have it: where personal data is to be
-// hashed, nobody knows whether it is some.
+// showable is an event's id as the log may have it: hashed where personal data
+// is, as it may be some.
 func (l *deadLetters) showable(id string) string {
 	if id == "" || !l.cfg.Rules.HashPersonalData {
 		return shortID(id)

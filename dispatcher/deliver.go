@@ -113,8 +113,8 @@ func (d *delivery) enter(events []*inFlight) []*inFlight {
 	}
 }
 
-// latestNews is when another worker last thought the dataset well, and when it
-// had an event of it accepted, as far as its events tell.
+// latestNews returns when another worker last thought the dataset well, and
+// when it had an event of it accepted, as far as the headers of events say.
 func latestNews(events []*inFlight) (recalled, accepted time.Time) {
 	for _, e := range events {
 		recalled, accepted = later(recalled, e.history.recalled), later(accepted, e.history.accepted)
@@ -242,8 +242,9 @@ func (s *sender) claim(events []*inFlight) (ours []*inFlight) {
 	return ours
 }
 
-// renewClaims claims again what is not young any more, so that the request ends
-// before anybody else may send: halving and waiting take their time.
+// renewClaims renews claims that are not young any more, so that the request
+// ends before another delivery may claim the events: bisecting and waiting take
+// time.
 func (s *sender) renewClaims(events []*inFlight) []*inFlight {
 	if len(events) == 0 || !s.claimStale(events) {
 		return events
@@ -251,7 +252,7 @@ func (s *sender) renewClaims(events []*inFlight) []*inFlight {
 	return s.claim(events)
 }
 
-// claimStale tells that it is too late to begin a request on these claims.
+// claimStale reports whether it is too late to begin a request on these claims.
 func (s *sender) claimStale(events []*inFlight) bool { return time.Now().After(s.latestBegin(events)) }
 
 // latestBegin is until when a request on these claims may be begun.
@@ -260,8 +261,8 @@ func (s *sender) latestBegin(events []*inFlight) time.Time {
 	return oldest.claimedAt.Add(s.cfg.Streams.ToBegin())
 }
 
-// heldDelay is how long a message waits whose event somebody else has claimed:
-// about a request's time.
+// heldDelay is the delay of the nak for a message whose event another delivery
+// has claimed: about a request's time.
 const heldDelay = 2 * time.Second
 
 // claimAnswers sorts events by what Redis says of them.

@@ -50,7 +50,7 @@ type inFlight struct {
 	series  *metrics.Dataset // as it was named when the event was received
 
 	// claimed: the claim in Redis may be ours; certain: it was, when Redis last
-	// answered. Nobody else may send for as long as it is young.
+	// answered. As long as it is young, no other delivery may send the event.
 	claimed, certain bool
 	claimedAt        time.Time // when it was asked for
 	loaded           bool      // it counts among the dataset's events in flight
@@ -77,19 +77,19 @@ type history struct {
 	accepted       time.Time // when another worker had an event of the dataset accepted, likewise
 	originSubject  string
 	originSequence uint64
-	// messageID is what the producer has named the message, to tell events
-	// without event_id apart; numbered says that the name is that of several
-	// events, so that each needs its place as well: its place in the message
-	// that was published first.
+	// messageID is the id that the producer gave the message; it identifies
+	// events without event_id. numbered says that several events share it, so
+	// that each is identified by its place as well: its place in the message that
+	// was published first.
 	messageID string
 	numbered  bool
 	place     int
 	replaces  dedupe.Owner // the claim of the dead letter that this replays
 }
 
-// newHistory reads what is written on an event that we have parked, or that
-// somebody has replayed, or begins anew. Anybody may have written what is on
-// the events' own stream: there, no header that carries our state counts.
+// newHistory reads the headers of an event that was parked or replayed, or
+// begins a new history. On the events' own stream any producer may have set any
+// header, so those that carry our state do not count there.
 func newHistory(m *message, index int) history {
 	if m.source.parked() {
 		return parkedHistory(m, index)
@@ -138,8 +138,8 @@ func withoutSecrets(text string) string {
 
 // dedupeID is what identifies an event without event_id; "" if its producer has
 // named neither the event nor the message. An event that has been in a message
-// of its own, parked or replayed, keeps what it had: the id of that message
-// tells a replay from another, and not the event.
+// of its own, parked or replayed, keeps the id that it had: the Nats-Msg-Id of
+// a replay identifies that replay, and not the event.
 func (h *history) dedupeID() string {
 	if h.messageID == "" || !h.numbered {
 		return h.messageID
@@ -178,7 +178,7 @@ func claimsOf(events []*inFlight) []dedupe.Claim {
 // elsewhere than Meta.
 func (e *inFlight) leaves() bool { return e.reason != "" || !e.until.IsZero() }
 
-// asks tells that the event's dataset has to be found out first.
+// asks reports whether the event's dataset has to be found out first.
 func (e *inFlight) asks() bool { return e.asset.ID != "" }
 
 func (e *inFlight) lookup() batcher.Item[graph.Asset, *inFlight] {
@@ -199,8 +199,8 @@ func (e *inFlight) account() breaker.Account {
 // contentPrefix begins the name of an event that is named by what was published.
 const contentPrefix = "content-"
 
-// nameContent names an event by its content as published, where that is what
-// tells it from others and what is sent is something else.
+// nameContent identifies an event by its content as published, where it has no
+// other id and what is sent differs from that.
 func (h *history) nameContent(e *event.Event) {
 	if e.ID != "" || h.messageID != "" || e.Published == nil {
 		return
@@ -209,7 +209,7 @@ func (h *history) nameContent(e *event.Event) {
 	h.messageID, h.numbered = contentPrefix+hex.EncodeToString(sum[:]), false
 }
 
-// contentID is the part of such a name that tells it from others, or "".
+// contentID returns the hash in an id made by nameContent, or "".
 func (h *history) contentID() string {
 	if !h.namedByContent() {
 		return ""
@@ -236,9 +236,9 @@ func (h *history) namedByContent() bool {
 	return !h.numbered && strings.HasPrefix(h.messageID, contentPrefix)
 }
 
-// identify finds what tells an event from all others: its event_id, else the
-// Nats-Msg-Id it was published with, else its content. The consumer's name is
-// part of it, so that two pipelines on one stream do not meet in Redis.
+// identify returns what identifies an event: its event_id, else the Nats-Msg-Id
+// it was published with, else its content. The consumer's name is part of it,
+// so that two pipelines on one stream do not share claims.
 func (a *admitter) identify(dataset string, e *event.Event, h *history) dedupe.Key {
 	namespace := a.cfg.Streams.Consumer
 	switch {
@@ -278,8 +278,8 @@ type message struct {
 // owner names the message in claims.
 func (m *message) owner() dedupe.Owner { return dedupe.NewOwner(m.source.epoch.ID, m.sequence) }
 
-// replayed reports whether the message is a dead letter that somebody has
-// replayed: what we have parked says so.
+// replayed reports whether the message is a replayed dead letter: a parked
+// event has a header that says so.
 func (m *message) replayed() bool {
 	return m.source.parked() && parked.IsReplay(m.Headers())
 }

@@ -70,8 +70,8 @@ func departures(events []*inFlight, mostBytes int) (items []departure) {
 	return items
 }
 
-// letters cuts events into groups of at most so many bytes, and as many ids as go
-// into a letter's headers; and of one event at least.
+// letters cuts events into groups of at most mostBytes bytes, and of no more
+// ids than a letter's headers hold. A group has one event at least.
 func letters(events []*inFlight, mostBytes int) (items []departure) {
 	start, size, ids := 0, 0, 0
 	for i, e := range events {

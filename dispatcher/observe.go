@@ -210,8 +210,8 @@ func endSpan(e *inFlight, f fate) {
 	e.span.End()
 }
 
-// injectTrace writes the event's trace context, for whoever has it next. An
-// event that is not traced keeps its producer's.
+// injectTrace writes the event's trace context into the headers of its next
+// message. An event that is not traced keeps its producer's.
 func injectTrace(e *inFlight, into nats.Header) {
 	producers := []string{header.TraceParent, header.TraceState, header.Baggage}
 	if e.span.SpanContext().IsValid() {

@@ -4,9 +4,9 @@
 //
 // From the broker's acknowledgement on, every event ends accepted by Meta or in
 // the dead-letter stream with the reason, and never anywhere else. None is sent
-// twice, but where no protocol can tell: the request left and the answer did
-// not come back. Such events are counted and marked, and [Delivery.OnUnknown]
-// decides.
+// twice, except where no protocol can prevent it: the request left and the
+// answer did not come back. Such events are counted and marked, and
+// [Delivery.OnUnknown] decides.
 //
 // # The path of an event
 //
@@ -22,8 +22,8 @@
 //	settler   settle.go  store → confirm or release the claim → ack, nak or
 //	                     terminate the message, once all its events are settled
 //
-// How an event leaves is a value, [outcome], and one function acts on it. What can
-// be understood without the path is a package below this one.
+// How an event leaves is a value, [outcome], and one function acts on it. What
+// can be understood without the path is in a package below this one.
 //
 // # What becomes of an event
 //
@@ -34,7 +34,7 @@
 //	   │          │        ├─ … for too long, or paused ─► parked │
 //	   │          │        └─ refused, alone ─► dead letter
 //	   │          ├─ sent before ─► ack (duplicate)
-//	   │          └─ held by somebody else ─► nak with a delay
+//	   │          └─ held by another delivery ─► nak with a delay
 //	   ├─ the same identity is in flight already: wait for that one's outcome
 //	   └─ faulty, too old, too large, no dataset ─► dead letter
 //
@@ -44,11 +44,11 @@
 // or published to the dead letters or the parked stream and acknowledged there.
 // All of it begins in [settler.settle], and nowhere else.
 //
-// A POST ends, and is confirmed, before anybody else may claim its events: it is
-// begun only on young claims, and older ones are renewed first (see package
-// dedupe). So that hardly anybody wants to, the lease of every message is
-// renewed while it is in flight. One whose lease has lapsed is let go, neither
-// sent nor handed back, for it is somebody else's by now.
+// A POST ends, and is confirmed, before another delivery may claim its events:
+// it is begun only on young claims, and older ones are renewed first (see
+// package dedupe). The lease of every message is renewed while it is in flight,
+// so that redeliveries are rare. A message whose lease has lapsed is dropped,
+// neither sent nor nak'ed, because another worker may have it by now.
 //
 // What is in flight is bounded, by messages and by bytes, whatever the backlog.
 // One dataset's trouble costs no other dataset its place: see packages
@@ -133,8 +133,8 @@ type run struct {
 	deadline   atomic.Int64   // of the drain, in Unix nanoseconds
 
 	// intakeCtx ends when the dispatcher is to stop: from then on nothing new is
-	// begun and nobody waits for better times. workCtx ends when what is in
-	// hand has to be let go as well.
+	// begun, and nothing is retried after a wait. workCtx ends when what is in
+	// flight has to be dropped as well.
 	intakeCtx context.Context //nolint:containedctx // senders are called by the batcher, which knows nothing of it
 	workCtx   context.Context //nolint:containedctx // likewise
 }
@@ -288,13 +288,13 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	return nil
 }
 
-// beside does work that nobody waits for, until workCtx ends.
+// beside does work in the background, until workCtx ends.
 func (r *run) beside(work func(ctx context.Context)) {
 	r.background.Go(func() { work(r.workCtx) })
 }
 
-// drain lets everything in flight come to its end. Whoever could wait sees that
-// intakeCtx has ended and gives back instead.
+// drain lets everything in flight come to its end. What would wait for a retry
+// is nak'ed instead, because intakeCtx has ended.
 func (d *Dispatcher) drain() {
 	d.lookups.Drain()
 	d.batches.Drain()
@@ -309,10 +309,10 @@ func (d *Dispatcher) drain() {
 	d.log.Info("stopped", zap.Int("left_in_flight", d.leases.Count()))
 }
 
-// stopping tells that nothing new may be begun.
+// stopping reports whether nothing new may be begun.
 func (r *run) stopping() bool { return r.intakeCtx.Err() != nil }
 
-// timeLeft tells how long a stopping dispatcher may still go on.
+// timeLeft returns how long a stopping dispatcher may still go on.
 func (r *run) timeLeft() time.Duration {
 	if at := r.deadline.Load(); at != 0 {
 		return time.Until(time.Unix(0, at))
@@ -320,5 +320,5 @@ func (r *run) timeLeft() time.Duration {
 	return r.cfg.Delivery.DrainTimeout // it begins to stop this very moment
 }
 
-// pastDeadline tells that requests in flight have been cut off.
+// pastDeadline reports whether requests in flight have been cut off.
 func (r *run) pastDeadline() bool { return r.workCtx.Err() != nil }

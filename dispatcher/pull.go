@@ -87,7 +87,8 @@ func (p *puller) awaitReady() (most int, err error) {
 	return probeSize, p.intakeCtx.Err()
 }
 
-// largestMessage is what the server lets anybody publish, headers and all.
+// largestMessage returns the size of the largest message that the server
+// accepts, headers included.
 func largestMessage(conn *nats.Conn) int { return int(conn.MaxPayload()) + messageOverhead }
 
 // CheckRoom makes sure that the largest message that the server takes has room
@@ -180,8 +181,8 @@ func headerBytes(headers nats.Header) (bytes int) {
 	return bytes
 }
 
-// reopen says what went wrong with a source, and finds its stream and consumer
-// again: somebody may have deleted them, or a server may have lost them.
+// reopen logs what went wrong with a source, and finds its stream and consumer
+// again: they may have been deleted, or a server may have lost them.
 func (p *puller) reopen(s *source, cause error) *source {
 	if p.stopping() {
 		return s
@@ -225,9 +226,10 @@ func (r *run) rightsToOpen(stream string) (subjects []string) {
 	return subjects
 }
 
-// recheck looks once in an AckWait whether the consumer is still what leases
-// are reckoned by: somebody may have changed it, and pulling would not show it.
-// Nothing is pulled from a consumer that is wrong, or of a stream that is gone.
+// recheck looks once per AckWait whether the consumer still has the settings
+// that leases are based on: they may have been changed, and a pull would not
+// show it. Nothing is pulled from a consumer that is wrong, or of a stream that
+// is gone.
 func (p *puller) recheck(s *source) *source {
 	if s.waits {
 		return p.openAgain(s)

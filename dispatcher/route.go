@@ -18,9 +18,9 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
-// route finds the dataset of an event of a message, as far as what is
-// configured or in memory tells. If it is not known yet, ask says of which
-// account Meta has to tell it.
+// route finds the dataset of an event of a message in the configuration or in
+// memory. If it is in neither, ask is the account whose dataset Meta has to be
+// asked for.
 func (a *admitter) route(m *message, e *event.Event) (dataset string, ask graph.Asset, fault *event.Fault) {
 	dataset, ask, fault = a.admission.Route(a.subjectWord(m), m.Headers().Get(header.Dataset), e)
 	if ask.ID == "" {
@@ -40,7 +40,7 @@ func (a *admitter) subjectWord(m *message) string {
 
 // envelope completes what a message says beside its events: with its header,
 // then with what is configured for the dataset, then for all. A replay is
-// completed like a new event: its letter may be of a message that nobody could
+// completed like a new event: its letter may be of a message that could not be
 // read at the time.
 func (a *admitter) envelope(m *message, asked event.Envelope, dataset string) event.Envelope {
 	if m.source.parked() && !m.replayed() && a.subjectWord(m) != admission.Auto {
@@ -77,16 +77,16 @@ func (a *admitter) accountsFor(m *message) event.Assets {
 }
 
 // Events on Subject.auto whose account is not configured wait here until Meta
-// has told the account's dataset. The intake only looks into memory: what it
-// does not find there it hands over and goes on, so nobody's events wait behind
+// has named the account's dataset. The intake only looks into memory: what it
+// does not find there it hands over and goes on, so no other event waits behind
 // a question to Meta. A lane is an account, so its events wait together and ask
 // once, and other accounts' events do not wait for them.
 //
 // Waiting events use up room that the intake needs. So they are in flight for
 // lookupPatience at the most; then they are parked, while the question goes on.
 // When they come back, its answer is in memory or in Redis. Events that come
-// meanwhile are parked at once. So a slow account,
-// or a thousand, costs the others some seconds' room and no more.
+// meanwhile are parked at once. So a slow account, or a thousand, takes room
+// from the others for some seconds and no longer.
 
 const (
 	// lookupPatience is how long an event in flight waits for an answer. Meta
@@ -160,8 +160,8 @@ func (a *admitter) resolve(e *inFlight, dataset string, fault *event.Fault) {
 }
 
 // parkUnfound parks events whose dataset could not be found out yet, until it
-// may be asked for again. It is nobody's fault but the token's or Meta's, so
-// none is dead-lettered, but for its age.
+// may be asked for again. The token or Meta is to blame and not the events, so
+// none is dead-lettered unless it expires.
 func (a *admitter) parkUnfound(asset graph.Asset, events []*inFlight, finding directory.Finding) {
 	for _, e := range events {
 		a.meters.received(e)

@@ -41,7 +41,7 @@ const (
 	deadLettered      // in the dead-letter stream, for the reason that the event says
 	postponed         // in the parked stream
 	returned          // given back to the server, for another try
-	abandoned         // let go: it is not ours any more
+	abandoned         // dropped: its lease has lapsed
 )
 
 // String returns the word that metrics and spans have for it.
@@ -125,7 +125,7 @@ func (s *settler) endFollowers(e *inFlight, f fate) {
 	}
 }
 
-// returnWhole gives a message back whose events nobody has looked at.
+// returnWhole naks a message whose events have not been admitted.
 func (s *settler) returnWhole(m *message) {
 	m.expect(1)
 	m.settle(toReturn(0))
@@ -143,10 +143,10 @@ func (s *settler) finish(m *message) {
 	m.source.epoch.Await(func(current bool) { s.acknowledge(m, current) })
 }
 
-// acknowledge says to the server what has become of a message, and makes room. An
-// acknowledgement that gets lost does no harm: the message comes again, and its
-// events are duplicates then. Of a stream that may be another nothing is said: the
-// message of that number may be somebody else's.
+// acknowledge sends the server the ack, nak or term of a message, and frees its
+// room in the budget. An acknowledgement that gets lost does no harm: the
+// message comes again, and its events are duplicates then. If the stream may be
+// another, nothing is sent: its message of that number may be another message.
 func (s *settler) acknowledge(m *message, current bool) {
 	s.leases.End(m.lease)
 	defer s.makeRoom(m)
@@ -154,7 +154,7 @@ func (s *settler) acknowledge(m *message, current bool) {
 	switch {
 	case m.worst == abandoned, !current:
 	case m.worst == returned && m.lease.Lapsed(time.Now()):
-		// A late nak would take the message from whoever has it now.
+		// A late nak would take the message from the worker that has it now.
 	case m.worst == returned && m.delay > 0:
 		err = m.NakWithDelay(m.delay)
 	case m.worst == returned:
@@ -177,8 +177,9 @@ func (s *settler) makeRoom(m *message) {
 	}
 }
 
-// dropLapsed lets go of events whose message may be somebody else's by now, and
-// returns the others: theirs is ours until a request may have ended.
+// dropLapsed drops events whose lease has lapsed, as their message may have
+// been redelivered, and returns the others: their leases last until a request
+// has ended.
 func (s *settler) dropLapsed(events []*inFlight) []*inFlight {
 	ours, lost := lease.Ensure(s.workCtx, s.leases, events, (*inFlight).lease, s.cfg.RequestTimeout+s.cfg.Streams.ToBegin())
 	s.settle(lost, outcome{fate: abandoned})

@@ -29,7 +29,7 @@ type source struct {
 	role     streams.Role
 	pending  *atomic.Int64
 
-	// Only whoever pulls from the source looks at these.
+	// Only the goroutine that pulls from the source reads or writes these.
 	checked      time.Time // when the consumer was last looked at
 	wrong        bool      // the consumer is not as it has to be
 	waits        bool      // for workers with other settings to go
@@ -43,8 +43,8 @@ func (s *source) parked() bool { return s.role == streams.Parked }
 // usable reports whether there is any use in pulling from the source.
 func (s *source) usable() bool { return !s.wrong && !s.epoch.Over() }
 
-// saw notes a delivery. Numbers rise while consumer and stream are the same;
-// where they do not, somebody asks.
+// saw notes a delivery. Its numbers rise while consumer and stream are the
+// same; where they do not, the epoch is in doubt.
 func (s *source) saw(meta *jetstream.MsgMetadata) {
 	anew := meta.NumDelivered == 1
 	if meta.Sequence.Consumer <= s.lastDelivery || anew && meta.Sequence.Stream <= s.lastNew {

@@ -39,7 +39,8 @@ func newGates() *gates {
 	}
 }
 
-// Conditions tells what keeps events from flowing, if anything.
+// Conditions returns the conditions for events to flow, each with whether it
+// holds.
 func (d *Dispatcher) Conditions() []health.Condition {
 	return append(d.flow(), d.storageCondition(), d.overdueCondition(), d.settings.Condition(), d.workersCondition(),
 		d.accounts.Condition())
@@ -120,7 +121,7 @@ func newEpochs(js jetstream.JetStream, log *zap.Logger) *epoch.Watch {
 	})
 }
 
-// seen is told what a stream says of itself, now and again.
+// seen is called with a stream's info at each look at it.
 func (d *Dispatcher) seen(info *jetstream.StreamInfo) {
 	d.epochs.Heard(info)
 	d.settings.Look(info)
@@ -141,8 +142,8 @@ func doubtOnReconnect(ctx context.Context, conn *nats.Conn, epochs *epoch.Watch)
 	}
 }
 
-// slotsEvery is how often somebody looks how many messages are held, while some
-// are.
+// slotsEvery is how often the number of held messages is looked at, while there
+// are any.
 const slotsEvery = 2 * time.Second
 
 // watchSlots looks how many messages find no way out, until ctx ends: one that
@@ -228,7 +229,7 @@ func (d *Dispatcher) troubles() []breaker.Trouble {
 // What waits for a dataset is called back before its time once the dataset has
 // recovered. docs/delivery.md says why it is safe; package parked does it.
 
-// lookEvery is how often somebody looks for what is to be done now and again.
+// lookEvery is how often the upkeep looks for work that is due.
 const lookEvery = time.Second
 
 // newWaker returns what brings parked events back before their time, and what

@@ -90,8 +90,11 @@ func errorsPage() string {
 	var page strings.Builder
 	page.WriteString(`# Errors of Meta's
 
-What Graph's error codes mean, what the dispatcher does with each, and what a person should do. This page is made from the table that the
-dispatcher itself goes by ([graph/meaning.go](../graph/meaning.go)), which has the sources; a test keeps them the same.
+- You have an error of Meta's → look it up in [Codes](#codes), or run explain with it
+- You ask what happens to the events meanwhile → [What the dispatcher does](#what-the-dispatcher-does)
+
+This page is made from the table that the dispatcher itself uses ([graph/meaning.go](../graph/meaning.go)), which names
+the sources. A test keeps them the same.
 
 ` + "```console" + `
 $ capi-dispatcher explain 2804066                          # or 100/2804066, or 190

@@ -48,8 +48,8 @@ func (a *Admission) Fills() bool { return a.sole != nil }
 // foreignAccount is the code of an account that belongs to another dataset.
 const foreignAccount event.Code = "foreign_account"
 
-// warnOfForeign tells of an event for a dataset whose account belongs to another
-// one, where it is sent all the same.
+// warnOfForeign returns a warning if the event's account belongs to another
+// dataset than the one it is sent to.
 func (a *Admission) warnOfForeign(e *event.Event, dataset string) []event.Fault {
 	owner, pointer := a.cfg.Assets.owner(e, dataset)
 	message := "the account belongs to dataset " + owner + " by assets"

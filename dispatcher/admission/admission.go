@@ -1,7 +1,7 @@
 // Package admission decides about events by the configuration and the clock alone:
 // where they go, and whether they may.
 //
-// Workers decide by it, and so does whoever wants to know beforehand what a worker
+// Workers decide by it, and so do the verbs that say beforehand what a worker
 // would do. What only servers know is left out: whether an event has been sent
 // before, and what Meta says of it or of its account.
 package admission
@@ -49,8 +49,8 @@ type Decision struct {
 
 // Decide returns what a worker that takes a message up now would do with one of
 // its events. to is the last word of the subject, a dataset id or [Auto]; with
-// "" nobody has said where the event is to go, and nobody looks at that. body is
-// what the message says beside the event.
+// "" no dataset is named, and none is looked for. body is what the message says
+// beside the event.
 //
 // What only servers know is left out: whether the event has been sent before,
 // what Meta says of it or of its account, and whether it could be parked on a

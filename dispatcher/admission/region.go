@@ -6,11 +6,10 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
 
-// checkRegion turns messaging events of pages and Instagram accounts away that
-// are registered where Meta takes none, as far as the configuration tells. Of
-// the others, Meta tells itself. What Meta says of one event is not held
-// against the next: it also depends on the customer's region and the kind of
-// event.
+// checkRegion refuses messaging events of pages and Instagram accounts that are
+// registered where Meta takes none, as far as the configuration says so. For
+// the others, Meta decides. What Meta says of one event is not held against the
+// next: it also depends on the customer's region and the kind of event.
 func (a *Admission) checkRegion(e *event.Event) *event.Fault {
 	var country, pointer string
 	switch assets := &e.Assets; e.Channel {

@@ -13,10 +13,10 @@ const Auto = "auto"
 // id, or [Auto].
 func IsDestination(word string) bool { return graph.IsID(word) || word == Auto }
 
-// Route finds the dataset of an event: named by the subject's last word, else by
-// a header, else by the account that the event belongs to. If there is none, the
-// fault says what was looked for; or ask says of which account Meta has to tell
-// it.
+// Route finds the dataset of an event: named by the subject's last word, else
+// by a header, else by the account that the event belongs to. If there is none,
+// the fault says what was looked for; or ask is the account whose dataset Meta
+// has to be asked for.
 func (a *Admission) Route(word, named string, e *event.Event) (dataset string, ask graph.Asset, fault *event.Fault) {
 	if graph.IsID(word) {
 		return word, ask, nil

@@ -15,8 +15,8 @@ import (
 // worries is how long an account is waited for before a person should look.
 const worries = time.Hour
 
-// Account is the page and the business accounts that an event names, by their ids,
-// which anybody may have written; "" is none.
+// Account is the page and the business accounts that an event names, by their
+// ids, as any producer may have written them; "" is none.
 type Account struct {
 	Dataset   string // "" if it is not known yet
 	Page      string
@@ -72,9 +72,9 @@ func (a *Accounts) RecordSuccess(account Account) (recovered bool) {
 	return recovered
 }
 
-// BlockedUntil returns until when an account is not to be tried; zero if it may be.
-// news is when somebody last had reason to hope that it is linked, zero if nobody
-// had: later than the last failure, it ends the wait.
+// BlockedUntil returns until when an account is not to be tried; zero if it may
+// be. news is when something last suggested that it is linked, zero if nothing
+// did: if that is later than the last failure, it ends the wait.
 func (a *Accounts) BlockedUntil(account Account, news time.Time) time.Time {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -85,9 +85,9 @@ func (a *Accounts) BlockedUntil(account Account, news time.Time) time.Time {
 	return c.until
 }
 
-// circuit returns that of an account. For it, another of the same dataset is
-// forgotten, if there is one: accounts that somebody makes up cost only their own
-// dataset.
+// circuit returns the circuit of an account. To make room for it, another
+// account of the same dataset is forgotten, if there is one, so that made-up
+// accounts cost only their own dataset.
 func (a *Accounts) circuit(of Account) *circuit {
 	return kept(a.circuits, of, func(other Account) bool { return other.Dataset == of.Dataset })
 }
@@ -142,7 +142,7 @@ func (a *Accounts) waitedFor() (names []string, since time.Time) {
 	return names, since
 }
 
-// name returns what a person is told of an account.
+// name returns the words for an account in the condition.
 func (a *Accounts) name(account Account) string {
 	var parts []string
 	for _, part := range []struct{ kind, id string }{

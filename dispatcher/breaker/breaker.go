@@ -10,8 +10,8 @@ import (
 
 // Tokens are the datasets' access tokens.
 type Tokens interface {
-	// Fingerprint tells one token of a dataset from another, and the apps that
-	// they belong to, without giving it away.
+	// Fingerprint identifies a dataset's token, and so the app that it belongs
+	// to, without revealing it.
 	Fingerprint(dataset string) string
 }
 
@@ -49,20 +49,20 @@ type Failure struct {
 	Wait    time.Duration // the shortest that Meta asks for; 0 if it does not
 }
 
-// New returns a breaker of which every circuit is closed. One that fails is open
-// for as long as pauses say, which is longer each time, and probes are called for
-// after pauses.Max at the latest. known reports whether a dataset is more than a
-// name that somebody has made up; it may be asked at any time, and must not call
-// the breaker.
+// New returns a breaker with every circuit closed. A circuit that fails is open
+// for as long as pauses says, longer each time, and probes are called for after
+// pauses.Max at the latest. known reports whether a dataset is known, and not
+// just a name that a producer has made up; it may be asked at any time, and
+// must not call the breaker.
 func New(pauses retry.Backoff, tokens Tokens, known func(dataset string) bool) *Breaker {
 	return &Breaker{pauses: pauses, tokens: tokens, known: known, circuits: make(map[key]*circuit)}
 }
 
-// Acquire asks for the right to send for a dataset. If it is denied, the permit is
-// nil, until is when to ask again, and a dataset that waits for its app is
+// Acquire asks for the right to send for a dataset. If it is denied, the permit
+// is nil, until is when to ask again, and a dataset that waits for its app is
 // remembered as one that recovers with it. news is when another worker saw the
-// dataset well, zero if nobody knows: later than the last failure, it ends the
-// wait, as a new token does.
+// dataset well, zero if that is not known: if it is later than the last
+// failure, it ends the wait, as a new token does.
 func (b *Breaker) Acquire(dataset string, news time.Time) (permit *Permit, until time.Time) {
 	token := b.tokens.Fingerprint(dataset)
 	b.mu.Lock()
@@ -125,8 +125,8 @@ func (b *Breaker) RecordSuccess(dataset, token string, begun time.Time) (recover
 	return slices.Compact(recovered)
 }
 
-// RecordFailure opens the circuit of whoever is to blame. It returns until when it
-// is open, and whether that is news.
+// RecordFailure opens the circuit of the dataset or app that is to blame. It
+// returns until when the circuit is open, and whether this call opened it.
 func (b *Breaker) RecordFailure(f Failure) (until time.Time, news bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -161,8 +161,8 @@ func (b *Breaker) circuit(k key) *circuit {
 	return kept(b.circuits, k, func(k key) bool { return !k.isApp && !b.known(k.id) })
 }
 
-// remember notes that a dataset waits for its app. Names that somebody has made up
-// cannot keep a known one from being remembered.
+// remember notes that a dataset waits for its app. Made-up names cannot keep a
+// known one from being remembered.
 func (b *Breaker) remember(c *circuit, k key, dataset string) {
 	if !k.isApp || len(c.turnedAway) >= MaxKept && !b.known(dataset) {
 		return

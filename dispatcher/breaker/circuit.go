@@ -7,9 +7,9 @@ import (
 )
 
 const (
-	// lingers is for how long a trouble whose time is up counts as one, if nobody
-	// gets through: so long it takes to try again. After that, no event has waited
-	// for it here; another worker may have seen the end of it.
+	// lingers is for how long a trouble whose time is up still counts as one if
+	// no request succeeds: about the time it takes to try again. After that, no
+	// event has waited for it here; another worker may have seen the end of it.
 	lingers = 3 * time.Minute
 	// probeTakes is how long those wait that find another one probing, before they
 	// ask again.
@@ -19,16 +19,16 @@ const (
 	probeAgain = 5 * time.Second
 )
 
-// circuit is what is known of somebody in trouble. Of those that are well there
-// is none.
+// circuit is what is known of a dataset, app or account in trouble. Those that
+// are well have none.
 type circuit struct {
 	failures int
 	reason   Reason
 	began    time.Time // the trouble
 	since    time.Time // the last failure
-	until    time.Time // nobody may try before
+	until    time.Time // no request before
 	token    string    // fingerprint of the one it failed with
-	probing  bool      // somebody has a permit to find out
+	probing  bool      // a probe has the permit
 	called   int       // how often a probe has been called for
 	callAt   time.Time // when the next one is
 	// turnedAway are the datasets that wait for an app.
@@ -64,7 +64,7 @@ func (c *circuit) prolong(until time.Time) {
 	}
 }
 
-// lasts reports whether somebody may still be waiting because of the trouble.
+// lasts reports whether events may still be waiting because of the trouble.
 func (c *circuit) lasts(now time.Time) bool {
 	return c.probing || now.Before(c.until.Add(lingers))
 }
@@ -77,7 +77,7 @@ func (c *circuit) hear(now time.Time, token string, news time.Time) {
 	}
 }
 
-// barredUntil returns until when nobody may try; zero if somebody may.
+// barredUntil returns until when no request may be made; zero if one may.
 func (c *circuit) barredUntil(now time.Time) time.Time {
 	switch {
 	case now.Before(c.until):

@@ -1,7 +1,7 @@
-// Package breaker keeps those in trouble from being tried over and over:
-// datasets, the apps whose limits their datasets share, and accounts that are not
-// linked to their dataset. It knows nothing of events: callers tell it how
-// requests ended, and ask it whether the next may be made.
+// Package breaker holds back requests for what is in trouble: datasets, the
+// apps whose limits their datasets share, and accounts that are not linked to
+// their dataset. It knows nothing of events: callers tell it how requests
+// ended, and ask it whether the next may be made.
 //
 //	closed ── a batch fails for good ──► open, for longer each time
 //	  ▲                                    │ its time is up, the token is replaced,
@@ -13,24 +13,27 @@
 // A [Breaker] has a circuit for each dataset and each app in trouble. We know apps
 // by their tokens only, so datasets that use the same token count as one app.
 //
-// Whoever wants to send calls [Breaker.Acquire], and releases the [Permit] when
-// the batch has come to its end. A permit that probes is the only one of its
-// circuits meanwhile. What has been acquired is not taken back: other batches may
-// have failed since, so [Breaker.TurnAway] is asked again before each request.
+// A sender calls [Breaker.Acquire], and releases the [Permit] when the batch
+// has come to its end. While a permit is a probe, its circuits give out no
+// other. A permit is not taken back: other batches may have failed since, so
+// [Breaker.TurnAway] is asked again before each request.
 //
-// How a request ended is told by [Breaker.RecordSuccess], which returns the
-// datasets that need not wait any longer, and [Breaker.RecordFailure]. Several
-// batches in flight fail as one: a circuit that is open already is not opened for
-// longer. [Breaker.Pause] opens it for a given time and counts as no failure.
+// Callers report how a request ended with [Breaker.RecordSuccess], which
+// returns the datasets that need not wait any longer, and
+// [Breaker.RecordFailure]. Several batches in flight fail as one: a circuit
+// that is open already is not opened for longer. [Breaker.Pause] opens it for a
+// given time and counts as no failure.
 //
-// What waits, waits elsewhere, so that somebody has to find out when a trouble is
-// over: [Breaker.TakeProbes] returns whose turn it is to be tried.
+// Events wait elsewhere, so no request of theirs would show that a trouble is
+// over: [Breaker.TakeProbes] returns the datasets of which one event is to be
+// tried now.
 //
 // # Accounts
 //
-// [Accounts] has a circuit for each account that is not linked to its dataset, or
-// whose dataset is not known, because the dataset's other accounts are not to
-// blame. One that is waited for for an hour is named to a person.
+// [Accounts] has a circuit for each account that is not linked to its dataset,
+// or whose dataset is not known, because the dataset's other accounts are not
+// to blame. One that has been waited for for an hour is listed, so that the
+// readiness report names it.
 //
 // # Doubts
 //
@@ -39,8 +42,9 @@
 //
 // # What all have in common
 //
-// Nothing here waits, sends or writes, and the time is that of [time.Now]. Anybody
-// may name datasets and accounts, so each type remembers [MaxKept] at the most, and
-// forgets names that are made up before others; what is forgotten costs a request
-// more, or a handful of events. All are safe for concurrent use.
+// Nothing here waits, sends or writes, and the time is that of [time.Now].
+// Producers may name any dataset or account, so each type remembers [MaxKept]
+// at the most, and forgets names that are made up before others; what is
+// forgotten costs a request more, or a handful of events. All are safe for
+// concurrent use.
 package breaker

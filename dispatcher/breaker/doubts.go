@@ -89,8 +89,8 @@ func (d *Doubts[C]) RecordRefusal(dataset string, code C, before, now time.Time)
 	return known.refused[code] <= Handful, known.refused[code] >= Handful
 }
 
-// Exist reports whether so many of a dataset's events have been refused alone, with
-// one code, that it may not be their fault.
+// Exist reports whether enough of a dataset's events have been refused alone
+// with one code that a setting may be to blame, and not the events.
 func (d *Doubts[C]) Exist(dataset string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

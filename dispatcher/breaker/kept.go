@@ -1,7 +1,7 @@
 package breaker
 
 // MaxKept is how many datasets, apps or accounts are remembered by each of the
-// package's types: anybody can name them.
+// package's types: producers can make names up.
 const MaxKept = 10_000
 
 // kept returns what is remembered of a key, a zero value if that is nothing yet.

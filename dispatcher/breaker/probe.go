@@ -2,10 +2,11 @@ package breaker
 
 import "time"
 
-// What waits for a dataset in trouble waits for long, so that it costs nothing.
-// Somebody has to find out when the trouble is over: when its time is up, or the
-// token has been replaced, one waiting event is called back and tried. If it gets
-// through, the others follow.
+// Events that wait for a dataset in trouble are parked for long, so that they
+// cost nothing. To find out whether the trouble is over, one of them is the
+// probe: when the circuit's time is up, or the token has been replaced, one
+// waiting event is called back and tried. If it is accepted, the others are
+// called back, too.
 
 // TakeProbes returns the datasets of which an event is to be tried now, and those
 // that an app's trouble is no concern of any more, because they have a token of

@@ -9,8 +9,8 @@ type Reason string
 const (
 	Paused    Reason = "paused"    // its token is dead, or a permission is missing
 	Throttled Reason = "throttled" // a limit of Meta's is reached, or near
-	Failing   Reason = "failing"   // requests do not work, or nobody knows whether they did
-	Refused   Reason = "refused"   // every event is, and that is hardly their fault
+	Failing   Reason = "failing"   // requests do not work, or it is not known whether they did
+	Refused   Reason = "refused"   // every event is, so a setting may be to blame
 	Unlinked  Reason = "unlinked"  // accounts are not linked to it
 )
 
@@ -24,9 +24,9 @@ type Trouble struct {
 	Began   time.Time
 }
 
-// Troubles returns the troubles of datasets that are in trouble themselves, or wait
-// for their app. Each lasts until somebody gets through, or for three minutes after
-// its time was up. A dataset may have two.
+// Troubles returns the troubles of datasets that are in trouble themselves, or
+// wait for their app. Each lasts until a request succeeds, or for three minutes
+// after its time was up. A dataset may have two.
 func (b *Breaker) Troubles() (all []Trouble) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -40,8 +40,8 @@ func NewBook(store Store, gate *health.Gate, log *zap.Logger) *Book {
 	return &Book{store: store, gate: gate, log: log, later: newLater()}
 }
 
-// Claim asks for claims, for so long at the most. Where there was no answer, the
-// gate is shut.
+// Claim asks the store for claims, for patience at the most. Where it does not
+// answer, the gate is shut.
 func (b *Book) Claim(ctx context.Context, claims []dedupe.Claim, patience time.Duration) []dedupe.Result {
 	ctx, cancel := exchange(ctx, patience)
 	defer cancel()
@@ -58,8 +58,9 @@ func (b *Book) Claim(ctx context.Context, claims []dedupe.Claim, patience time.D
 // Await returns once the store answers, or with the context's error.
 func (b *Book) Await(ctx context.Context) error { return b.gate.AwaitOpen(ctx) }
 
-// Release gives claims up. Those that somebody else has inherited stay. While the
-// store is away it waits, until ctx ends: such a claim is inherited in the end.
+// Release gives claims up. Those that another delivery has inherited stay.
+// While the store is away it waits, until ctx ends: a claim that is not
+// released is inherited in the end.
 func (b *Book) Release(ctx context.Context, claims []dedupe.Claim) {
 	for len(claims) > 0 {
 		left, err := b.tryRelease(ctx, claims)

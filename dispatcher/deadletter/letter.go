@@ -23,7 +23,7 @@ type Reason string
 const (
 	Malformed Reason = "malformed"  // no JSON
 	Invalid   Reason = "invalid"    // Meta would refuse it; see the faults
-	NoDataset Reason = "no_dataset" // nobody knows which dataset it belongs to
+	NoDataset Reason = "no_dataset" // its dataset is not known
 	TooLarge  Reason = "too_large"  // does not fit a request
 	Expired   Reason = "expired"    // older than Meta accepts
 	Refused   Reason = "refused"    // Meta has refused it, alone

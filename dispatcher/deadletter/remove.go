@@ -21,8 +21,8 @@ func (b *Box) Remove(ctx context.Context, sequence uint64) error {
 }
 
 // delete deletes a letter in one of the server's ways. It returns [ErrNotFound]
-// if there is none any more: the server's own answer does not tell that from
-// other troubles.
+// if there is none any more, which the server's own answer does not distinguish
+// from other errors.
 func (b *Box) delete(ctx context.Context, sequence uint64, how func(context.Context, uint64) error) error {
 	err := how(ctx, sequence)
 	if err == nil {

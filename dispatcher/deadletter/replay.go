@@ -36,8 +36,9 @@ func (b *Box) Replay(ctx context.Context, letter Letter, keep bool) error {
 	if err := letter.checkReplay(); err != nil {
 		return fmt.Errorf("dead letter %d %w", letter.Sequence, err)
 	}
-	// Nobody can publish another message under this id before us. The client
-	// repeats the message under it if no server has answered.
+	// The id is random, so that no one else can publish another message under it
+	// before us. The client repeats the message under it if no server has
+	// answered.
 	id := jetstream.WithMsgID("replay-" + rand.Text())
 	// Whatever else may listen on the subject: only there workers find it.
 	ack, err := b.js.PublishMsg(ctx, b.replayed(&letter), id, jetstream.WithExpectStream(b.streams.Parked))

@@ -62,7 +62,7 @@ func (e *Epoch) Sure() bool {
 // Over reports whether the stream is known to be another, or gone.
 func (e *Epoch) Over() bool { return e.over.Load() }
 
-// Pulling is told when a pull begins to wait at a consumer of the stream.
+// Pulling is called when a pull begins to wait at a consumer of the stream.
 func (e *Epoch) Pulling() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -72,7 +72,7 @@ func (e *Epoch) Pulling() {
 	}
 }
 
-// Pulled is told when the pull has ended, and whether it failed.
+// Pulled is called when the pull has ended, with whether it failed.
 func (e *Epoch) Pulled(failed bool) {
 	if failed {
 		e.Doubt()
@@ -94,8 +94,8 @@ func (e *Epoch) Stored(sequence uint64) {
 	}
 }
 
-// Doubt asks the stream whether it is the same. Until it answers, nobody is
-// sure.
+// Doubt asks the stream whether it is the same. Until it answers, the epoch is
+// not known to go on.
 func (e *Epoch) Doubt() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -105,9 +105,8 @@ func (e *Epoch) Doubt() {
 	e.ask()
 }
 
-// Await calls back when the stream has said whether it is the same, and tells
-// that. What waits when the watch is closed is told that it is not: nobody
-// knows.
+// Await calls then when the stream has said whether it is the same. When the
+// watch is closed without an answer, it calls then(false).
 func (e *Epoch) Await(then func(current bool)) {
 	e.mu.Lock()
 	e.waiting = append(e.waiting, then)
@@ -133,7 +132,7 @@ func (e *Epoch) Confirm(ctx context.Context) bool {
 	}
 }
 
-// askAlways makes sure that nobody is sure without the stream's own word.
+// askAlways makes every later check ask the stream itself.
 func (e *Epoch) askAlways() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -150,9 +149,9 @@ func (e *Epoch) ask() bool {
 	return !e.Over() && e.asking
 }
 
-// question returns what is to be found out: for how many, and how many doubts
-// there have been. Where nothing is, the asking may end. When the word is
-// needed each time, a doubt is of no matter while nobody waits.
+// question returns whether the stream has to be asked, for how many callers,
+// and how many doubts there have been. If not, the asking may end. When every
+// check asks anyway, a doubt without a caller needs no question.
 func (e *Epoch) question() (waiting, doubts int, needed bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -167,7 +166,7 @@ func (e *Epoch) is(info *jetstream.StreamInfo, highest uint64) bool {
 	return info.Created.Equal(e.created) && info.State.LastSeq >= highest
 }
 
-// heard is told that the stream was the same when it was asked, after that many
+// heard notes that the stream was the same when it was asked, after that many
 // doubts. It reports whether there have been none since.
 func (e *Epoch) heard(asked time.Time, doubts int) bool {
 	e.mu.Lock()

@@ -28,8 +28,8 @@ type Watch struct {
 	asking sync.WaitGroup
 }
 
-// New returns a watch. over is told of each epoch that comes to its end while
-// messages of it may be in flight.
+// New returns a watch. over is called with each epoch that comes to its end
+// while messages of it may be in flight.
 func New(look Look, over func(stream string)) *Watch {
 	w := &Watch{look: look, over: over, epochs: make(map[string]*Epoch)}
 	w.closing, w.close = context.WithCancel(context.Background())
@@ -54,8 +54,8 @@ func (w *Watch) Of(info *jetstream.StreamInfo) *Epoch {
 	return e
 }
 
-// Heard is told what a stream has said of itself for another reason. If that
-// does not fit, it is asked again.
+// Heard takes a stream's info that was fetched for another reason. If it does
+// not fit the epoch, the stream is asked again.
 func (w *Watch) Heard(info *jetstream.StreamInfo) {
 	w.mu.Lock()
 	e := w.epochs[info.Config.Name]
@@ -72,8 +72,8 @@ func (w *Watch) Doubt() {
 	}
 }
 
-// AskAlways makes sure that from now on nobody is sure without the stream's own
-// word: nothing is pulled any more, so that nothing else would tell.
+// AskAlways makes every later check ask the stream itself: nothing is pulled
+// any more, so no open pull shows that it is the same.
 func (w *Watch) AskAlways() {
 	w.mu.Lock()
 	w.always = true
@@ -92,7 +92,7 @@ func (w *Watch) current() (epochs []*Epoch) {
 	return epochs
 }
 
-// Close waits until all that waits has been told, for so long at the most.
+// Close waits until all callers have their answer, for patience at the most.
 func (w *Watch) Close(patience time.Duration) {
 	w.mu.Lock()
 	w.closed = true
@@ -159,7 +159,7 @@ func (e *Epoch) rest() bool {
 	}
 }
 
-// giveUp tells those that wait that nobody knows.
+// giveUp answers the callers that still wait with false.
 func (e *Epoch) giveUp() {
 	e.mu.Lock()
 	e.asking = false

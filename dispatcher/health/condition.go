@@ -13,7 +13,7 @@ type Condition struct {
 	// Warning: events flow all the same. It is something for a person to look
 	// at, and no reason to take the worker out.
 	Warning bool `json:"warning,omitempty"`
-	// Reason says what is wrong, or that nobody has tried yet.
+	// Reason says what is wrong, or that it has not been tried yet.
 	Reason string `json:"reason,omitempty"`
 	// Since is when it began to be as it is, if known.
 	Since time.Time `json:"since,omitzero"`

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Gate is a condition that others can wait for. It begins open, and nobody knows
-// yet whether that is right.
+// Gate is a condition that others can wait for. It begins in a state that no
+// attempt has confirmed yet.
 type Gate struct {
 	mu      sync.Mutex
 	reason  string // why it is shut; "" while it is open
@@ -16,12 +16,12 @@ type Gate struct {
 	changed chan struct{} // closed at the next change
 }
 
-// NewGate returns a gate that is open until somebody has tried.
+// NewGate returns a gate that is open until the first attempt.
 func NewGate() *Gate {
 	return &Gate{untried: true, since: time.Now(), changed: make(chan struct{})}
 }
 
-// NewUncheckedGate returns a gate that is shut until somebody has checked.
+// NewUncheckedGate returns a gate that is shut until the first check.
 func NewUncheckedGate() *Gate {
 	g := NewGate()
 	g.reason = "not checked yet"
@@ -97,8 +97,8 @@ func (g *Gate) await(ctx context.Context, open bool) error {
 	}
 }
 
-// Condition returns how the gate stands. What nobody has tried yet is open, and
-// no more than that is known.
+// Condition returns how the gate stands. Before the first attempt its reason
+// says that it has not been tried.
 func (g *Gate) Condition(name string) Condition {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -1,10 +1,11 @@
-// Package lease keeps messages ours: every third of AckWait it tells the server
-// that they are being worked on.
+// Package lease renews the leases of messages in flight: every third of AckWait
+// it reports them to the server as in progress, so that they are not
+// redelivered.
 //
-// A lease is renewed only if the server is known to have got the word: after the
-// signs of life, the connection is flushed, and the lease counts from before they
-// were sent. It is never renewed once it has lapsed, because the message may be
-// somebody else's by then, nor when its stream is another.
+// A lease is renewed only if the server is known to have got the word: after
+// the signs of life, the connection is flushed, and the lease counts from
+// before they were sent. It is never renewed once it has lapsed, because the
+// message may have been redelivered by then, nor when its stream is another.
 //
 // Everything here is safe for concurrent use.
 package lease
@@ -18,8 +19,8 @@ import (
 
 // Message is what a lease is on: a JetStream message.
 type Message interface {
-	// InProgress tells the server that the message is being worked on. It
-	// returns before the server has heard it.
+	// InProgress renews the message's lease (+WPI). It returns before the server
+	// has heard it.
 	InProgress() error
 }
 
@@ -31,7 +32,7 @@ type Stream interface {
 	Over() bool
 }
 
-// Lease is the time for which the server gives a message to nobody else.
+// Lease is the time within which the server does not redeliver a message.
 type Lease struct {
 	message Message
 	stream  Stream
@@ -42,11 +43,11 @@ func (l *Lease) left(now time.Time) time.Duration {
 	return time.Duration(l.until.Load() - now.UnixNano())
 }
 
-// Lapsed reports whether the server may have given the message to somebody else.
+// Lapsed reports whether the server may have redelivered the message.
 func (l *Lease) Lapsed(now time.Time) bool { return l.left(now) <= 0 }
 
-// Short reports whether somebody else may have the message before so long.
-// Nobody else gets one whose stream is gone.
+// Short reports whether the message may be redelivered within least. A message
+// whose stream is gone is not redelivered.
 func (l *Lease) Short(now time.Time, least time.Duration) bool {
 	return l.left(now) < least && !l.stream.Over()
 }
@@ -119,7 +120,7 @@ func (k *Keeper) due(least time.Duration) []*Lease {
 	return due
 }
 
-// renew tells the server that messages are being worked on.
+// renew sends the server a sign of life for each message (+WPI).
 func (k *Keeper) renew(ctx context.Context, leases []*Lease) {
 	if len(leases) == 0 {
 		return
@@ -156,8 +157,8 @@ func confirm(ctx context.Context, leases []*Lease) map[Stream]bool {
 	return streams
 }
 
-// Ensure sees to it that each item's message is ours for at least so long. It
-// returns those of which that is true, and those that may be somebody else's.
+// Ensure renews leases so that no item's message is redelivered within least.
+// It returns the items of which that is true, and those whose lease has lapsed.
 func Ensure[T any](ctx context.Context, k *Keeper, items []T, of func(T) *Lease, least time.Duration) (ours, lost []T) {
 	k.renew(ctx, short(items, of, least))
 	now := time.Now()
@@ -174,7 +175,7 @@ func Ensure[T any](ctx context.Context, k *Keeper, items []T, of func(T) *Lease,
 	return ours, lost
 }
 
-// short lists the leases of items that are shorter than so long, each once.
+// short lists the leases of items that are shorter than least, each once.
 func short[T any](items []T, of func(T) *Lease, least time.Duration) (leases []*Lease) {
 	now, seen := time.Now(), make(map[*Lease]struct{})
 	for _, item := range items {

@@ -17,7 +17,7 @@ const setsPerDataset = 100
 
 // MaxSets is how many sets of attributes an instrument can have where that many
 // datasets have a label. OpenTelemetry has to be told: what is beyond its own
-// limit of 2000 is counted as nobody's.
+// limit of 2000 is counted in one overflow series, without its attributes.
 func MaxSets(datasets int) int { return (datasets + 1) * setsPerDataset }
 
 // Meters are what is counted. The books balance, per dataset:
@@ -148,7 +148,7 @@ func (m *Meters) Took(latency time.Duration) {
 	m.latency.Record(context.Background(), latency.Seconds())
 }
 
-// MaybeSent counts an event of which nobody can tell whether Meta has it.
+// MaybeSent counts an event of which it cannot be known whether Meta has it.
 func (m *Meters) MaybeSent(of *Dataset) { m.maybe.Add(context.Background(), 1, of.alone...) }
 
 // CalledBack counts parked events that come back before their time.
@@ -166,8 +166,8 @@ func (m *Meters) Posted(ctx context.Context, of *Dataset, events int, answer *gr
 	m.batchEvents.Record(ctx, int64(events))
 }
 
-// Usage notes what an answer says of Meta's limits, if it does. A gauge that all
-// others share would tell of the one that came last, so there is none.
+// Usage notes what an answer says of Meta's limits, if it does. The datasets
+// that share a label have no gauge: it would show the one that came last.
 func (m *Meters) Usage(of *Dataset, usage *graph.Usage) {
 	if of.label == Other {
 		return

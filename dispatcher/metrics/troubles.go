@@ -60,8 +60,8 @@ func countByReason(troubles []breaker.Trouble) map[breaker.Reason]int64 {
 	return counts
 }
 
-// worst are the troubles to be named: those of known datasets first, so that
-// nobody can hide them behind names that are made up; then the oldest.
+// worst returns the troubles to be named: those of known datasets first, so
+// that made-up names cannot crowd them out; then the oldest.
 func worst(troubles []breaker.Trouble, known func(dataset string) bool) []breaker.Trouble {
 	slices.SortFunc(troubles, func(a, b breaker.Trouble) int {
 		return cmp.Or(a.Began.Compare(b.Began), cmp.Compare(a.Dataset, b.Dataset), cmp.Compare(a.Reason, b.Reason))

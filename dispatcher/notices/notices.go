@@ -19,10 +19,10 @@ type Tally[K comparable, V any] struct {
 // count is of one kind.
 type count[K comparable, V any] struct {
 	line Line[K, V]
-	last time.Time // when it was told last
+	last time.Time // when it was last logged
 }
 
-// Line is what there is to tell of one kind, or of all that have no line of their
+// Line is what to log of one kind, or of all kinds that have no line of their
 // own.
 type Line[K comparable, V any] struct {
 	Kind   K    // or that of the first, if there are Others
@@ -62,7 +62,7 @@ func (t *Tally[K, V]) Add(kind K, n int, first func() V) {
 // has happened for as long as that takes.
 func (t *Tally[K, V]) Due() []Line[K, V] { return t.take(time.Now(), t.every) }
 
-// All returns all lines that are left, whenever the last ones were told.
+// All returns all lines that are left, whenever the last ones were returned.
 func (t *Tally[K, V]) All() []Line[K, V] { return t.take(time.Now(), 0) }
 
 func (t *Tally[K, V]) take(now time.Time, every time.Duration) (lines []Line[K, V]) {

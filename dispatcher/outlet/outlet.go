@@ -1,10 +1,11 @@
 // Package outlet stores messages in a stream that may refuse them: it may be full,
 // missing, silent, or denied to us.
 //
-// A message is stored once the server has said so; each that is refused is handed
-// back with the reason, and nothing is lost. A stream that does not answer is asked
-// a question every few seconds, so that nobody but the first waits for it. One that
-// is missing is looked for, by a function that may make it anew.
+// A message is stored once the server has said so; each that is refused is
+// handed back with the reason, and nothing is lost. After a stream has not
+// answered, only a question every few seconds finds out whether it does again;
+// meanwhile what is to be stored there is refused without waiting. One that is
+// missing is looked for, by a function that may make it anew.
 package outlet
 
 import (
@@ -45,13 +46,14 @@ type Publisher interface {
 // Config is what an outlet works with.
 type Config struct {
 	JetStream Publisher
-	Rights    *rights.Watch // what NATS denies to the connection; nil: nobody knows
+	Rights    *rights.Watch // what NATS denies to the connection; nil if unknown
 	Log       *zap.Logger
-	// Find looks for the stream, and makes it anew where that is ours to do.
+	// Find looks for the stream, and makes it anew where the configuration says
+	// so.
 	Find func() error
 	Gate *health.Gate // open while the stream takes what it is given
 	Then string       // what becomes of what it refuses, for people
-	// Beside does work that nobody waits for, until its context ends.
+	// Beside does work in the background, until its context ends.
 	Beside func(work func(ctx context.Context))
 }
 
@@ -73,14 +75,14 @@ type Publication[T any] struct {
 type Outlet[T any] struct {
 	Config
 
-	// search is held by whoever looks for the stream; others wait.
+	// search is held by the goroutine that looks for the stream; others wait.
 	search  sync.Mutex
-	looked  time.Time // when somebody has
+	looked  time.Time // when it was last looked for
 	missing error     // why it was not found then
 
 	mu     sync.Mutex
 	failed time.Time // when it last refused something
-	silent time.Time // until then nobody asks again, because it does not answer
+	silent time.Time // until then nothing is published: the stream does not answer
 	asking bool      // a question is under way
 	last   error     // what it said, or did not say, last
 }
@@ -115,7 +117,8 @@ func (o *Outlet[T]) publishAll(publications []*Publication[T]) {
 	}
 }
 
-// publishPart publishes messages, unless a moment ago nobody has answered.
+// publishPart publishes messages, unless the stream did not answer a moment
+// ago.
 func (o *Outlet[T]) publishPart(part []*Publication[T]) {
 	if err := o.silence(time.Now(), part[0].Msg.Subject); err != nil {
 		for _, p := range part {
@@ -126,8 +129,8 @@ func (o *Outlet[T]) publishPart(part []*Publication[T]) {
 	o.ask(context.Background(), part)
 }
 
-// ask publishes messages, and notes whether anybody answers. A stream that is
-// missing is looked for.
+// ask publishes messages, and notes whether the stream answers. A stream that
+// is missing is looked for.
 func (o *Outlet[T]) ask(ctx context.Context, part []*Publication[T]) {
 	asked := time.Now()
 	o.attempt(ctx, part)
@@ -181,8 +184,8 @@ func failedFor[T any](part []*Publication[T], reason func(error) bool) (failed [
 	return failed
 }
 
-// lookFor looks for the stream, unless somebody has since then, or not long
-// before. Without an error it is there.
+// lookFor looks for the stream, unless that was done after since or not long
+// before. Without an error the stream is there.
 func (o *Outlet[T]) lookFor(since time.Time) error {
 	o.search.Lock()
 	defer o.search.Unlock()
@@ -198,8 +201,8 @@ func (o *Outlet[T]) lookFor(since time.Time) error {
 }
 
 // silence returns why it would be in vain to publish now. From time to time a
-// question finds out whether it still is; nobody waits for the answer, which would
-// hold up a dataset's events.
+// question finds out whether it still is, in the background, because waiting
+// for the answer would hold up a dataset's events.
 func (o *Outlet[T]) silence(now time.Time, subject string) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -247,8 +250,9 @@ func (o *Outlet[T]) refuses(p *Publication[T]) {
 	}
 }
 
-// Forget opens the gate again when what was refused has come back since, after
-// so long at the latest, and needed it no more.
+// Forget opens the gate again when nothing has been refused for back, the time
+// after which all that was refused has come back: it did not need the stream
+// any more.
 func (o *Outlet[T]) Forget(back time.Duration) {
 	o.mu.Lock()
 	failed := o.failed

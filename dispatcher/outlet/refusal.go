@@ -22,7 +22,7 @@ func isTooLarge(err error) bool {
 // errNoAcknowledgement says that JetStream has not answered in time.
 var errNoAcknowledgement = errors.New("no acknowledgement from JetStream")
 
-// isMissing reports whether nobody has listened to a message: there is no such
+// isMissing reports whether a message had no subscriber: there is no such
 // stream, or its server is away.
 func isMissing(err error) bool {
 	return errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders)

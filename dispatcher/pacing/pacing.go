@@ -3,9 +3,9 @@
 // an app, which slow every dataset of the app. Meta counts requests and time, not
 // events, so fewer and fuller requests are all it takes.
 //
-// Requests are not spaced while less than [High] percent of a limit are used up,
-// and from there on evenly more, up to [Widest] at [Full]. Whoever finds a limit
-// full stops for a while: that is not done here.
+// Requests are not spaced while less than [High] percent of a limit are used
+// up, and from there on evenly more, up to [Widest] at [Full]. Above that the
+// caller stops for a while: that is not done here.
 package pacing
 
 import (
@@ -22,8 +22,8 @@ const (
 	// Widest is the space between requests from Full on. Wider would keep events in
 	// hand for too long, and a thousand of them fit into a request.
 	Widest = 2 * time.Second
-	// maxKept is how many limits are remembered, and how many rows before those that
-	// are empty are forgotten: anybody can name datasets.
+	// maxKept is how many limits are remembered, and how many rows before those
+	// that are empty are forgotten: producers can make datasets up.
 	maxKept = 10_000
 )
 
@@ -36,7 +36,7 @@ type Limit struct {
 // Dataset is the limit of a dataset.
 func Dataset(id string) Limit { return Limit{id: id} }
 
-// App is the limit of an app, by whatever tells it from others.
+// App returns the limit of an app, which id identifies.
 func App(id string) Limit { return Limit{isApp: true, id: id} }
 
 // String returns what is limited: dataset or app.

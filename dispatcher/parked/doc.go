@@ -11,11 +11,11 @@
 // recovered, a page at a time, and one or a few to find out whether it has.
 // [Sweeper] looks for those that the server has forgotten.
 //
-// What is woken is replaced and not deleted: the event is in the stream at every
-// moment, under one number, and whoever has read an older one is refused. So a
-// worker may die at any point, and several may wake the same events; each comes
-// back once, or, where the server carries its schedule out at that very moment,
-// as two copies of one identity.
+// What is woken is replaced and not deleted: the event is in the stream at
+// every moment, under one number, and to wake it by an older number is refused.
+// So a worker may die at any point, and several may wake the same events; each
+// comes back once, or, where the server carries its schedule out at that very
+// moment, as two copies of one identity.
 //
 // The package knows nothing of the path that events take: whether a dataset may
 // be sent for, and whether there is room, it asks its [Path]. Its types are safe

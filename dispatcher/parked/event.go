@@ -11,8 +11,8 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
 )
 
-// Event is a parked event, with what has happened to it; or a dead letter that
-// somebody has replayed, which comes the same way.
+// Event is a parked event, with what has happened to it; or a replayed dead
+// letter, which comes the same way.
 type Event struct {
 	// Data is the event, with its request body around it where that is long.
 	Data []byte
@@ -115,8 +115,8 @@ func Parse(data []byte, headers nats.Header, stored time.Time) Event {
 	return e
 }
 
-// IsReplay reports whether a message of the stream is a dead letter that somebody
-// has replayed: whatever was parked says so.
+// IsReplay reports whether a message of the stream is a replayed dead letter: a
+// parked event has a header that says so.
 func IsReplay(headers nats.Header) bool { return headers.Get(header.Parked) == "" }
 
 // Count reads a count that we wrote ourselves; anything else counts as none.

@@ -9,14 +9,14 @@ import (
 )
 
 const (
-	// pageEvery is how long after one page of a group somebody looks whether the
+	// pageEvery is how long after one page of a group the waker looks whether the
 	// next may come.
 	pageEvery = 50 * time.Millisecond
 	// pageTime is how long one page may take.
 	pageTime = 15 * time.Second
 	// pageTries is how often a page is tried that cannot be woken.
 	pageTries = 5
-	// finalAfter is how long after the last page somebody looks for events that
+	// finalAfter is how long after the last page the waker looks for events that
 	// were on their way to be parked when the dataset recovered; and how long a
 	// page waits that could not be woken.
 	finalAfter = 5 * time.Second

@@ -17,12 +17,12 @@ const (
 	Paused    Reason = "paused"    // the dataset is in trouble
 	Throttled Reason = "throttled" // Meta, or a limit that is near, asks to wait
 	Failing   Reason = "retry"     // it did not work for too long
-	Unknown   Reason = "unknown"   // nobody knows whether it did
+	Unknown   Reason = "unknown"   // it is not known whether it did
 	Refused   Reason = "refused"   // every event of the dataset is refused
 	Congested Reason = "congested" // the dataset does not keep up
 	Unlinked  Reason = "unlinked"  // the account is not linked to the dataset
 	NotYet    Reason = "not_yet"   // the event comes from a fast clock
-	NoAnswer  Reason = "no_answer" // nobody has told the dataset yet
+	NoAnswer  Reason = "no_answer" // the dataset is not known yet
 )
 
 // Reasons lists every reason.

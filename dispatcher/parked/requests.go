@@ -10,7 +10,7 @@ const (
 	// because one of them got through: another worker may have parked more.
 	lately = 10 * time.Second
 	// mostRemembered bounds of how many groups it is remembered when they were
-	// asked for: anybody can name datasets.
+	// asked for: producers can make datasets up.
 	mostRemembered = 10_000
 )
 
@@ -41,7 +41,7 @@ func (r *requests) add(group Group) {
 	}
 }
 
-// lastAsked returns when somebody has asked for a group, if anybody has.
+// lastAsked returns when a group was last asked for, and whether it ever was.
 func (r *requests) lastAsked(group Group) (at time.Time, ever bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

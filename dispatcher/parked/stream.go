@@ -32,9 +32,10 @@ func NewStream(js jetstream.JetStream, denied *rights.Watch, name string, subjec
 	return &Stream{js: js, rights: denied, name: name, subjects: subjects}
 }
 
-// Read reads up to so many of a dataset's events that wait, or of all if dataset
-// is "", from a sequence number on: with one request for all (NATS 2.11, ADR-31),
-// because a stream that is a work queue cannot be read with a consumer of one's own.
+// Read reads up to most waiting events of a dataset, or of all if dataset is
+// "", from a sequence number on: with one request for all (NATS 2.11, ADR-31),
+// because a stream that is a work queue cannot be read with a consumer of one's
+// own.
 func (s *Stream) Read(ctx context.Context, dataset string, from uint64, most int) ([]Waiting, error) {
 	const maxBytes = 4 << 20
 	return s.get(ctx, most, struct {
@@ -66,9 +67,9 @@ func (s *Stream) Last(ctx context.Context) (uint64, error) {
 }
 
 // Wake makes events that have been read come back now, saying when Meta last
-// accepted one of their dataset, and returns how many do.
-// One that is not there any more as it was read has come back meanwhile, or
-// somebody else has woken it.
+// accepted one of their dataset, and returns how many do. One that is not there
+// any more as it was read has come back meanwhile, or another worker has woken
+// it.
 func (s *Stream) Wake(ctx context.Context, to string, waiting []Waiting, now, accepted time.Time) (woken int, err error) {
 	futures := make([]jetstream.PubAckFuture, 0, len(waiting))
 	for i := range waiting {
@@ -107,7 +108,7 @@ func isWrongSequence(err error) bool {
 	return ok && answered.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
 }
 
-// get asks for up to so many events.
+// get asks for up to most events.
 func (s *Stream) get(ctx context.Context, most int, which any) ([]Waiting, error) {
 	request, err := json.Marshal(which)
 	if err != nil {

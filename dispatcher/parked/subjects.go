@@ -12,7 +12,7 @@ import (
 // event comes back is a dataset, or another word that stands for one.
 type Subjects string
 
-// Wait returns where one event waits. Schedules are told apart by subject.
+// Wait returns where one event waits. The subject identifies the schedule.
 func (s Subjects) Wait(to, id string) string { return s.waitRoot() + to + "." + id }
 
 // Due returns where a dataset's events come back.

@@ -8,8 +8,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// Turn is asked for the turn to look for overdue events, of which one worker at a
-// time has it. Whoever has it calls end afterwards.
+// Turn is asked for the turn to look for overdue events, which one worker at a
+// time has. The worker that has it calls end afterwards.
 type Turn func(ctx context.Context) (end func(), ours bool)
 
 // Sweeper looks for events that are overdue, and wakes them. The server brings
@@ -27,7 +27,8 @@ type Sweeper struct {
 	overdue int       // found at the last look, and not woken
 }
 
-// NewSweeper returns a sweeper of a waker's events. A turn lasts for so long.
+// NewSweeper returns a sweeper of a waker's events. lasts is how long a turn
+// lasts.
 func NewSweeper(waker *Waker, subjects Subjects, turn Turn, lasts time.Duration) *Sweeper {
 	return &Sweeper{waker: waker, subjects: subjects, turn: turn, lasts: lasts}
 }

@@ -68,8 +68,9 @@ func notTriedAlone(sample []Waiting) (untried []Waiting) {
 	return untried
 }
 
-// sample reads up to so many events of a group at each of so many places of the
-// stream, evenly from the oldest of the dataset's to the newest, in their order.
+// sample reads up to most events of a group, a few at each of several places of
+// the stream, evenly from the oldest of the dataset's to the newest, in their
+// order.
 func (w *Waker) sample(ctx context.Context, group Group, most int) (sample []Waiting, err error) {
 	last, err := w.events.Newest(ctx, group.Dataset)
 	if err != nil || last == 0 {

@@ -10,24 +10,24 @@ import (
 // Waits say how long events are parked.
 type Waits struct{ retry.Backoff }
 
-// Delay returns how long an event waits that has been parked so many times
-// before.
+// Delay returns how long an event waits that has been parked before times
+// already.
 func (w Waits) Delay(before int) time.Duration {
 	return max(w.Backoff.Delay(before), w.shortest(before))
 }
 
-// DelayFor returns how long an event waits that has to wait for so long, because
-// of a time of its own. Those that wait for the same moment do not all come at
-// once.
+// DelayFor returns how long an event waits that has to wait for least, for a
+// reason of its own. Events that wait for the same moment are spread, so that
+// they do not all come at once.
 func (w Waits) DelayFor(before int, least time.Duration) time.Duration {
 	wait := max(least, 0)
 	wait += rand.N(wait/8 + 1)
 	return max(wait, w.shortest(before))
 }
 
-// shortest is how long an event waits at the least that has been parked so many
-// times before: whatever it is that brings it back too early, each time costs
-// four writes.
+// shortest returns the shortest wait of an event that has been parked before
+// times already. It grows, because each return that is too early costs four
+// writes.
 func (w Waits) shortest(before int) time.Duration {
 	if before == 0 {
 		return 0
@@ -46,9 +46,9 @@ func (w Waits) overdueAfter() time.Duration {
 	return min(time.Minute, max(5*time.Second, w.Initial))
 }
 
-// WakeTime returns when an event comes back that waits for so long from now on,
-// all on the server's clock: not long after it expires, though, because then it
-// has to be dead-lettered. It is in whole seconds, as schedules are.
+// WakeTime returns when an event comes back that waits for wait from now on,
+// all on the server's clock. It is never long after the event expires, because
+// then it has to be dead-lettered. It is in whole seconds, as schedules are.
 func WakeTime(now time.Time, wait time.Duration, expires time.Time) time.Time {
 	at := now.Add(wait)
 	if expiry := expires.Add(time.Second); at.After(expiry) {

@@ -29,7 +29,7 @@ type Path interface {
 	AcceptedAt(dataset string) time.Time
 	// TakesMore reports whether another [Page] of a dataset's events may come.
 	TakesMore(dataset string) bool
-	// Woken is told how many of a dataset's events have been woken.
+	// Woken is called with how many of a dataset's events have been woken.
 	Woken(dataset string, events int)
 }
 
@@ -52,8 +52,8 @@ type Waker struct {
 	log      *zap.Logger
 	requests *requests
 
-	// reading is full while somebody has events in memory: a page at the most,
-	// for all datasets together.
+	// reading is full while a page of events is in memory: there is one at the
+	// most, for all datasets together.
 	reading chan struct{}
 }
 
@@ -66,20 +66,20 @@ func NewWaker(cfg Config) *Waker {
 // It does not wait for that.
 func (w *Waker) Wake(group Group) { w.requests.add(group) }
 
-// EverAsked reports whether anybody has asked for a group.
+// EverAsked reports whether a group has ever been asked for.
 func (w *Waker) EverAsked(group Group) bool {
 	_, ever := w.requests.lastAsked(group)
 	return ever
 }
 
-// AskedLately reports whether somebody has asked for a group in the last ten
-// seconds: its events need not be woken again because one of them got through.
+// AskedLately reports whether a group was asked for in the last ten seconds:
+// its events need not be woken again because one of them got through.
 func (w *Waker) AskedLately(group Group) bool {
 	at, ever := w.requests.lastAsked(group)
 	return ever && time.Since(at) <= lately
 }
 
-// beginReading waits until nobody else has events in memory.
+// beginReading waits until no other page of events is in memory.
 func (w *Waker) beginReading(ctx context.Context) (end func(), err error) {
 	select {
 	case w.reading <- struct{}{}:

@@ -14,8 +14,8 @@ type Backoff struct {
 	Max     time.Duration `yaml:"max"`
 }
 
-// Delay returns the wait after so many waits before it. Half of it is at random,
-// so that what fails together does not come back together.
+// Delay returns the next wait, where before counts the earlier ones. Half of it
+// is random, so that what fails together does not come back together.
 func (b Backoff) Delay(before int) time.Duration {
 	full := b.full(before)
 	return full/2 + rand.N(full/2+1)

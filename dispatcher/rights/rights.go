@@ -1,8 +1,9 @@
-// Package rights tells what NATS denies to a connection.
+// Package rights finds out what NATS denies to a connection.
 //
 // A request that is denied is never answered, and a subscription that is denied
-// gets nothing: the server says why beside, to the connection as a whole.
-// A caller would wait for the answer in vain, and not know for what.
+// gets nothing: the server reports the reason separately, to the connection as
+// a whole. Without this package a caller would wait for an answer in vain and
+// not learn which right is missing.
 package rights
 
 import (

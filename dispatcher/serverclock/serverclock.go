@@ -31,9 +31,9 @@ func (c *Clock) Skew() time.Duration {
 	return c.offset
 }
 
-// Observe learns from an answer of the server that was asked for a moment ago,
-// took so long, and says what time it was there. An answer that took longer
-// than usual says less, and is passed over.
+// Observe learns from an answer of the server, which gives the server's time
+// and arrived after took. An answer that took longer than usual is less exact,
+// and is ignored.
 func (c *Clock) Observe(server time.Time, took time.Duration) {
 	const precise = 10 * time.Millisecond
 	if server.IsZero() {

@@ -8,8 +8,8 @@ import (
 )
 
 // purgeAcknowledged takes out of a stream what every consumer has acknowledged,
-// and returns what keeps the rest. ours has to be among the consumers: a stream
-// that nobody reads is one in which nothing is done with.
+// and returns what keeps the rest. ours has to be among the consumers: in a
+// stream without a consumer nothing has been acknowledged.
 //
 // A consumer's floor is the last message up to which it has acknowledged all;
 // what it has been given and has yet to acknowledge, again or for the first

@@ -31,7 +31,7 @@ type Stream struct {
 	// Consumer is whose acknowledgements, beside those of all others, let
 	// messages be purged; "" where nothing is to be purged.
 	Consumer string
-	// Seen, if any, is told what the stream says of itself at each look.
+	// Seen, if any, is called with the stream's info at each look.
 	Seen func(*jetstream.StreamInfo)
 }
 

@@ -61,9 +61,10 @@ func Default() Config {
 // ToBegin returns how old a claim may be when a request on it is begun.
 func (c Config) ToBegin() time.Duration { return c.AckWait / 6 }
 
-// ClaimLease returns for how long after a claim nobody else may send the event: a
-// sixth of AckWait until the request is begun, half of it for the request, and
-// a sixth to confirm it. It depends on nothing that may differ among workers.
+// ClaimLease returns for how long after a claim no other delivery may send the
+// event: a sixth of AckWait until the request is begun, half of it for the
+// request, and a sixth to confirm it. It depends on nothing that may differ
+// among workers.
 func (c Config) ClaimLease() time.Duration { return c.AckWait * 5 / 6 }
 
 // Letters returns where dead letters are, and where they go when replayed.

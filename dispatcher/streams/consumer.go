@@ -117,7 +117,7 @@ func (s *Set) dropMisled(ctx context.Context, stream jetstream.Stream, want jets
 	return wrapSetup(err, "%s cannot be deleted", nameOf(want.Durable, stream))
 }
 
-// verified finds a consumer that somebody else has made.
+// verified finds a consumer that the worker does not manage, and checks it.
 func (s *Set) verified(ctx context.Context, stream jetstream.Stream, role Role) (jetstream.Consumer, error) {
 	durable := s.cfg.Consumer
 	consumer, err := stream.Consumer(ctx, durable)
@@ -152,8 +152,8 @@ func (s *Set) Suits(info *jetstream.ConsumerInfo, role Role) bool {
 		len(have.BackOff) == 0 && have.MaxAckPending == want.MaxAckPending
 }
 
-// checkConsumer verifies a consumer that somebody else has made, and lists what
-// about it works, but is not as it should be.
+// checkConsumer checks a consumer that the worker does not manage. Warnings are
+// settings that work but are not as they should be.
 func (c Config) checkConsumer(info *jetstream.ConsumerInfo, role Role) (warnings []string, err error) {
 	have, want, where := info.Config, c.consumer(role), fmt.Sprintf("consumer %s on stream %s", info.Name, info.Stream)
 	switch {

@@ -18,7 +18,7 @@ type Inspection struct {
 	// Stream and Consumer are as the server has them; nil if it has none.
 	Stream   *jetstream.StreamInfo
 	Consumer *jetstream.ConsumerInfo
-	// Warnings tell what works and may lose events.
+	// Warnings name settings that work and may lose events.
 	Warnings []string
 	// Err is what keeps it from working: a [SetupError], or that the server
 	// does not answer. Of what is missing it is nil.
@@ -29,7 +29,7 @@ type Inspection struct {
 func (i *Inspection) Missing() bool { return i.Err == nil && i.Stream == nil && i.Consumer == nil }
 
 // Inspect looks at all streams and consumers and changes nothing, whatever
-// [Config.Manage] says. Of a right that is missing, watch tells at once.
+// [Config.Manage] says. watch reports a missing right at once.
 func (s *Set) Inspect(ctx context.Context, watch *rights.Watch) (all []Inspection) {
 	look := func(name string, inspect func(ctx context.Context, found *Inspection)) {
 		found := Inspection{Name: name}

@@ -12,8 +12,8 @@ import (
 )
 
 // OtherWorkers are those that use a consumer with other settings, as far as the
-// server shows them. The zero value has seen nobody. Only whoever opens the
-// consumer calls [Set.Consumer] with it.
+// server shows them. The zero value has seen none. Only the goroutine that
+// opens the consumer calls [Set.Consumer] with it.
 type OtherWorkers struct {
 	mu     sync.Mutex
 	reason string // "" while there are none
@@ -25,7 +25,7 @@ type OtherWorkers struct {
 	quiet  time.Time // since when nothing has been seen of them
 }
 
-// signs are what changes while somebody uses a consumer.
+// signs are the figures of a consumer that change while it is in use.
 type signs struct {
 	delivered, acknowledged uint64
 	inFlight                int
@@ -40,9 +40,9 @@ const (
 	leastQuiet = 10 * time.Second
 )
 
-// gone reports whether the others have gone: nobody has pulled, and nothing has been
-// delivered or acknowledged, for long enough. What they had in flight when they
-// died has to be nobody's by then.
+// gone reports whether the others have gone: for long enough there was no pull,
+// no delivery and no acknowledgement. The leases of what they had in flight
+// have lapsed by then.
 func (o *OtherWorkers) gone(info *jetstream.ConsumerInfo) bool {
 	now := time.Now()
 	seen := signs{info.Delivered.Consumer, info.AckFloor.Consumer, info.NumAckPending}

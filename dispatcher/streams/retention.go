@@ -18,8 +18,8 @@ func (d *definition) setAside() string {
 	return fmt.Sprintf(", for which NATS sets %s aside,", sizeInWords(d.MaxBytes))
 }
 
-// retention tells where a stream keeps more or less than is configured. Nobody
-// but its owner changes it: what is deleted by that is gone.
+// retention returns where a stream keeps more or less than is configured. Only
+// its owner changes that, because what a change deletes is gone.
 func (d *definition) retention(have jetstream.StreamConfig) (differences []string) {
 	prefix := "nats."
 	switch d.role {

@@ -60,8 +60,8 @@ func (s *Set) CheckServer() error {
 	return nil
 }
 
-// Open finds a stream that was there before. If somebody has deleted it since,
-// it is made anew, where that is ours to do.
+// Open finds a stream that was there before. If it has been deleted since, it
+// is made anew where [Config.Manage] says so.
 func (s *Set) Open(ctx context.Context, name string) (jetstream.Stream, error) {
 	stream, err := s.js.Stream(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) && s.cfg.Manage {
@@ -86,7 +86,7 @@ func (s *Set) ensureStream(ctx context.Context, want definition) error {
 			return setupError("stream %s does not exist; create it, or set nats.manage to true", want.Name)
 		}
 		if _, err = s.js.CreateStream(ctx, want.StreamConfig); errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			return s.ensureStream(ctx, want) // somebody else was faster
+			return s.ensureStream(ctx, want) // another worker was faster
 		}
 		return wrapSetup(err, "stream %s%s cannot be created", want.Name, want.setAside())
 	}

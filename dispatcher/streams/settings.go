@@ -12,8 +12,9 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/health"
 )
 
-// Settings are what the streams' settings are found to cost while the
-// workers run: somebody may change them. Create them with [NewSettings].
+// Settings watches the streams' settings while the workers run, because they
+// may be changed so that events are lost or refused. Create them with
+// [NewSettings].
 type Settings struct {
 	wanted []definition
 	log    *zap.Logger
