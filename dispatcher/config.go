@@ -20,6 +20,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/directory"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/redact"
 )
 
 // OnUnknown says what to do with events that Meta may have received or not.
@@ -198,8 +199,8 @@ type Deps struct {
 	Claims    claims.Store
 	Graph     Sender
 	Tokens    Tokens
-	Secrets   event.Secrets // kept out of what is stored and sent; may be nil
-	Directory Directory     // nil: only the configured accounts are known
+	Secrets   redact.Secrets // kept out of what is stored and sent; may be nil
+	Directory Directory      // nil: only the configured accounts are known
 	// Now is the wall clock; nil is [time.Now].
 	Now    func() time.Time
 	Log    *zap.Logger

@@ -19,6 +19,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/redact"
 )
 
 // deadLetters puts events into the dead-letter stream, and tells of them.
@@ -149,7 +150,7 @@ func (l *deadLetters) graphError(answer *graph.Answer) *deadletter.GraphError {
 	if answer == nil {
 		return nil
 	}
-	said, _ := event.Redact([]byte(answer.Detail()), l.deps.Secrets)
+	said, _ := redact.Text([]byte(answer.Detail()), l.deps.Secrets)
 	kept := &deadletter.GraphError{Message: string(said), TraceID: answer.TraceID}
 	if e := answer.Error; e != nil {
 		kept.Code, kept.Subcode = e.Code, e.Subcode
