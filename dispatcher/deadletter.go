@@ -331,7 +331,7 @@ func (s *settler) withinPatience(events []*inFlight) (waits, unlinked []*inFligh
 		}
 		e.markDead(deadletter.Unlinked, event.Fault{
 			Pointer: "/user_data", Code: "unlinked",
-			Message: "the account has not been linked to the dataset, or not been found, for delivery.unlinked_max (" + most.String() + "); " +
+			Message: "the account has not been linked to the dataset, or not been found, for " + most.String() + ", and events wait no longer for that; " +
 				"link it, or name its dataset under assets, and replay the event",
 		})
 		unlinked = append(unlinked, e)
