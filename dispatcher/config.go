@@ -145,14 +145,12 @@ func (m Metrics) Validate() error {
 	return faults.join()
 }
 
-// Validate reports what is wrong between the parts of the configuration; each
-// part validates itself.
-func (c Config) Validate() error {
-	var faults faults
-	faults.check(c.Identity == ByEvent || c.Identity == ByEventID, "dedupe.key", "%q is neither %q nor %q", c.Identity, ByEvent, ByEventID)
-	faults.check(c.Streams.AckWait >= 2*c.RequestTimeout, "nats.ack_wait",
-		"%s is less than twice graph.timeout (%s): a message could go to another worker while it is being sent", c.Streams.AckWait, c.RequestTimeout)
-	return errors.Join(faults.join(), c.Config.Validate())
+// Validate reports a word that says nothing.
+func (k IdentityKind) Validate() error {
+	if k == ByEvent || k == ByEventID {
+		return nil
+	}
+	return fmt.Errorf("%q is neither %q nor %q", k, ByEvent, ByEventID)
 }
 
 // faults gathers what is wrong with a configuration.
