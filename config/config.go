@@ -21,17 +21,17 @@ import (
 // Config is the whole configuration. What each key means is written in
 // docs/configuration.md; a test keeps that complete.
 type Config struct {
-	NATS     NATS                         `yaml:"nats"`
-	Redis    Redis                        `yaml:"redis"`
-	Dedupe   Dedupe                       `yaml:"dedupe"`
-	Batch    batcher.Config               `yaml:"batch"`
-	Delivery dispatcher.Delivery          `yaml:"delivery"`
-	Graph    Graph                        `yaml:"graph"`
-	Datasets map[string]admission.Dataset `yaml:"datasets"`
-	Assets   admission.Assets             `yaml:"assets"`
-	Metrics  dispatcher.Metrics           `yaml:"metrics"`
-	Admin    Admin                        `yaml:"admin"`
-	Log      Log                          `yaml:"log"`
+	NATS     NATS                `yaml:"nats"`
+	Redis    Redis               `yaml:"redis"`
+	Dedupe   Dedupe              `yaml:"dedupe"`
+	Batch    batcher.Config      `yaml:"batch"`
+	Delivery dispatcher.Delivery `yaml:"delivery"`
+	Graph    Graph               `yaml:"graph"`
+	Datasets admission.Datasets  `yaml:"datasets"`
+	Assets   admission.Assets    `yaml:"assets"`
+	Metrics  dispatcher.Metrics  `yaml:"metrics"`
+	Admin    Admin               `yaml:"admin"`
+	Log      Log                 `yaml:"log"`
 }
 
 // NATS says how to connect to NATS, and which streams to use.

@@ -99,6 +99,10 @@ func TestFaults(t *testing.T) {
 			`graph.default_action_source: "web" is not "email", "website"`, `graph.messaging_extras: "keep" is neither "remove" nor "refuse"`,
 			`graph.unusable_personal_data: "guess" is neither "remove" nor "refuse"`,
 		}},
+		"accounts": {"graph: {foreign_accounts: keep, restricted_countries: [DE, Japan]}\nassets: {pages: {\"1\": {country: de}}}", nil, []string{
+			`assets.pages.1.country: "de" is not a country`, `graph.foreign_accounts: "keep" is neither "warn", "refuse" nor "reroute"`,
+			`graph.restricted_countries: "Japan" is not a country`,
+		}},
 		"contradictions": {"graph: {timeout: 20s}\nnats: {ack_wait: 30s}", nil, []string{
 			"nats.ack_wait: 30s is less than twice graph.timeout (20s)",
 		}},

@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
@@ -34,30 +33,23 @@ type Graph struct {
 	RestrictedCountries []string `yaml:"restricted_countries"`
 }
 
-// restricted are the member states of the European Union, Norway, Iceland and
-// Liechtenstein, the United Kingdom, and Japan. Source: respond.io's help for
-// its Conversions API step, after Meta (2026).
-const restricted = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK NO IS LI GB JP"
-
 func defaultGraph() Graph {
 	return Graph{
 		Config:              graph.DefaultConfig(),
 		ForeignAccounts:     admission.WarnForeign,
 		Rules:               event.DefaultRules(),
-		RestrictedCountries: strings.Fields(restricted),
+		RestrictedCountries: admission.RestrictedCountries(),
 	}
 }
 
 func (g *Graph) validate() error {
 	faults := []error{g.validateClient(), g.Rules.Validate()}
-	const warn, refuse, reroute = admission.WarnForeign, admission.RefuseForeign, admission.RerouteForeign
-	if g.ForeignAccounts != warn && g.ForeignAccounts != refuse && g.ForeignAccounts != reroute {
-		faults = append(faults, fmt.Errorf("foreign_accounts: %q is neither %q, %q nor %q",
-			g.ForeignAccounts, warn, refuse, reroute))
+	if err := g.ForeignAccounts.Validate(); err != nil {
+		faults = append(faults, fmt.Errorf("foreign_accounts: %w", err))
 	}
 	for _, country := range g.RestrictedCountries {
-		if !graph.IsCountry(country) {
-			faults = append(faults, fmt.Errorf("restricted_countries: %q is not a country of ISO 3166-1 in capitals, like DE", country))
+		if err := admission.ValidateCountry(country); err != nil {
+			faults = append(faults, fmt.Errorf("restricted_countries: %w", err))
 		}
 	}
 	return errors.Join(faults...)

@@ -21,23 +21,31 @@ func (c *Config) Validate() []error {
 	var all []error
 	for section, err := range map[string]error{
 		"nats": errors.Join(c.NATS.validate(), c.NATS.Validate()), "redis": c.Redis.validate(),
-		"dedupe": c.Dedupe.Validate(), "batch": c.Batch.Validate(), "delivery": c.Delivery.Validate(),
-		"graph": c.Graph.validate(), "metrics": c.Metrics.Validate(), "admin": c.Admin.validate(), "log": c.Log.validate(),
+		"dedupe": c.Dedupe.validate(), "batch": c.Batch.Validate(), "delivery": c.Delivery.Validate(),
+		"graph": c.Graph.validate(), "datasets": c.Datasets.Validate(), "assets": c.Assets.Validate(),
+		"metrics": c.Metrics.Validate(), "admin": c.Admin.validate(), "log": c.Log.validate(),
 	} {
 		for _, fault := range flatten(err) {
 			all = append(all, fmt.Errorf("%s.%w", section, fault))
 		}
 	}
-	whole := c.Dispatcher()
-	all = append(all, flatten(whole.Validate())...)
+	return sorted(append(all, c.validateTogether()...))
+}
+
+// validateTogether reports what is wrong between the parts.
+func (c *Config) validateTogether() (all []error) {
 	if most := event.MaxEvents; c.Batch.MaxEvents > most {
 		all = append(all, fmt.Errorf("batch.max_events: %d is not between 1 and the %d that Meta takes in a request", c.Batch.MaxEvents, most))
+	}
+	if c.NATS.AckWait < 2*c.Graph.Timeout {
+		all = append(all, fmt.Errorf("nats.ack_wait: %s is less than twice graph.timeout (%s): a message could go to another worker while it is being sent",
+			c.NATS.AckWait, c.Graph.Timeout))
 	}
 	if least := 3 * c.NATS.AckWait; c.Dedupe.Takeover < least {
 		all = append(all, fmt.Errorf("dedupe.takeover: %s is less than three times nats.ack_wait (%s): events could be taken over that are being sent",
 			c.Dedupe.Takeover, c.NATS.AckWait))
 	}
-	return sorted(all)
+	return all
 }
 
 // sorted orders faults by their keys.
@@ -104,6 +112,14 @@ func (t *TLS) validate() error {
 		return errors.New("tls.cert_file, tls.key_file: one needs the other")
 	}
 	return nil
+}
+
+func (d *Dedupe) validate() error {
+	faults := []error{d.Config.Validate()}
+	if err := d.Key.Validate(); err != nil {
+		faults = append(faults, fmt.Errorf("key: %w", err))
+	}
+	return errors.Join(faults...)
 }
 
 func (a *Admin) validate() error {

@@ -16,6 +16,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/redact"
 )
 
 // admitter takes events in: it decodes messages, finds out where their events have
@@ -195,7 +196,7 @@ func (a *admitter) admitUnreadable(m *message, err error) {
 // secrets it holds: they are left out. Where personal data is to be hashed, the
 // whole text is masked, because the personal data in it cannot be found.
 func (a *admitter) readable(m *message) (shown []byte, secrets int) {
-	shown, secrets = event.Redact(m.Data(), a.deps.Secrets)
+	shown, secrets = redact.Text(m.Data(), a.deps.Secrets)
 	if a.cfg.Rules.HashPersonalData {
 		shown = event.Mask(m.Data())
 	}

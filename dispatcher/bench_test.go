@@ -156,7 +156,9 @@ func (b *bench) launch() *worker {
 	b.t.Helper()
 	o := b.options
 	o.cfg.RequestTimeout = o.graph.Timeout
-	require.NoError(b.t, errors.Join(o.cfg.Validate(), o.cfg.Streams.Validate(), o.cfg.Delivery.Validate(), o.graph.Validate()))
+	require.NoError(b.t, errors.Join(o.cfg.Identity.Validate(), o.cfg.Datasets.Validate(), o.cfg.Assets.Validate(),
+		o.cfg.Streams.Validate(), o.cfg.Delivery.Validate(), o.graph.Validate()))
+	require.GreaterOrEqual(b.t, o.cfg.Streams.AckWait, 2*o.cfg.RequestTimeout)
 	transport := graph.NewTransport(o.cfg.Delivery.Senders)
 	b.t.Cleanup(transport.CloseIdleConnections)
 	client, err := graph.New(o.graph, transport)

@@ -20,6 +20,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/directory"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/redact"
 )
 
 // OnUnknown says what to do with events that Meta may have received or not.
@@ -144,14 +145,12 @@ func (m Metrics) Validate() error {
 	return faults.join()
 }
 
-// Validate reports what is wrong between the parts of the configuration; each
-// part validates itself.
-func (c Config) Validate() error {
-	var faults faults
-	faults.check(c.Identity == ByEvent || c.Identity == ByEventID, "dedupe.key", "%q is neither %q nor %q", c.Identity, ByEvent, ByEventID)
-	faults.check(c.Streams.AckWait >= 2*c.RequestTimeout, "nats.ack_wait",
-		"%s is less than twice graph.timeout (%s): a message could go to another worker while it is being sent", c.Streams.AckWait, c.RequestTimeout)
-	return errors.Join(faults.join(), c.Config.Validate())
+// Validate reports a word that says nothing.
+func (k IdentityKind) Validate() error {
+	if k == ByEvent || k == ByEventID {
+		return nil
+	}
+	return fmt.Errorf("%q is neither %q nor %q", k, ByEvent, ByEventID)
 }
 
 // faults gathers what is wrong with a configuration.
@@ -198,8 +197,8 @@ type Deps struct {
 	Claims    claims.Store
 	Graph     Sender
 	Tokens    Tokens
-	Secrets   event.Secrets // kept out of what is stored and sent; may be nil
-	Directory Directory     // nil: only the configured accounts are known
+	Secrets   redact.Secrets // kept out of what is stored and sent; may be nil
+	Directory Directory      // nil: only the configured accounts are known
 	// Now is the wall clock; nil is [time.Now].
 	Now    func() time.Time
 	Log    *zap.Logger

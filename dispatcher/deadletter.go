@@ -19,6 +19,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/redact"
 )
 
 // deadLetters puts events into the dead-letter stream, and logs that it does.
@@ -149,7 +150,7 @@ func (l *deadLetters) graphError(answer *graph.Answer) *deadletter.GraphError {
 	if answer == nil {
 		return nil
 	}
-	said, _ := event.Redact([]byte(answer.Detail()), l.deps.Secrets)
+	said, _ := redact.Text([]byte(answer.Detail()), l.deps.Secrets)
 	kept := &deadletter.GraphError{Message: string(said), TraceID: answer.TraceID}
 	if e := answer.Error; e != nil {
 		kept.Code, kept.Subcode = e.Code, e.Subcode
@@ -330,7 +331,7 @@ func (s *settler) withinPatience(events []*inFlight) (waits, unlinked []*inFligh
 		}
 		e.markDead(deadletter.Unlinked, event.Fault{
 			Pointer: "/user_data", Code: "unlinked",
-			Message: "the account has not been linked to the dataset, or not been found, for delivery.unlinked_max (" + most.String() + "); " +
+			Message: "the account has not been linked to the dataset, or not been found, for " + most.String() + ", and events wait no longer for that; " +
 				"link it, or name its dataset under assets, and replay the event",
 		})
 		unlinked = append(unlinked, e)

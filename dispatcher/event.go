@@ -22,6 +22,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/redact"
 )
 
 // markDead decides that an event goes to the dead letters, and why.
@@ -129,10 +130,10 @@ func parkedHistory(m *message, index int) history {
 
 // withoutSecrets is a text of a producer's that is stored with the event.
 func withoutSecrets(text string) string {
-	if !event.HoldsToken(text) {
+	if !redact.HoldsToken(text) {
 		return text
 	}
-	clean, _ := event.Redact([]byte(text), nil)
+	clean, _ := redact.Text([]byte(text), nil)
 	return string(clean)
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/redact"
 )
 
 // exit is a way out that does not lead to Meta.
@@ -254,7 +255,7 @@ const longHeader = 8 << 10
 // secret. The same id always has the same one.
 func shortID(id string) string {
 	const most = 256
-	if len(id) <= most && !event.HoldsToken(id) {
+	if len(id) <= most && !redact.HoldsToken(id) {
 		return id
 	}
 	sum := sha256.Sum256([]byte(id))

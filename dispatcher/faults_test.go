@@ -17,6 +17,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
+	"github.com/capi-dispatcher/capi-dispatcher/internal/porttest"
 )
 
 // condition returns one condition of the running dispatcher.
@@ -101,7 +102,7 @@ func TestNATSRestarts(t *testing.T) {
 
 func TestMetaOutOfReach(t *testing.T) {
 	t.Parallel()
-	address := fmt.Sprint("127.0.0.1:", natstest.Port(t))
+	address := fmt.Sprint("127.0.0.1:", porttest.Port(t))
 	b := setup(t, func(o *options) {
 		o.graph.URL = "http://" + address
 		o.cfg.Delivery.MaxInFlight = 50
@@ -125,7 +126,7 @@ func TestMetaOutOfReach(t *testing.T) {
 func TestWhatFailedWhileMetaWasAwayIsTriedAtOnce(t *testing.T) {
 	t.Parallel()
 	const datasets, each = 8, 5
-	address := fmt.Sprint("127.0.0.1:", natstest.Port(t))
+	address := fmt.Sprint("127.0.0.1:", porttest.Port(t))
 	b := setup(t, parkForAnHour, func(o *options) { o.graph.URL = "http://" + address })
 	for i := range datasets {
 		b.AddDataset(member(i), token)

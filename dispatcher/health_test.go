@@ -12,7 +12,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe/dedupetest"
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
+	"github.com/capi-dispatcher/capi-dispatcher/internal/porttest"
 )
 
 // With Redis on a dead port a worker is not ready, although there is nothing to
@@ -22,7 +22,7 @@ func TestAWorkerIsNotReadyBeforeRedisHasAnswered(t *testing.T) {
 	logged, lines := observer.New(zap.WarnLevel)
 	b := setup(t, func(o *options) { o.log = zap.New(logged) })
 	b.stop(b.running)
-	client := redis.NewClient(&redis.Options{Addr: fmt.Sprint("127.0.0.1:", natstest.Port(t)), MaxRetries: -1, DialerRetries: 1})
+	client := redis.NewClient(&redis.Options{Addr: fmt.Sprint("127.0.0.1:", porttest.Port(t)), MaxRetries: -1, DialerRetries: 1})
 	t.Cleanup(func() { _ = client.Close() })
 	b.options.redis = client
 	b.running = b.launch()

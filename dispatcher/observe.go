@@ -16,7 +16,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/metrics"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/serverclock"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
-	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/redact"
 )
 
 // meters count what happens to events. An event is counted for the dataset that
@@ -145,7 +145,7 @@ type carrier nats.Header
 // what looks like a secret: it would go into spans, parked events and letters.
 func (c carrier) Get(key string) string {
 	value := c.get(key)
-	if event.HoldsToken(value) {
+	if redact.HoldsToken(value) {
 		return ""
 	}
 	return value

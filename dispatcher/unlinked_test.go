@@ -10,7 +10,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 )
 
-// An account that stays unlinked makes dead letters after delivery.unlinked_max,
+// An account that stays unlinked makes dead letters after UnlinkedMax,
 // and they are sent once it is linked and they are replayed.
 func TestAnUnlinkedAccountIsNotWaitedForForEver(t *testing.T) {
 	t.Parallel()
@@ -24,7 +24,7 @@ func TestAnUnlinkedAccountIsNotWaitedForForEver(t *testing.T) {
 	b.awaitQuiet()
 	for _, letter := range letters {
 		require.Equal(t, deadletter.Unlinked, letter.Reason)
-		require.Contains(t, letter.Faults[0].Message, "delivery.unlinked_max")
+		require.Contains(t, letter.Faults[0].Message, "events wait no longer")
 		require.GreaterOrEqual(t, letter.DeadLetteredAt.Sub(letter.FirstSeen), 4*time.Second)
 	}
 	b.LinkAssets(dataset)

@@ -102,7 +102,7 @@ func TestALargeBodyIsSplit(t *testing.T) {
 func TestALineLongerThanTheBuffer(t *testing.T) {
 	t.Parallel()
 	long := strings.Replace(good("long"), `"user_data"`, `"x":"`+strings.Repeat("x", 3<<20)+`","user_data"`, 1)
-	require.Equal(t, []string{"line 1: the event alone is larger than batch.max_bytes", "line 2 ok"}, read(t, long+"\n"+good("b")), "it is read whole")
+	require.Equal(t, []string{"line 1: the event alone makes a request larger than the 900000 bytes that it may have", "line 2 ok"}, read(t, long+"\n"+good("b")), "it is read whole")
 }
 
 // FuzzReadRecords reads arbitrary input: no panic, and whatever is called good

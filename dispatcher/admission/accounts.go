@@ -34,7 +34,7 @@ func (a *Admission) OwnerOf(e *event.Event, dataset string) (to string, foreign 
 		e.Faults = append(e.Faults, event.Fault{
 			Pointer: pointer, Code: foreignAccount,
 			Message: "the account belongs to dataset " + owner + " by assets, and the event is for " + dataset +
-				"; publish it there, or set graph.foreign_accounts",
+				"; publish it there, or have such events sent all the same (foreign_accounts)",
 		})
 	case RerouteForeign:
 		return owner, true

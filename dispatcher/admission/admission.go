@@ -8,6 +8,7 @@ package admission
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 
@@ -133,7 +134,10 @@ func (a *Admission) checkSize(e *event.Event, envelope event.Envelope) *event.Fa
 	if graph.Overhead(envelope)+len(e.Raw) <= a.maxBody {
 		return nil
 	}
-	return &event.Fault{Code: TooLarge, Message: "the event alone is larger than batch.max_bytes"}
+	return &event.Fault{
+		Code:    TooLarge,
+		Message: fmt.Sprintf("the event alone makes a request larger than the %d bytes that it may have", a.maxBody),
+	}
 }
 
 // TooLarge is the code of an event that does not fit where it has to go.

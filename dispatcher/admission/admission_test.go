@@ -155,15 +155,21 @@ func TestAccountsAreFilledInWhereThereIsOne(t *testing.T) {
 // Every fault of the configuration is reported, with its place.
 func TestValidate(t *testing.T) {
 	t.Parallel()
-	err := (&admission.Config{
-		Datasets: map[string]admission.Dataset{"shop": {}},
-		Assets: admission.Assets{
-			Pages:            map[string]admission.Asset{"1": {}, "2": {Country: "Germany"}},
-			WhatsAppAccounts: map[string]admission.WhatsAppAccount{"3": {}},
-		},
+	require.EqualError(t, admission.Datasets{"shop": {}, "1": {}}.Validate(), "shop: is not a dataset id: digits only")
+	err := (&admission.Assets{
+		Pages:            map[string]admission.Asset{"1": {}, "2": {Country: "Germany"}},
+		WhatsAppAccounts: map[string]admission.WhatsAppAccount{"3": {}},
 	}).Validate()
-	for _, at := range []string{"datasets.shop: ", "assets.pages.1.dataset: ", "assets.pages.2.country: ", "assets.whatsapp_business_accounts.3.dataset: "} {
+	for _, at := range []string{"pages.1.dataset: ", "pages.2.country: ", "whatsapp_business_accounts.3.dataset: "} {
 		require.ErrorContains(t, err, at)
 	}
-	require.NoError(t, accounts().Validate())
+	require.NoError(t, accounts().Assets.Validate())
+	for _, known := range []admission.ForeignAccounts{admission.WarnForeign, admission.RefuseForeign, admission.RerouteForeign} {
+		require.NoError(t, known.Validate())
+	}
+	require.EqualError(t, admission.ForeignAccounts("keep").Validate(), `"keep" is neither "warn", "refuse" nor "reroute"`)
+	require.Error(t, admission.ValidateCountry("Germany"))
+	for _, country := range admission.RestrictedCountries() {
+		require.NoError(t, admission.ValidateCountry(country))
+	}
 }

@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
 
 // Config is what is decided by.
 type Config struct {
-	Datasets map[string]Dataset
+	Datasets Datasets
 	Assets   Assets
 	// ForeignAccounts says what to do with events whose account belongs to
 	// another dataset; "" is [WarnForeign].
@@ -25,6 +26,9 @@ type Config struct {
 	// PartnerAgent is for datasets that name none.
 	PartnerAgent string
 }
+
+// Datasets are what differs for some datasets, by id.
+type Datasets map[string]Dataset
 
 // Dataset is what differs for one dataset.
 type Dataset struct {
@@ -79,24 +83,54 @@ func (c *Config) DatasetIDs() []string {
 	return slices.DeleteFunc(ids, func(id string) bool { return id == "" })
 }
 
-// Validate reports every setting that cannot work, joined.
-func (c *Config) Validate() error {
+// restricted are the member states of the European Union, Norway, Iceland and
+// Liechtenstein, the United Kingdom, and Japan. Source: respond.io's help for
+// its Conversions API step, after Meta (2026).
+const restricted = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK NO IS LI GB JP"
+
+// RestrictedCountries are where Meta takes no messaging events from pages and
+// Instagram accounts, as far as is known.
+func RestrictedCountries() []string { return strings.Fields(restricted) }
+
+// Validate reports every dataset that is none, joined.
+func (d Datasets) Validate() error {
 	var faults faults
-	for id := range c.Datasets {
-		faults.check(graph.IsID(id), "datasets."+id, "is not a dataset id: digits only")
+	for id := range d {
+		faults.check(graph.IsID(id), id, "is not a dataset id: digits only")
 	}
-	for kind, assets := range map[string]map[string]Asset{"pages": c.Assets.Pages, "instagram_accounts": c.Assets.Instagram} {
+	return faults.join()
+}
+
+// Validate reports every setting that cannot work, joined.
+func (a *Assets) Validate() error {
+	var faults faults
+	for kind, assets := range map[string]map[string]Asset{"pages": a.Pages, "instagram_accounts": a.Instagram} {
 		for id, asset := range assets {
-			key := "assets." + kind + "." + id
-			faults.check(asset.Country == "" || graph.IsCountry(asset.Country), key+".country",
-				"%q is not a country of ISO 3166-1 in capitals, like DE", asset.Country)
-			faults.dataset(key, asset.Dataset, asset.Country == "")
+			key := kind + "." + id
+			faults.country(key+".country", asset.Country)
+			faults.dataset(key+".dataset", asset.Dataset, asset.Country == "")
 		}
 	}
-	for id, account := range c.Assets.WhatsAppAccounts {
-		faults.dataset("assets.whatsapp_business_accounts."+id, account.Dataset, true)
+	for id, account := range a.WhatsAppAccounts {
+		faults.dataset("whatsapp_business_accounts."+id+".dataset", account.Dataset, true)
 	}
-	return errors.Join(faults...)
+	return faults.join()
+}
+
+// Validate reports a word that says nothing.
+func (f ForeignAccounts) Validate() error {
+	if f == WarnForeign || f == RefuseForeign || f == RerouteForeign {
+		return nil
+	}
+	return fmt.Errorf("%q is neither %q, %q nor %q", f, WarnForeign, RefuseForeign, RerouteForeign)
+}
+
+// ValidateCountry reports a country that is none.
+func ValidateCountry(country string) error {
+	if graph.IsCountry(country) {
+		return nil
+	}
+	return fmt.Errorf("%q is not a country of ISO 3166-1 in capitals, like DE", country)
 }
 
 // faults gathers what is wrong with a configuration.
@@ -109,5 +143,13 @@ func (f *faults) check(ok bool, key, format string, args ...any) {
 }
 
 func (f *faults) dataset(key, id string, required bool) {
-	f.check(graph.IsID(id) || id == "" && !required, key+".dataset", "%q is not a dataset id: digits only", id)
+	f.check(graph.IsID(id) || id == "" && !required, key, "%q is not a dataset id: digits only", id)
 }
+
+func (f *faults) country(key, country string) {
+	if err := ValidateCountry(country); err != nil && country != "" {
+		*f = append(*f, fmt.Errorf("%s: %w", key, err))
+	}
+}
+
+func (f faults) join() error { return errors.Join(f...) }

@@ -6,7 +6,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/capi-dispatcher/capi-dispatcher/graph"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 )
 
 // mostSubjects is how many subjects are counted: more come in several answers,
@@ -15,15 +15,12 @@ const mostSubjects = 10_000
 
 // share is a part of a stream's messages.
 type share struct {
-	dataset string  // a dataset id, or one of the words below; "" is not known
+	dataset string  // a dataset id, [admission.Auto], or other; "" is not known
 	part    float64 // of 1
 }
 
-// What stands for a dataset in a share where the subject names none.
-const (
-	auto  = "auto"  // the subject for all datasets
-	other = "other" // no dataset id
-)
+// other stands for a dataset in a share where the subject names no destination.
+const other = "other"
 
 // largestShare returns which dataset has the most messages in a stream. The
 // server counts messages for each subject, and no bytes.
@@ -51,7 +48,7 @@ func largestShare(ctx context.Context, stream jetstream.Stream, root string) sha
 // producers, so that what is no id does not get into metrics.
 func datasetOf(subject, root string) string {
 	word, _, _ := strings.Cut(strings.TrimPrefix(subject, root+"."), ".")
-	if word == auto || graph.IsID(word) {
+	if admission.IsDestination(word) {
 		return word
 	}
 	return other

@@ -36,7 +36,7 @@ type Decoder struct {
 	json    jsontext.Decoder
 	parser  parser
 
-	secrets Secrets // to be taken out, beside what looks like a token; may be nil
+	secrets redact.Secrets // to be taken out, beside what looks like a token; may be nil
 	body    []byte
 	members []member // top-level members of the message being read
 	events  []Event  // of the request body being read
@@ -68,7 +68,7 @@ func NewDecoder(rules Rules) *Decoder {
 
 // Withhold has the decoder take these secrets out of messages, beside what looks
 // like an access token. It returns the decoder.
-func (d *Decoder) Withhold(secrets Secrets) *Decoder {
+func (d *Decoder) Withhold(secrets redact.Secrets) *Decoder {
 	d.secrets = secrets
 	return d
 }

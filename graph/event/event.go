@@ -16,8 +16,6 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
-
-	"github.com/capi-dispatcher/capi-dispatcher/graph/event/redact"
 )
 
 // MaxEvents is how many events Meta takes in one request.
@@ -183,17 +181,4 @@ func contentKey(raw []byte) []byte {
 		jsontext.Multiline(false),
 	)
 	return value
-}
-
-// Secrets are texts that are taken out of messages although their form does not
-// give them away.
-type Secrets = redact.Secrets
-
-// HoldsToken reports whether a text holds what looks like an access token.
-func HoldsToken(text string) bool { return redact.HoldsToken(text) }
-
-// Redact takes secrets out of a text of any kind, and counts them. The text
-// itself is left as it is. secrets may be nil.
-func Redact(text []byte, secrets Secrets) (clean []byte, found int) {
-	return redact.Text(text, secrets)
 }

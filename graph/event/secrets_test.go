@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/redact"
 )
 
 // leaked has the form of an access token, with not a character too many.
@@ -149,12 +150,12 @@ func TestRedact(t *testing.T) {
 		`{"em":"\u0040"`:                                      `{"em":"\u0040"`,
 		"\xff" + leaked + "\xfe":                              "\xff[redacted]\xfe",
 	} {
-		clean, found := event.Redact([]byte(text), tokens{oddToken})
+		clean, found := redact.Text([]byte(text), tokens{oddToken})
 		require.Equal(t, want, string(clean))
 		require.Equal(t, text != want, found > 0, text)
 	}
-	require.True(t, event.HoldsToken("a="+leaked))
-	require.False(t, event.HoldsToken("userId=alice"))
+	require.True(t, redact.HoldsToken("a="+leaked))
+	require.False(t, redact.HoldsToken("userId=alice"))
 }
 
 // What is flung at the worker must not cost it more than a look at every byte.
@@ -163,11 +164,11 @@ func TestRedactingTakesNoLongerThanReading(t *testing.T) {
 	const size = 1 << 20
 	for _, unit := range []string{"EAA", "EAA ", "access_token", "access_token=", "appsecret_proof:\"a\"", leaked + " ", `\u0041`, `\u005cu005c`, `%`, `access_token%3D%`} {
 		text := []byte(strings.Repeat(unit, size/len(unit)))
-		clean, found := event.Redact(text, tokens{oddToken})
+		clean, found := redact.Text(text, tokens{oddToken})
 		if found == 0 {
 			require.Equal(t, text, clean)
 		}
-		_, again := event.Redact(clean, tokens{oddToken})
+		_, again := redact.Text(clean, tokens{oddToken})
 		require.Zero(t, again, "taken out once is taken out for good: %q", unit)
 	}
 }
@@ -197,7 +198,7 @@ func FuzzSecrets(f *testing.F) {
 		body = append(append(bytes.Clone(body[:place]), leaked...), body[place:]...)
 		for _, d := range []*event.Decoder{event.NewDecoder(event.DefaultRules()), hashing()} {
 			got, err := d.Decode(body)
-			clean, found := event.Redact(body, nil)
+			clean, found := redact.Text(body, nil)
 			require.NotRegexp(t, tokenForm, string(clean))
 			require.Positive(t, found)
 			if err != nil {
@@ -245,7 +246,7 @@ func BenchmarkRedactNothing(b *testing.B) {
 			b.SetBytes(int64(len(text)))
 			b.ReportAllocs()
 			for b.Loop() {
-				event.Redact([]byte(text), nil)
+				redact.Text([]byte(text), nil)
 			}
 		})
 	}

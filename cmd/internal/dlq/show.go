@@ -117,7 +117,7 @@ func meaning(reason deadletter.Reason) string {
 	case deadletter.NoDataset:
 		return "nobody knows which dataset the event belongs to"
 	case deadletter.TooLarge:
-		return "the event does not fit a request"
+		return "the event does not fit a request, which has batch.max_bytes at the most"
 	case deadletter.Expired:
 		return "the event is older than Meta accepts"
 	case deadletter.Refused:
