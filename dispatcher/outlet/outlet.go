@@ -20,14 +20,16 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/health"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
 )
 
 const (
-	// publishAtOnce is how many messages may be under way without an answer. It
-	// is well below the limit at which the client would stall.
+	// publishAtOnce is how many messages may be under way to a stream without an
+	// answer. More would only wait in the server, and for a slow one so long that
+	// they count as unanswered, although it stores them.
 	publishAtOnce = 256
 	// Timeout is how long the answer to a publish may take; it is good for a Find, too.
 	Timeout = 5 * time.Second
@@ -75,6 +77,8 @@ type Publication[T any] struct {
 type Outlet[T any] struct {
 	Config
 
+	room *semaphore.Weighted // for messages under way
+
 	// search is held by the goroutine that looks for the stream; others wait.
 	search  sync.Mutex
 	looked  time.Time // when it was last looked for
@@ -88,7 +92,9 @@ type Outlet[T any] struct {
 }
 
 // New returns an outlet. Nothing is known of its stream yet.
-func New[T any](cfg Config) *Outlet[T] { return &Outlet[T]{Config: cfg} }
+func New[T any](cfg Config) *Outlet[T] {
+	return &Outlet[T]{Config: cfg, room: semaphore.NewWeighted(publishAtOnce)}
+}
 
 // Publish stores messages, and waits until the server has stored each, or has
 // refused it: then its Err says why.
@@ -120,6 +126,9 @@ func (o *Outlet[T]) publishAll(publications []*Publication[T]) {
 // publishPart publishes messages, unless the stream did not answer a moment
 // ago.
 func (o *Outlet[T]) publishPart(part []*Publication[T]) {
+	size := int64(len(part))
+	_ = o.room.Acquire(context.Background(), size) // cannot fail, and whatever has it gives it back within seconds
+	defer o.room.Release(size)
 	if err := o.silence(time.Now(), part[0].Msg.Subject); err != nil {
 		for _, p := range part {
 			p.Err = err

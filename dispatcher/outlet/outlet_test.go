@@ -38,6 +38,8 @@ type stream struct {
 	answer    func(msg *nats.Msg) error // errSilent: none
 	published []string
 	asked     int // questions
+	pace      time.Duration
+	free      time.Time // when it has stored all that it has got
 	found     int
 	gate      *health.Gate
 	logged    *observer.ObservedLogs
@@ -81,6 +83,13 @@ func (s *stream) setAnswer(answer func(msg *nats.Msg) error) {
 	s.answer = answer
 }
 
+// setPace makes it store one message after the other.
+func (s *stream) setPace(pace time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pace, s.free = pace, time.Now()
+}
+
 // questions is how often it has been asked whether it answers.
 func (s *stream) questions() int {
 	s.mu.Lock()
@@ -103,7 +112,12 @@ func (s *stream) PublishMsgAsync(msg *nats.Msg, opts ...jetstream.PublishOpt) (j
 	}
 	switch {
 	case err == nil:
-		f.ok <- &jetstream.PubAck{Sequence: uint64(len(s.published))}
+		if s.free.Before(time.Now()) {
+			s.free = time.Now()
+		}
+		s.free = s.free.Add(s.pace)
+		number := uint64(len(s.published))
+		time.AfterFunc(time.Until(s.free), func() { f.ok <- &jetstream.PubAck{Sequence: number} })
 	case errors.Is(err, nats.ErrMaxPayload):
 		return nil, err // the client itself refuses
 	case !errors.Is(err, errSilent):
@@ -164,6 +178,24 @@ func TestManyAreStored(t *testing.T) {
 		}
 		require.Empty(t, s.send(subjects...))
 		require.Equal(t, subjects, s.published)
+	})
+}
+
+// A slow server is not asked for more at once, by all together, than it answers in
+// time: it would store what counts as unanswered.
+func TestNoMoreIsUnderWayThanIsAnsweredInTime(t *testing.T) {
+	run(t, func(s *stream) {
+		s.setPace(10 * time.Millisecond)
+		var senders sync.WaitGroup
+		for range 8 {
+			senders.Go(func() {
+				if refused := s.send(make([]string, 300)...); len(refused) > 0 {
+					s.t.Errorf("%d are refused: %v", len(refused), refused[0].Err)
+				}
+			})
+		}
+		senders.Wait()
+		require.Len(s.t, s.published, 8*300)
 	})
 }
 
