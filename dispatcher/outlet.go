@@ -12,13 +12,15 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
 )
 
 const (
-	// publishAtOnce is how many messages may be under way without an answer. It
-	// is well below the limit at which the client would stall.
+	// publishAtOnce is how many messages may be under way to a stream without an
+	// answer. More would only wait in the server, and for a slow one so long that
+	// they count as unanswered, although it stores them.
 	publishAtOnce = 256
 	// publishTimeout is how long the answer to a publish may take.
 	publishTimeout = 5 * time.Second
@@ -33,6 +35,7 @@ var errLookedFor = errors.New("it was there a moment ago")
 type outlet struct {
 	js     jetstream.JetStream
 	beside func(work func(ctx context.Context)) // work that nobody waits for
+	room   *semaphore.Weighted                  // for messages under way
 	rights *rights.Watch
 	log    *zap.Logger
 	// find looks for the stream, and makes it anew where that is ours to do.
@@ -63,8 +66,8 @@ func (d *Dispatcher) newOutlet(stream, then string) *outlet {
 		}, d.rightsToOpen(stream)...)
 	}
 	return &outlet{
-		js: d.deps.JetStream, beside: d.beside, rights: d.deps.Rights, log: d.log.With(zap.String("stream", stream)),
-		find: find, gate: newGate(), then: then,
+		js: d.deps.JetStream, beside: d.beside, room: semaphore.NewWeighted(publishAtOnce), rights: d.deps.Rights,
+		log: d.log.With(zap.String("stream", stream)), find: find, gate: newGate(), then: then,
 	}
 }
 
@@ -105,6 +108,9 @@ func (o *outlet) publishAll(publications []*publication) {
 
 // publishPart publishes messages, unless a moment ago nobody has answered.
 func (o *outlet) publishPart(part []*publication) {
+	size := int64(len(part))
+	_ = o.room.Acquire(context.Background(), size) // who has it, gives it back within seconds
+	defer o.room.Release(size)
 	if err := o.silence(time.Now(), part[0].msg.Subject); err != nil {
 		for _, p := range part {
 			p.err = err

@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 )
 
 // mute is a JetStream that answers nothing, or stores everything but what is
@@ -49,6 +51,14 @@ func (m *mute) PublishMsgAsync(_ *nats.Msg, opts ...jetstream.PublishOpt) (jetst
 	return answer, nil
 }
 
+// newTestOutlet is one whose questions end with ctx.
+func newTestOutlet(ctx context.Context, js jetstream.JetStream) *outlet {
+	return &outlet{
+		js: js, log: zap.NewNop(), gate: newGate(), room: semaphore.NewWeighted(publishAtOnce),
+		beside: func(work func(context.Context)) { go work(ctx) },
+	}
+}
+
 // A stream does not answer. Whoever publishes first finds out; nobody waits for
 // it after that, until it answers again.
 func TestASilentStreamHoldsNobodyUp(t *testing.T) {
@@ -56,15 +66,11 @@ func TestASilentStreamHoldsNobodyUp(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
 		stream := &mute{}
-		o := &outlet{
-			js: stream, log: zap.NewNop(), gate: newGate(),
-			beside: func(work func(context.Context)) { go work(ctx) },
-		}
+		o := newTestOutlet(ctx, stream)
 		publish := func() (took time.Duration, err error) {
-			began := time.Now()
-			p := &publication{msg: nats.NewMsg("capi.dead.1.refused")}
-			o.publish([]*publication{p})
-			return time.Since(began), p.err
+			began, one := time.Now(), many(1)
+			o.publish(one)
+			return time.Since(began), one[0].err
 		}
 		took, err := publish()
 		require.Equal(t, publishTimeout, took)
@@ -90,10 +96,60 @@ func TestASilentStreamHoldsNobodyUp(t *testing.T) {
 func TestAQuestionEndsWithTheWorker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
-		o := &outlet{js: &mute{}, asking: true}
+		o := newTestOutlet(ctx, &mute{})
 		began := time.Now()
 		time.AfterFunc(time.Second, stop)
 		o.inquire(ctx, "capi.dead.1.refused")
 		require.Equal(t, time.Second, time.Since(began))
 	})
+}
+
+// slow is a JetStream that stores a hundred messages a second, one after the other,
+// with a client that gives up waiting.
+type slow struct {
+	jetstream.JetStream
+
+	mu   sync.Mutex
+	free time.Time // when it has stored all that it has got
+}
+
+func (s *slow) PublishMsgAsync(*nats.Msg, ...jetstream.PublishOpt) (jetstream.PubAckFuture, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := time.Now(); s.free.Before(now) {
+		s.free = now
+	}
+	s.free = s.free.Add(10 * time.Millisecond)
+	answer := &promise{ok: make(chan *jetstream.PubAck, 1), err: make(chan error, 1)}
+	if wait := time.Until(s.free); wait > publishTimeout {
+		time.AfterFunc(publishTimeout, func() { answer.err <- jetstream.ErrAsyncPublishTimeout })
+	} else {
+		time.AfterFunc(wait, func() { answer.ok <- &jetstream.PubAck{} })
+	}
+	return answer, nil
+}
+
+// A stream that is slow is not given more at once than it answers in time: what
+// counts as unanswered comes again, and keeps it from the rest.
+func TestASlowStreamStoresEverything(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newTestOutlet(t.Context(), &slow{})
+		var senders sync.WaitGroup
+		var stored atomic.Int64
+		for range 20 {
+			senders.Go(func() {
+				here, _ := o.publish(many(500))
+				stored.Add(int64(len(here)))
+			})
+		}
+		senders.Wait()
+		require.EqualValues(t, 20*500, stored.Load())
+	})
+}
+
+func many(n int) (publications []*publication) {
+	for range n {
+		publications = append(publications, &publication{msg: nats.NewMsg("capi.dead.1.refused")})
+	}
+	return publications
 }
