@@ -217,7 +217,11 @@ func (b *bench) stop(w *worker) {
 
 func (b *bench) await(what string, condition func() bool) {
 	b.t.Helper()
-	require.Eventually(b.t, condition, 10*time.Minute, 5*time.Millisecond, what)
+	patience := 10 * time.Minute
+	if longForms() {
+		patience = 30 * time.Minute // -timeout is the bound of those
+	}
+	require.Eventually(b.t, condition, patience, 5*time.Millisecond, what)
 }
 
 // event is a sound event of a given id.
