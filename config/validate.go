@@ -115,7 +115,7 @@ func (t *TLS) validate() error {
 }
 
 func (d *Dedupe) validate() error {
-	faults := []error{d.Config.Validate()}
+	faults := []error{d.Validate()}
 	if err := d.Key.Validate(); err != nil {
 		faults = append(faults, fmt.Errorf("key: %w", err))
 	}
