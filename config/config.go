@@ -111,7 +111,7 @@ const (
 // Default returns the settings a careful operator would leave alone.
 func Default() Config {
 	return Config{
-		NATS:     NATS{URL: "nats://localhost:4222", InboxPrefix: "_INBOX_capi", Streams: streams.Default()},
+		NATS:     NATS{URL: "nats://localhost:4222", InboxPrefix: "_INBOX_capi", Streams: defaultStreams()},
 		Redis:    Redis{URL: "redis://localhost:6379/0", Mode: Single},
 		Dedupe:   Dedupe{Key: dispatcher.ByEvent, Config: dedupe.DefaultConfig()},
 		Batch:    batcher.DefaultConfig(),
@@ -121,6 +121,12 @@ func Default() Config {
 		Admin:    Admin{Address: "127.0.0.1:8080"},
 		Log:      Log{Level: "info", Format: JSON},
 	}
+}
+
+func defaultStreams() Streams {
+	s := streams.Default()
+	s.Section = "nats."
+	return s
 }
 
 // Dispatcher is the dispatcher's part of the configuration.

@@ -158,6 +158,16 @@ func TestWhatStreamsKeep(t *testing.T) {
 	require.Zero(t, cfg.NATS.MaxBytes, "events are refused by no limit that nobody has set")
 }
 
+// Who reads that a setting of the streams is to be changed finds it in the file.
+func TestSettingsOfStreamsAreNamedByTheirKeys(t *testing.T) {
+	t.Parallel()
+	cfg, err := load(t, "nats: {manage: false}")
+	require.NoError(t, err)
+	require.Contains(t, config.Keys(), cfg.NATS.Setting("manage"))
+	_, err = load(t, "nats: {section: x}")
+	require.ErrorContains(t, err, "nats.section: there is no such key")
+}
+
 func TestNotYAML(t *testing.T) {
 	t.Parallel()
 	_, err := load(t, "nats: [")

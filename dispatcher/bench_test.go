@@ -91,6 +91,7 @@ func setup(tb testing.TB, change ...func(*options)) *bench {
 	b.graph = httptest.NewServer(b.API)
 	tb.Cleanup(b.graph.Close)
 	b.options = b.defaults()
+	b.options.cfg.Streams.Section = "nats."
 	for _, c := range change {
 		c(&b.options)
 	}

@@ -194,7 +194,7 @@ func TestMessagesLargerThanTheRoomForThem(t *testing.T) {
 	}
 	restart(10_000_000)
 	b.awaitCondition("events", false)
-	b.await("the reason is told", func() bool { return strings.Contains(b.condition("events").Reason, "set it to 10001024 or more") })
+	b.await("the reason is told", func() bool { return strings.Contains(b.condition("events").Reason, "it has to be 10001024 or more") })
 	b.await("the producer is connected again", b.js.Conn().IsConnected)
 	b.publish(dataset, event("a"))
 	restart(1 << 20)

@@ -96,7 +96,7 @@ func largestMessage(conn *nats.Conn) int { return int(conn.MaxPayload()) + messa
 func CheckRoom(maxPayload int64, maxInFlightBytes int) error {
 	if largest := int(maxPayload) + messageOverhead; largest > maxInFlightBytes {
 		return &streams.SetupError{Problem: fmt.Sprintf(
-			"the NATS server takes messages of up to %d bytes (max_payload), and delivery.max_in_flight_bytes is only %d; set it to %d or more",
+			"the NATS server takes messages of up to %d bytes (max_payload), and the room for messages in flight (max_in_flight_bytes) is only %d; it has to be %d or more",
 			maxPayload, maxInFlightBytes, largest)}
 	}
 	return nil

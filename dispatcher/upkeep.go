@@ -186,8 +186,8 @@ func (d *Dispatcher) heldSlots(ctx context.Context) string {
 		info := consumer.CachedInfo()
 		most := info.Config.MaxAckPending
 		if held := info.NumAckPending - d.leases.Count(); most > 0 && 2*held >= most {
-			reasons = append(reasons, fmt.Sprintf("%d of the %d messages that the workers may have under way of stream %s (nats.max_ack_pending) "+
-				"can be neither parked nor dead-lettered; when all are, no event of any dataset is delivered", held, most, stream))
+			reasons = append(reasons, fmt.Sprintf("%d of the %d messages that the workers may have under way of stream %s (%s) "+
+				"can be neither parked nor dead-lettered; when all are, no event of any dataset is delivered", held, most, stream, d.cfg.Streams.Setting("max_ack_pending")))
 		}
 	}
 	return strings.Join(reasons, "; ")

@@ -12,6 +12,8 @@ import (
 const agreementKey = "capi-dispatcher-settings"
 
 // agreement is what all workers have to have set alike; "" where it is not known.
+// It is stored, and compared with what workers of other versions have stored: the
+// names in it do not change, whatever the settings are called.
 type agreement string
 
 func (s *Set) agreement() agreement {

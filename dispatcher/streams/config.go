@@ -9,6 +9,10 @@ import (
 
 // Config says where events come from and go to in NATS.
 type Config struct {
+	// Section is what the names of these settings begin with where people set
+	// them, with a dot: texts that tell somebody to set one say it so.
+	Section string `yaml:"-"`
+
 	// Stream holds the events, on Subject.<dataset id> and Subject.auto.
 	Stream  string `yaml:"stream"`
 	Subject string `yaml:"subject"`
@@ -57,6 +61,9 @@ func Default() Config {
 		AckWait: 30 * time.Second, MaxAckPending: 20_000,
 	}
 }
+
+// Setting returns how people find a setting of this configuration.
+func (c Config) Setting(name string) string { return c.Section + name }
 
 // ToBegin returns how old a claim may be when a request on it is begun.
 func (c Config) ToBegin() time.Duration { return c.AckWait / 6 }

@@ -122,7 +122,8 @@ func (s *Set) verified(ctx context.Context, stream jetstream.Stream, role Role) 
 	durable := s.cfg.Consumer
 	consumer, err := stream.Consumer(ctx, durable)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return nil, setupError("consumer %s does not exist on stream %s; create it, or set nats.manage to true", durable, nameOfStream(stream))
+		return nil, setupError("consumer %s does not exist on stream %s; create it, or set %s to true",
+			durable, nameOfStream(stream), s.cfg.Setting("manage"))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", nameOf(durable, stream), err)
@@ -160,7 +161,7 @@ func (c Config) checkConsumer(info *jetstream.ConsumerInfo, role Role) (warnings
 	case have.AckPolicy != jetstream.AckExplicitPolicy:
 		return nil, setupError("%s does not ask for explicit acknowledgements", where)
 	case have.AckWait != c.AckWait:
-		return nil, setupError("%s has an AckWait of %s; set nats.ack_wait to the same (it is %s)", where, have.AckWait, c.AckWait)
+		return nil, setupError("%s has an AckWait of %s; set %s to the same (it is %s)", where, have.AckWait, c.Setting("ack_wait"), c.AckWait)
 	case have.DeliverSubject != "":
 		return nil, setupError("%s is a push consumer; a pull consumer is needed", where)
 	case have.MaxDeliver > 0:

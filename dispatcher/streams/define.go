@@ -38,13 +38,14 @@ const (
 type definition struct {
 	jetstream.StreamConfig
 
-	role Role
+	role                    Role
+	ageSetting, sizeSetting string // what the settings are called; "" if there are none
 }
 
 // definitions lists the streams, by their roles.
 func (c Config) definitions() []definition {
 	return []definition{
-		{role: Events, StreamConfig: jetstream.StreamConfig{
+		{role: Events, ageSetting: c.Setting("max_age"), sizeSetting: c.Setting("max_bytes"), StreamConfig: jetstream.StreamConfig{
 			Name: c.Stream, Subjects: []string{c.Subject + ".>"}, Replicas: c.Replicas,
 			Description: "conversion events for Meta",
 			Retention:   jetstream.LimitsPolicy, MaxAge: c.MaxAge, MaxBytes: limit(c.MaxBytes), Discard: jetstream.DiscardNew,
@@ -58,7 +59,7 @@ func (c Config) definitions() []definition {
 			Retention:  jetstream.WorkQueuePolicy,
 			Duplicates: 2 * time.Minute, AllowDirect: true, AllowMsgSchedules: true,
 		}},
-		{role: DeadLetters, StreamConfig: jetstream.StreamConfig{
+		{role: DeadLetters, ageSetting: c.Setting("dead_letter_max_age"), sizeSetting: c.Setting("dead_letter_max_bytes"), StreamConfig: jetstream.StreamConfig{
 			Name: c.DeadLetterStream, Subjects: []string{c.DeadLetterSubject + ".>"}, Replicas: c.Replicas,
 			Description: "conversion events that Meta will not take, and why",
 			Retention:   jetstream.LimitsPolicy, MaxAge: c.DeadLetterMaxAge, MaxBytes: limit(c.DeadLetterMaxBytes),

@@ -21,21 +21,16 @@ func (d *definition) setAside() string {
 // retention returns where a stream keeps more or less than is configured. Only
 // its owner changes that, because what a change deletes is gone.
 func (d *definition) retention(have jetstream.StreamConfig) (differences []string) {
-	prefix := "nats."
-	switch d.role {
-	case Parked:
+	if d.role == Parked {
 		return nil
-	case DeadLetters:
-		prefix = "nats.dead_letter_"
-	case Events:
 	}
 	if have.MaxAge != d.MaxAge {
-		differences = append(differences, fmt.Sprintf("stream %s keeps messages %s, and %smax_age says %s: set that, or run: nats stream edit %s --max-age=%s",
-			d.Name, inWords(have.MaxAge), prefix, inWords(d.MaxAge), d.Name, hours(d.MaxAge)))
+		differences = append(differences, fmt.Sprintf("stream %s keeps messages %s, and %s says %s: set that, or run: nats stream edit %s --max-age=%s",
+			d.Name, inWords(have.MaxAge), d.ageSetting, inWords(d.MaxAge), d.Name, hours(d.MaxAge)))
 	}
 	if max(have.MaxBytes, 0) != max(d.MaxBytes, 0) {
-		differences = append(differences, fmt.Sprintf("stream %s may hold %s, and %smax_bytes says %s: set that, or run: nats stream edit %s --max-bytes=%d",
-			d.Name, sizeInWords(have.MaxBytes), prefix, sizeInWords(d.MaxBytes), d.Name, d.MaxBytes))
+		differences = append(differences, fmt.Sprintf("stream %s may hold %s, and %s says %s: set that, or run: nats stream edit %s --max-bytes=%d",
+			d.Name, sizeInWords(have.MaxBytes), d.sizeSetting, sizeInWords(d.MaxBytes), d.Name, d.MaxBytes))
 	}
 	return differences
 }

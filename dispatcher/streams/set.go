@@ -24,8 +24,8 @@ func New(cfg Config, js jetstream.JetStream, warn func(text string)) *Set {
 	return &Set{cfg: cfg, js: js, warn: warn}
 }
 
-// KeyedBy returns the same set for workers with that dedupe.key, which the
-// consumers are to say.
+// KeyedBy returns the same set for workers that tell events apart by that
+// identity, which the consumers are to say.
 func (s *Set) KeyedBy(identity string) *Set {
 	keyed := *s
 	keyed.identity = identity
@@ -83,7 +83,7 @@ func (s *Set) ensureStream(ctx context.Context, want definition) error {
 	stream, err := s.js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		if !s.cfg.Manage {
-			return setupError("stream %s does not exist; create it, or set nats.manage to true", want.Name)
+			return setupError("stream %s does not exist; create it, or set %s to true", want.Name, s.cfg.Setting("manage"))
 		}
 		if _, err = s.js.CreateStream(ctx, want.StreamConfig); errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return s.ensureStream(ctx, want) // another worker was faster

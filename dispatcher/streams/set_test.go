@@ -58,6 +58,7 @@ func TestRetentionIsConfigured(t *testing.T) {
 	t.Parallel()
 	js := natstest.Start(t).JetStream()
 	cfg := streams.Default()
+	cfg.Section = "nats."
 	cfg.MaxAge, cfg.MaxBytes, cfg.DeadLetterMaxAge, cfg.DeadLetterMaxBytes = 200*time.Hour, 50_000_000, 0, 20_000_000
 	ensure := func() (warnings []string) {
 		require.NoError(t, streams.New(cfg, js, func(text string) { warnings = append(warnings, text) }).Ensure(t.Context()))
@@ -126,7 +127,7 @@ func TestWhatDoesNotFitIsSaid(t *testing.T) {
 			t.Parallel()
 			js := natstest.Start(t).JetStream()
 			cfg := streams.Default()
-			cfg.Manage = tc.manage
+			cfg.Section, cfg.Manage = "nats.", tc.manage
 			if tc.ackWait > 0 {
 				cfg.AckWait = tc.ackWait
 			}

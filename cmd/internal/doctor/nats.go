@@ -24,7 +24,7 @@ func (r *report) examineNATS(ctx context.Context, cfg *config.Config, nats *conn
 		r.ok("nats server", "%s; only the server we are connected to was asked", version)
 	}
 	if err := dispatcher.CheckRoom(nats.Conn().MaxPayload(), cfg.Delivery.MaxInFlightBytes); err != nil {
-		r.fault("nats server", err.Error(), "or lower the server's max_payload")
+		r.fault("nats server", err.Error(), "raise delivery.max_in_flight_bytes, or lower the server's max_payload")
 	}
 	for _, found := range set.Inspect(ctx, nats.Rights) {
 		if denied, ok := errors.AsType[*rights.DeniedError](found.Err); ok && denied.Subscribe {
