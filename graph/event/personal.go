@@ -46,7 +46,7 @@ func (p *parser) personalValue(f *field) error {
 	from := p.nextValue()
 	value, err := p.json.ReadValue()
 	if err != nil {
-		return malformed(err)
+		return p.malformed(err)
 	}
 	v := personalValue{field: customer.Field(f.name), index: -1, name: p.memberAt, from: from, to: p.json.InputOffset(), sound: isID(value)}
 	if last := p.path[len(p.path)-1]; last.name == "" {
@@ -64,8 +64,12 @@ const redacted = `"[redacted]"`
 
 // isProtected reports whether a member of user_data is personal data that
 // [parser.protect] looks at, and whether it says anything of the customer.
-func (p *parser) isProtected(f *field) bool {
-	return f != nil && f.personal && p.rules.HashPersonalData
+func (p *parser) isProtected(known schema, name []byte) bool {
+	if !p.rules.HashPersonalData {
+		return false
+	}
+	f := known[string(name)]
+	return f != nil && f.personal
 }
 
 // protect hashes the personal data of the event. What cannot be hashed is of no
