@@ -32,10 +32,10 @@ func TestTheVerbsAndTheWorkerAgreeOverTheFuzzCorpus(t *testing.T) {
 	for name, change := range map[string]func(*config.Config){
 		"as it is": same,
 		"in the clear": func(c *config.Config) {
-			c.Graph.HashPersonalData, c.Graph.Rules.MessagingExtras = false, event.Refuse
+			c.Graph.HashPersonalData, c.Graph.MessagingExtras = false, event.Refuse
 		},
 		"filling in": func(c *config.Config) {
-			c.Graph.FillAccounts, c.Graph.Rules.DefaultActionSource = true, event.Website
+			c.Graph.FillAccounts, c.Graph.DefaultActionSource = true, event.Website
 			c.Assets.WhatsAppAccounts = map[string]dispatcher.WhatsAppAccount{"102": {Dataset: dataset}}
 			c.Assets.Instagram = map[string]dispatcher.Asset{"17": {Dataset: "999"}}
 		},

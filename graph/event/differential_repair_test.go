@@ -1,9 +1,9 @@
 package event_test
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -37,7 +37,7 @@ func misspelled(random *rand.Rand) (text string, places []string) {
 		values[`"@`+pointer+`"`] = pick(random, options)
 		made, places = spelled(made, pointer), append(places, pointer)
 	}
-	text = strings.ReplaceAll(made.String(), fmt.Sprint(at), fmt.Sprint(recently))
+	text = strings.ReplaceAll(made.String(), strconv.Itoa(at), strconv.Itoa(recently))
 	for mark, value := range values {
 		text = strings.ReplaceAll(text, mark, value)
 	}

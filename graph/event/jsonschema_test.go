@@ -70,7 +70,7 @@ func allSettings() map[string]settings {
 // incomplete is a mutated event without some of what may be filled in.
 func incomplete(random *rand.Rand) object {
 	made := mutated(random)
-	for _, path := range strings.Fields("action_source user_data.page_id user_data.whatsapp_business_account_id user_data.ig_account_id") {
+	for path := range strings.FieldsSeq("action_source user_data.page_id user_data.whatsapp_business_account_id user_data.ig_account_id") {
 		if random.IntN(4) == 0 {
 			made = safely(made, path, pick(random, []any{absent{}, absent{}, absent{}, nil}))
 		}

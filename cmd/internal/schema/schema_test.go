@@ -159,7 +159,7 @@ func TestWhatIsFilledInIsNotCalledFor(t *testing.T) {
 	chat := map[string]any{"event_name": "LeadSubmitted", "event_time": json.Number("1675999999"), "messaging_channel": "messenger", "user_data": user}
 	fill := func(pages ...string) func(*config.Config) {
 		return func(c *config.Config) {
-			c.Graph.Rules.DefaultActionSource, c.Graph.FillAccounts = event.BusinessMessaging, true
+			c.Graph.DefaultActionSource, c.Graph.FillAccounts = event.BusinessMessaging, true
 			c.Assets.Pages = make(map[string]dispatcher.Asset)
 			for _, page := range pages {
 				c.Assets.Pages[page] = dispatcher.Asset{Dataset: "1"}
