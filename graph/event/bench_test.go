@@ -27,6 +27,7 @@ func BenchmarkDecode(b *testing.B) {
 		{"personal data hashed here", person.String(), hash},
 		{"faulty", `{"event_name":1,"event_time":"x"}`, event.DefaultRules()},
 		{"not for us", `{"hello":"world"}`, event.DefaultRules()},
+		{"cut off", `{"user_data":{"em":`, event.DefaultRules()},
 		{"malformed end", messenger + "}", event.DefaultRules()},
 	} {
 		b.Run(bench.name, func(b *testing.B) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -38,8 +39,9 @@ type Decoder struct {
 
 	secrets redact.Secrets // to be taken out, beside what looks like a token; may be nil
 	body    []byte
-	members []member // top-level members of the message being read
-	events  []Event  // of the request body being read
+	names   map[string]bool // that Meta documents, once they are asked for
+	members []member        // top-level members of the message being read
+	events  []Event         // of the request body being read
 }
 
 // terms are what an event as a whole is held against.
@@ -83,7 +85,7 @@ func (d *Decoder) Withhold(secrets redact.Secrets) *Decoder {
 func (d *Decoder) Decode(body []byte) (Request, error) {
 	clean, secrets, err := redact.Message(body, d.secrets)
 	if err != nil {
-		return Request{}, malformed(err)
+		return Request{}, d.malformed(err)
 	}
 	request, err := d.decode(clean)
 	request.Secrets = secrets
@@ -95,12 +97,12 @@ func (d *Decoder) decode(body []byte) (Request, error) {
 	if kind := d.json.PeekKind(); kind != '{' {
 		if kind == 0 {
 			_, err := d.json.ReadToken()
-			return Request{}, malformed(err)
+			return Request{}, d.malformed(err)
 		}
 		return Request{}, oneFault("", WrongType, "an event, or a request body, is a JSON object")
 	}
-	var single Event
-	isBody, err := d.message(&single)
+	single := make([]Event, 1)
+	isBody, err := d.message(&single[0])
 	if err != nil {
 		return Request{}, err
 	}
@@ -108,7 +110,7 @@ func (d *Decoder) decode(body []byte) (Request, error) {
 		return Request{}, err
 	}
 	if !isBody {
-		return Request{Events: []Event{single}}, nil
+		return Request{Events: single}, nil
 	}
 	return d.requestBody()
 }
@@ -150,19 +152,30 @@ func (d *Decoder) message(single *Event) (isBody bool, err error) {
 // dataArray reads the events of a request body.
 func (d *Decoder) dataArray() error {
 	if _, err := d.json.ReadToken(); err != nil {
-		return malformed(err)
+		return d.malformed(err)
 	}
 	for d.json.PeekKind() != ']' {
 		if len(d.events) == MaxEvents {
 			return oneFault("/data", TooManyEvents, fmt.Sprintf("a request body holds at most %d events", MaxEvents))
 		}
+		d.makeRoom()
 		d.events = append(d.events, Event{})
 		if err := d.element(&d.events[len(d.events)-1]); err != nil {
 			return err
 		}
 	}
 	_, err := d.json.ReadToken()
-	return malformed(err)
+	return d.malformed(err)
+}
+
+// makeRoom makes room for the rest of a list once its first event has been read:
+// the others will be about as long.
+func (d *Decoder) makeRoom() {
+	if len(d.events) != 1 {
+		return
+	}
+	rest := len(d.body) - int(d.json.InputOffset())
+	d.events = slices.Grow(d.events, min(MaxEvents-1, 1+rest/len(d.events[0].Raw)))
 }
 
 // element reads one event of a request body.
@@ -189,30 +202,35 @@ func (d *Decoder) element(event *Event) error {
 // value.
 func (d *Decoder) object(visit func(name []byte, at int64) error) error {
 	if _, err := d.json.ReadToken(); err != nil {
-		return malformed(err)
+		return d.malformed(err)
 	}
 	for d.json.PeekKind() != '}' {
 		quoted, err := d.json.ReadValue()
 		if err != nil {
-			return malformed(err)
+			return d.malformed(err)
 		}
 		if err := visit(rawjson.Unquote(quoted), d.json.InputOffset()-int64(len(quoted))); err != nil {
 			return err
 		}
 	}
 	_, err := d.json.ReadToken()
-	return malformed(err)
+	return d.malformed(err)
 }
 
-func (d *Decoder) skip() error { return malformed(d.json.SkipValue()) }
+func (d *Decoder) skip() error { return d.malformed(d.json.SkipValue()) }
 
 // nextValue returns where in the body the next value begins.
 func (d *Decoder) nextValue() int64 {
 	at := d.json.InputOffset()
-	for at < int64(len(d.body)) && bytes.IndexByte([]byte(" \t\r\n,:"), d.body[at]) >= 0 {
+	for at < int64(len(d.body)) && isBetweenValues(d.body[at]) {
 		at++
 	}
 	return at
+}
+
+// isBetweenValues is asked of so many bytes that it looks at each by itself.
+func isBetweenValues(c byte) bool {
+	return c == ',' || c == ':' || c == ' ' || c == '\n' || c == '\t' || c == '\r'
 }
 
 // expectEnd refuses whatever follows the outermost value.
@@ -226,13 +244,13 @@ func (d *Decoder) expectEnd() error {
 
 // malformed turns the JSON library's error into ours. It has the place, and
 // neither the text there nor names of the producer's: they may be personal data.
-func malformed(err error) error {
+func (d *Decoder) malformed(err error) error {
 	if err == nil {
 		return nil
 	}
 	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		return fmt.Errorf("%w: at offset %d, in %q: %w",
-			ErrMalformed, syntax.ByteOffset, placeOf(syntax.JSONPointer), syntax.Err)
+			ErrMalformed, syntax.ByteOffset, d.placeOf(syntax.JSONPointer), syntax.Err)
 	}
 	return fmt.Errorf("%w: cut off: %w", ErrMalformed, err)
 }

@@ -77,10 +77,17 @@ func (d *draft) begin(body []byte, e *Event) {
 	*d = draft{body: body, event: e, people: d.people[:0], edits: d.edits[:0], mended: d.mended[:0]}
 }
 
+// usualFaults is how many faults there is room for at the first: one seldom comes
+// alone.
+const usualFaults = 4
+
 func (d *draft) faultAt(pointer string, code Code, subcode int, message string) {
 	if len(d.event.Faults) >= MaxFaults {
 		d.unnamed++
 		return
+	}
+	if d.event.Faults == nil {
+		d.event.Faults = make([]Fault, 0, usualFaults)
 	}
 	d.event.Faults = append(d.event.Faults, Fault{Pointer: pointer, Code: code, Subcode: subcode, Message: message})
 }

@@ -114,11 +114,11 @@ func ParseEnvelope(line string) (Envelope, error) {
 	if line == "" {
 		return Envelope{}, nil
 	}
+	var d Decoder
 	clean, _, err := redact.Message([]byte(line), nil)
 	if err != nil {
-		return Envelope{}, malformed(err)
+		return Envelope{}, d.malformed(err)
 	}
-	var d Decoder
 	d.reset(clean)
 	if d.json.PeekKind() != '{' {
 		return Envelope{}, oneFault("", WrongType, "an envelope is a JSON object")

@@ -62,12 +62,15 @@ func (s schema) names(into map[string]bool) map[string]bool {
 // member that Meta documents. The names of others are the producer's, and may be
 // personal data themselves; so may be what looks like an index, because nobody
 // can tell an index from a name that is a number.
-func placeOf(pointer jsontext.Pointer) string {
-	names := documentedNames()
+func (d *Decoder) placeOf(pointer jsontext.Pointer) string {
+	if d.names == nil { // else a flood of garbage would have them collected for each message
+		d.names = documentedNames()
+	}
 	var place strings.Builder
+	place.Grow(len(pointer))
 	for name := range pointer.Tokens() {
 		place.WriteByte('/')
-		if names[name] {
+		if d.names[name] {
 			place.WriteString(name)
 		} else {
 			place.WriteByte('*')

@@ -80,7 +80,7 @@ func (p *parser) value(f *field) error {
 func (p *parser) scalar(f *field) error {
 	value, err := p.json.ReadValue()
 	if err != nil {
-		return malformed(err)
+		return p.malformed(err)
 	}
 	code := f.kind.Judge(value)
 	if code == "" {
@@ -101,7 +101,7 @@ func (p *parser) isPrivate() bool { return len(p.path) > 0 && p.path[0].name == 
 func (p *parser) unexpected(f *field, should string) error {
 	value, err := p.json.ReadValue()
 	if err != nil {
-		return malformed(err)
+		return p.malformed(err)
 	}
 	p.fault(WrongType, f.subcode, "is "+scalar.Shown(value, p.isPrivate())+", not "+should)
 	return nil
@@ -114,7 +114,7 @@ func (p *parser) members(f *field) error {
 	return p.object(func(name []byte, at int64) error {
 		from := p.nextValue()
 		err := p.member(f.members, name, at)
-		if err == nil && f.slot == slotUser && !p.isProtected(f.members[string(name)]) {
+		if err == nil && f.slot == slotUser && !p.isProtected(f.members, name) {
 			p.inform(name, p.draft.body[from:p.json.InputOffset()])
 		}
 		return err
@@ -128,7 +128,7 @@ func (p *parser) elements(f *field, at func(index int) *field) (length int, err 
 		return -1, p.unexpected(f, "a list; put it into [ ]")
 	}
 	if _, err := p.json.ReadToken(); err != nil {
-		return 0, malformed(err)
+		return 0, p.malformed(err)
 	}
 	for ; p.json.PeekKind() != ']'; length++ {
 		f := at(length)
@@ -146,7 +146,7 @@ func (p *parser) elements(f *field, at func(index int) *field) (length int, err 
 		}
 	}
 	_, err = p.json.ReadToken()
-	return length, malformed(err)
+	return length, p.malformed(err)
 }
 
 // millisecondDigits is how many digits a number has, as seconds, from the year
@@ -158,7 +158,7 @@ func (p *parser) eventTime(*field) error {
 	const mostDigits = 18 // that an int64 holds in any case
 	value, err := p.json.ReadValue()
 	if err != nil {
-		return malformed(err)
+		return p.malformed(err)
 	}
 	digits := []byte(value)
 	if !scalar.IsDigits(digits) {

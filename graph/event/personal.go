@@ -48,7 +48,7 @@ func (p *parser) personalValue(f *field) error {
 	from := p.nextValue()
 	value, err := p.json.ReadValue()
 	if err != nil {
-		return malformed(err)
+		return p.malformed(err)
 	}
 	v := personalValue{
 		field: customer.Field(f.name), index: -1, name: p.memberAt, from: from, to: p.json.InputOffset(),
@@ -69,8 +69,12 @@ const redacted = `"[redacted]"`
 
 // isProtected reports whether a member of user_data is personal data that
 // [review.protect] looks at, and whether it says anything of the customer.
-func (p *parser) isProtected(f *field) bool {
-	return f != nil && f.personal && p.rules.HashPersonalData
+func (p *parser) isProtected(known schema, name []byte) bool {
+	if !p.rules.HashPersonalData {
+		return false
+	}
+	f := known[string(name)]
+	return f != nil && f.personal
 }
 
 // protect hashes the personal data of the event. What cannot be hashed is of no

@@ -4,7 +4,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"time"
 
 	iso4217 "github.com/bojanz/currency"
 	"github.com/go-json-experiment/json/jsontext"
@@ -77,10 +76,9 @@ func currencyCode(text string) string {
 
 // secondsOf advises on a time. One without an offset may be hours off.
 func secondsOf(text string) string {
-	for _, layout := range [...]string{"2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02"} {
-		if _, err := time.Parse(layout, strings.TrimSpace(text)); err == nil {
-			return "it with its offset from UTC, like 2006-01-02T15:04:05Z, or as seconds"
-		}
+	if _, ok := timeIn(strings.TrimSpace(text),
+		"2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02"); ok {
+		return "it with its offset from UTC, like 2006-01-02T15:04:05Z, or as seconds"
 	}
 	return "seconds, like 1767225600, or ISO 8601 with an offset, like 2026-01-01T00:00:00Z"
 }

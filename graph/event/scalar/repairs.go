@@ -73,12 +73,25 @@ func AsSeconds(value jsontext.Value) string {
 	if number := jsontext.Value(whole); IsDigits(number) && number.IsValid() && (!dotted || IsDigits([]byte(fraction))) {
 		return whole
 	}
-	for _, layout := range [...]string{
-		time.RFC3339, "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05Z07", "2006-01-02T15:04Z07:00",
-	} {
-		if at, err := time.Parse(layout, text); err == nil && at.Unix() >= 0 {
-			return strconv.FormatInt(at.Unix(), 10)
+	at, ok := timeIn(text,
+		time.RFC3339, "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05Z07", "2006-01-02T15:04Z07:00")
+	if !ok || at.Unix() < 0 {
+		return ""
+	}
+	return strconv.FormatInt(at.Unix(), 10)
+}
+
+// timeIn reads a date of ISO 8601 in one of some layouts. Anything else is told by
+// how it begins: to try layouts on it takes long.
+func timeIn(text string, layouts ...string) (at time.Time, ok bool) {
+	const year = len("2006")
+	if len(text) <= year || text[year] != '-' {
+		return at, false
+	}
+	for _, layout := range layouts {
+		if at, err := time.Parse(layout, text); err == nil {
+			return at, true
 		}
 	}
-	return ""
+	return at, false
 }
