@@ -32,7 +32,8 @@ check: ## Before a push: lint what differs from BASE (main), and run the tests w
 		grep -vE '$(SERVERS)' | cut -d' ' -f1)
 
 test: redis cc ## All tests, with real servers and the race detector (some minutes)
-	go test -race -parallel 6 -timeout 40m ./... # tests mostly wait
+	go test -race -parallel 6 -timeout 40m $$(go list ./... | grep -v /cmd/e2e) # six at a time, as tests mostly wait
+	go test -race -timeout 40m ./cmd/e2e # whole programs, which do not
 
 MODULES := . charts/test charts/cluster .ci/image
 lint: lint-workflows ## Check the code of all modules with the pinned golangci-lint, and the workflows with actionlint

@@ -62,11 +62,10 @@ func datasetID(i int) string { return strconv.Itoa(1_000_000_000_000_000 + i) }
 // publishAll puts messages on the stream as fast as it takes them.
 func (r *rig) publishAll(messages []jetstreamMessage) {
 	r.t.Helper()
-	const atOnce = 1000
-	for begin := 0; begin < len(messages); begin += atOnce {
-		part := messages[begin:min(begin+atOnce, len(messages))]
-		futures := make([]jetstream.PubAckFuture, len(part))
-		for i, m := range part {
+	for len(messages) > 0 {
+		n := atOnce(messages)
+		futures := make([]jetstream.PubAckFuture, n)
+		for i, m := range messages[:n] {
 			future, err := r.js.PublishAsync(m.subject, []byte(m.body))
 			require.NoError(r.t, err)
 			futures[i] = future
@@ -78,7 +77,18 @@ func (r *rig) publishAll(messages []jetstreamMessage) {
 				require.NoError(r.t, err)
 			}
 		}
+		messages = messages[n:]
 	}
+}
+
+// atOnce is how many messages are published without an answer: no more than a busy
+// machine stores in time.
+func atOnce(messages []jetstreamMessage) (n int) {
+	const most, mostBytes = 1000, 4 << 20
+	for bytes := 0; n < min(len(messages), most) && bytes < mostBytes; n++ {
+		bytes += len(messages[n].body)
+	}
+	return n
 }
 
 func (r *rig) addDatasets(n int) {
