@@ -160,10 +160,9 @@ func (s *shipment) resolve() {
 				zap.String("dataset", s.lane.dataset), zap.String("reason", found.refusal.Reason()))
 			s.hold(append(refused, untried...), found.refusal)
 		default:
-			for _, e := range refused {
-				e.dead(deadletter.Refused)
+			for _, e := range refused { // before one was accepted: it may have been a setting
+				s.send([]*entry{e})
 			}
-			s.bury(refused)
 			s.send(untried)
 		}
 	}
