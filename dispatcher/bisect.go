@@ -57,10 +57,9 @@ func (d *delivery) resolve() {
 				zap.String("dataset", d.lane.dataset), zap.String("reason", found.refusal.Reason()))
 			d.parkAndTrip(append(refused, untried...), found.refusal)
 		default:
-			for _, e := range refused {
-				e.markDead(deadletter.Refused)
+			for _, e := range refused { // before one was accepted: it may have been a setting
+				d.send([]*inFlight{e})
 			}
-			d.settler.settle(refused, outcome{fate: deadLettered})
 			d.send(untried)
 		}
 	}

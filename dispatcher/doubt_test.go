@@ -9,6 +9,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"regexp"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -130,6 +131,28 @@ func TestASettingIsNoPoison(t *testing.T) {
 			require.Len(t, b.letters(), tc.letters, "none of those that have waited")
 			b.requireBalance()
 			b.requireNoneTwice()
+		})
+	}
+}
+
+// A setting that is mended while a few events are tried costs no more than a
+// handful, either: those that were refused before the first acceptance are sent
+// once more.
+func TestASettingIsMendedMeanwhile(t *testing.T) {
+	t.Parallel()
+	refused := graphtest.Fault{Error: &graphtest.Error{Code: 424242, Message: "no"}}
+	for _, requests := range []int{20, 22, 24} { // the handful has died, and some of the others were tried
+		t.Run(fmt.Sprint("after ", requests), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, patientPark)
+			b.Script(dataset, slices.Repeat([]graphtest.Fault{refused}, requests)...)
+			b.publish(dataset, body(events(64)...))
+			b.awaitAccepted(56)
+			b.awaitQuiet()
+			require.Len(t, b.letters(), 8)
+			require.Zero(t, b.settledAs("parked"), "nothing had to wait")
+			b.requireNoneTwice()
+			b.requireBalance()
 		})
 	}
 }

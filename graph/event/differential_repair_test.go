@@ -61,7 +61,7 @@ func spelled(made object, pointer string) object {
 // published; the repairs are what they are said to be, made in another way.
 func TestTheSimulatedAPIAgreesOnRepairs(t *testing.T) {
 	t.Parallel()
-	const events = 3000
+	const events = 1000
 	api := graphtest.New(graphtest.Config{AnyDataset: true, Now: func() time.Time { return time.Unix(recently+60, 0) }})
 	random, d := rand.New(rand.NewPCG(3, 11)), event.NewDecoder(event.DefaultRules())
 	var repaired, needed int

@@ -47,7 +47,7 @@ func TestTheSchemaTakesEveryValueInItsPlace(t *testing.T) {
 		"event_source_url", "user_data.client_ip_address", "user_data.client_user_agent", "user_data.fbc", "user_data.fbp")
 	require.Greater(t, len(paths), 100)
 	schema, d, taken := compiled(t, event.DefaultRules()), event.NewDecoder(event.DefaultRules()), 0
-	for _, base := range []object{website(), app(), whatsAppChat(), instagramChat(), purchase(), limited()} {
+	for _, base := range []object{website(), app(), whatsAppChat()} {
 		for _, path := range paths {
 			for _, value := range oddValues() {
 				made := safely(base, path, value).String()
