@@ -67,6 +67,7 @@ func (d *Decoder) placeOf(pointer jsontext.Pointer) string {
 		d.names = documentedNames()
 	}
 	var place strings.Builder
+	place.Grow(len(pointer))
 	for name := range pointer.Tokens() {
 		place.WriteByte('/')
 		if d.names[name] {

@@ -120,8 +120,10 @@ func (r review) liftTestCode() {
 func (r review) assign() {
 	e := r.event
 	e.Name, e.ID, e.ActionSource = r.text(slotName), r.text(slotID), ActionSource(r.text(slotSource))
-	if seconds, err := strconv.ParseInt(r.text(slotTime), 10, 64); err == nil {
-		e.Time = time.Unix(seconds, 0)
+	if r.kept[slotTime].sound {
+		if seconds, err := strconv.ParseInt(r.text(slotTime), 10, 64); err == nil {
+			e.Time = time.Unix(seconds, 0)
+		}
 	}
 	e.Assets = Assets{
 		Page: r.text(slotPage), WhatsApp: r.text(slotWhatsApp),

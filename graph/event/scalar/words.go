@@ -17,18 +17,21 @@ const mostShown = 40
 
 // Told says what a value is, what it should be, and how to mend it.
 func (k *Kind) Told(value jsontext.Value, private bool) string {
-	sentence := Shown(value, private) + ", not " + k.Should
+	shown := Shown(value, private)
 	if k.mend == nil || private {
-		return sentence
+		return shown + ", not " + k.Should
 	}
 	text := ""
-	if kind := value.Kind(); kind == '0' || kind == '"' && isQuotable(string(rawjson.Inner(value))) {
+	if kind := value.Kind(); kind == '0' || kind == '"' {
 		text = string(rawjson.Inner(value))
 	}
-	if advice := k.mend(text); advice != "" {
-		sentence += "; write " + advice
+	if !isQuotable(text) {
+		text = ""
 	}
-	return sentence
+	if advice := k.mend(text); advice != "" {
+		return shown + ", not " + k.Should + "; write " + advice
+	}
+	return shown + ", not " + k.Should
 }
 
 // Shown says what was found, for people. Names of the producer's own members and
