@@ -98,19 +98,30 @@ func (r *release) createNamespace() {
 // do runs a command of Helm, which has to succeed without a warning.
 func (r *release) do(args ...string) (output string) {
 	r.t.Helper()
-	began := time.Now()
-	out, err := r.try(args...)
-	if err != nil {
-		r.explain()
+	return r.begin(args...)()
+}
+
+// begin begins such a command, and returns what waits for its end.
+func (r *release) begin(args ...string) (end func() (output string)) {
+	began, done := time.Now(), make(chan struct{})
+	var out string
+	var err error
+	go func() { defer close(done); out, err = r.try(args...) }()
+	return func() string {
+		r.t.Helper()
+		<-done
+		if err != nil {
+			r.explain()
+		}
+		require.NoError(r.t, err, "%s", out)
+		// What the API server would rather not have, it says in warnings. A watch
+		// that ends on a busy machine, and is taken up again, is a warning as well.
+		for line := range strings.Lines(out) {
+			require.False(r.t, strings.Contains(strings.ToLower(line), "warning:") && !strings.Contains(line, "reflector.go"), line)
+		}
+		r.t.Logf("%s %s: %s", r.helm, args[0], time.Since(began).Round(100*time.Millisecond))
+		return out
 	}
-	require.NoError(r.t, err, "%s", out)
-	// What the API server would rather not have, it says in warnings. A watch
-	// that ends on a busy machine, and is taken up again, is a warning as well.
-	for line := range strings.Lines(out) {
-		require.False(r.t, strings.Contains(strings.ToLower(line), "warning:") && !strings.Contains(line, "reflector.go"), line)
-	}
-	r.t.Logf("%s %s: %s", r.helm, args[0], time.Since(began).Round(100*time.Millisecond))
-	return out
 }
 
 // explain logs the state of all pods, and what they say.
@@ -128,6 +139,14 @@ func (r *release) explain() {
 	for _, event := range events.Items {
 		r.t.Logf("%s %s: %s", event.InvolvedObject.Kind, event.InvolvedObject.Name, event.Message)
 	}
+}
+
+// log is all that a pod has said.
+func (r *release) log(pod *corev1.Pod) string {
+	r.t.Helper()
+	log, err := r.client.CoreV1().Pods(r.namespace).GetLogs(pod.Name, &corev1.PodLogOptions{}).DoRaw(r.t.Context())
+	require.NoError(r.t, err)
+	return string(log)
 }
 
 func (r *release) try(args ...string) (output string, err error) {

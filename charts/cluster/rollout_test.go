@@ -32,10 +32,11 @@ type rollout struct {
 	text    strings.Builder
 }
 
-// Workers of the real image on a real node are killed, upgraded, rolled back,
-// and given another token, while events keep coming: each is accepted once, but
-// for those that a killed worker had sent and could not tell anybody of. The
-// worker has no more rights in NATS than docs/security.md says it needs.
+// Workers of the real image on a real node are killed, upgraded, rolled back, and
+// given other settings and another token, while events keep coming: each is
+// accepted once, but for those that a killed worker had sent and could not tell
+// anybody of. The worker has no more rights in NATS than docs/security.md says it
+// needs.
 func TestARolloutOnARealNode(t *testing.T) {
 	if !inSandbox(t) {
 		return
@@ -52,6 +53,7 @@ func TestARolloutOnARealNode(t *testing.T) {
 		{"a pod is deleted at once", r.deletePod},
 		{"helm upgrade", r.upgrade},
 		{"helm rollback", r.rollBack},
+		{"other settings", r.changeSettings},
 		{"another token", r.replaceToken},
 	} {
 		r.step(s.name, s.do)
@@ -64,7 +66,7 @@ func TestARolloutOnARealNode(t *testing.T) {
 
 	// With the streams that are there, and the other Helm.
 	r.helm = "helm-3"
-	r.do("install", "shop", chartDir, "--values", r.values, "--wait", "--timeout", "2m")
+	r.do("install", "shop", chartDir, "--values", r.values, "--set", otherSettings, "--wait", "--timeout", "2m")
 	r.do("test", "shop", "--timeout", "1m")
 	r.uninstall()
 }
@@ -108,6 +110,7 @@ func (r *rollout) prepare() {
 	roles := natstest.Documented(r.t, "../../docs/security.md")
 	r.secret("nats-worker", "user.creds", r.servers.account.CredsFor(roles["Worker"]))
 	r.secret("nats-streams", "user.creds", r.servers.account.CredsFor(roles["Maker of the streams"]))
+	r.secret("nats-both", "user.creds", r.servers.account.CredsFor(roles["Worker that makes the streams"]))
 	r.secret("redis", "password", redisPassword)
 	r.secret("capi-dispatcher-tokens", "default", "EAAB-first-token")
 	for i := range datasets {

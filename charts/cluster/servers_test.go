@@ -78,6 +78,14 @@ func (s *servers) size(stream string) uint64 {
 	return found.CachedInfo().State.Msgs
 }
 
+// consumer is how the workers' consumer of a stream is set.
+func (s *servers) consumer(stream string) jetstream.ConsumerConfig {
+	s.t.Helper()
+	found, err := s.js.Consumer(s.t.Context(), stream, "capi-dispatcher")
+	require.NoError(s.t, err)
+	return found.CachedInfo().Config
+}
+
 // doesWithout is what a worker asks for and does without, by docs/security.md.
 const doesWithout = `Subject "$JS.API.INFO"`
 
@@ -119,6 +127,8 @@ type graphServer struct {
 
 	mu       sync.Mutex
 	inFlight map[string]int             // by the sender's address
+	first    map[string]time.Time       // when a sender's first request came
+	last     map[string]time.Time       // when the last that came of it was answered
 	senders  map[graphtest.Event]string // who was the last to send an event
 }
 
@@ -127,6 +137,7 @@ func startGraph(t *testing.T) *graphServer {
 	g := &graphServer{
 		API:      graphtest.New(graphtest.Config{Latency: 20 * time.Millisecond}),
 		inFlight: make(map[string]int), senders: make(map[graphtest.Event]string),
+		first: make(map[string]time.Time), last: make(map[string]time.Time),
 	}
 	listener, err := net.Listen("tcp", nodeIP+":0")
 	require.NoError(t, err)
@@ -160,6 +171,9 @@ func (g *graphServer) begin(sender, dataset string, body []byte) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.inFlight[sender]++
+	if g.first[sender].IsZero() {
+		g.first[sender] = time.Now()
+	}
 	for _, e := range request.Data {
 		g.senders[graphtest.Event{Dataset: dataset, Name: e.Name, ID: e.ID}] = sender
 	}
@@ -169,6 +183,32 @@ func (g *graphServer) end(sender string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.inFlight[sender]--
+	g.last[sender] = time.Now()
+}
+
+// firstOf is when the first request of any of these senders came; zero if none
+// has.
+func (g *graphServer) firstOf(senders []string) (first time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, sender := range senders {
+		if at := g.first[sender]; first.IsZero() || !at.IsZero() && at.Before(first) {
+			first = at
+		}
+	}
+	return first
+}
+
+// lastOf is when the last request of all these senders was answered.
+func (g *graphServer) lastOf(senders []string) (last time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, sender := range senders {
+		if at := g.last[sender]; at.After(last) {
+			last = at
+		}
+	}
+	return last
 }
 
 // answers reports whether a request of a sender is being answered.
