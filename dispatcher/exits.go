@@ -14,6 +14,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/breaker"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/health"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/outlet"
@@ -184,6 +185,20 @@ func reasonToPark(verdict graph.Verdict) parked.Reason {
 		return parked.Unknown
 	default:
 		return parked.Unknown
+	}
+}
+
+// reasonOf is why events wait after such a verdict.
+func reasonOf(v graph.Verdict) breaker.Reason {
+	switch v {
+	case graph.Paused:
+		return breaker.Paused
+	case graph.Throttled:
+		return breaker.Throttled
+	case graph.Refused:
+		return breaker.Refused
+	default:
+		return breaker.Failing
 	}
 }
 

@@ -19,7 +19,6 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/storage"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
-	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
 
 // gates are what readiness asks for.
@@ -200,20 +199,6 @@ func (d *Dispatcher) watched() []storage.Stream {
 		{Name: s.Stream, Label: "events", Subject: s.Subject, Consumer: s.Consumer, Seen: d.seen},
 		{Name: s.ParkedStream, Label: "parked", Seen: d.seen},
 		{Name: s.DeadLetterStream, Label: "dead_letters", Subject: s.DeadLetterSubject, Seen: d.seen},
-	}
-}
-
-// reasonOf is why events wait after such a verdict.
-func reasonOf(v graph.Verdict) breaker.Reason {
-	switch v {
-	case graph.Paused:
-		return breaker.Paused
-	case graph.Throttled:
-		return breaker.Throttled
-	case graph.Refused:
-		return breaker.Refused
-	default:
-		return breaker.Failing
 	}
 }
 
