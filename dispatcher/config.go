@@ -2,7 +2,6 @@ package dispatcher
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -21,6 +20,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/graph/directory"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event/redact"
+	"github.com/capi-dispatcher/capi-dispatcher/internal/faults"
 )
 
 // OnUnknown says what to do with events that Meta may have received or not.
@@ -119,30 +119,30 @@ func DefaultMetrics() Metrics { return Metrics{Datasets: 1000} }
 
 // Validate reports every setting that cannot work, joined.
 func (d Delivery) Validate() error {
-	var faults faults
-	faults.check(d.Senders >= 1 && d.Senders <= 1000, "senders", "%d is not between 1 and 1000", d.Senders)
-	faults.check(d.SendersPerDataset >= 1 && d.SendersPerDataset <= d.Senders, "senders_per_dataset",
+	var found faults.List
+	found.Check(d.Senders >= 1 && d.Senders <= 1000, "senders", "%d is not between 1 and 1000", d.Senders)
+	found.Check(d.SendersPerDataset >= 1 && d.SendersPerDataset <= d.Senders, "senders_per_dataset",
 		"%d is not between 1 and senders (%d)", d.SendersPerDataset, d.Senders)
-	faults.check(d.SendersPerDatasetMax >= 1 && d.SendersPerDatasetMax <= 1000, "senders_per_dataset_max", "%d is not between 1 and 1000", d.SendersPerDatasetMax)
-	faults.check(d.OnUnknown == Resend || d.OnUnknown == DeadLetter, "on_unknown", "%q is neither %q nor %q", d.OnUnknown, Resend, DeadLetter)
-	faults.check(d.MaxUnknown >= 1, "max_unknown", "%d is less than 1", d.MaxUnknown)
-	faults.backoff("retry", d.Retry.Backoff)
-	faults.check(d.Retry.Budget >= 0 && d.Retry.Budget <= 10*time.Minute, "retry.budget", "%s is not between 0s and 10m", d.Retry.Budget)
-	faults.backoff("park", d.Park)
-	faults.check(d.Park.Initial >= time.Second, "park.initial", "%s is less than the second that scheduling resolves", d.Park.Initial)
-	faults.check(d.MaxInFlight >= 1, "max_in_flight", "%d is less than 1", d.MaxInFlight)
-	faults.check(d.MaxInFlightBytes >= 10_000_000, "max_in_flight_bytes", "%d is less than 10MB, too little for a few large messages", d.MaxInFlightBytes)
-	faults.check(d.MaxWait >= time.Second, "max_wait", "%s is less than 1s", d.MaxWait)
-	faults.check(d.UnlinkedMax >= 0, "unlinked_max", "%s is negative; 0 is for as long as Meta takes the events", d.UnlinkedMax)
-	faults.check(d.DrainTimeout >= 0, "drain_timeout", "%s is negative", d.DrainTimeout)
-	return faults.join()
+	found.Check(d.SendersPerDatasetMax >= 1 && d.SendersPerDatasetMax <= 1000, "senders_per_dataset_max", "%d is not between 1 and 1000", d.SendersPerDatasetMax)
+	found.Check(d.OnUnknown == Resend || d.OnUnknown == DeadLetter, "on_unknown", "%q is neither %q nor %q", d.OnUnknown, Resend, DeadLetter)
+	found.Check(d.MaxUnknown >= 1, "max_unknown", "%d is less than 1", d.MaxUnknown)
+	checkBackoff(&found, "retry", d.Retry.Backoff)
+	found.Check(d.Retry.Budget >= 0 && d.Retry.Budget <= 10*time.Minute, "retry.budget", "%s is not between 0s and 10m", d.Retry.Budget)
+	checkBackoff(&found, "park", d.Park)
+	found.Check(d.Park.Initial >= time.Second, "park.initial", "%s is less than the second that scheduling resolves", d.Park.Initial)
+	found.Check(d.MaxInFlight >= 1, "max_in_flight", "%d is less than 1", d.MaxInFlight)
+	found.Check(d.MaxInFlightBytes >= 10_000_000, "max_in_flight_bytes", "%d is less than 10MB, too little for a few large messages", d.MaxInFlightBytes)
+	found.Check(d.MaxWait >= time.Second, "max_wait", "%s is less than 1s", d.MaxWait)
+	found.Check(d.UnlinkedMax >= 0, "unlinked_max", "%s is negative; 0 is for as long as Meta takes the events", d.UnlinkedMax)
+	found.Check(d.DrainTimeout >= 0, "drain_timeout", "%s is negative", d.DrainTimeout)
+	return found.Join()
 }
 
 // Validate reports every setting that cannot work, joined.
 func (m Metrics) Validate() error {
-	var faults faults
-	faults.check(m.Datasets >= 0 && m.Datasets <= 100_000, "datasets", "%d is not between 0 and 100000", m.Datasets)
-	return faults.join()
+	var found faults.List
+	found.Check(m.Datasets >= 0 && m.Datasets <= 100_000, "datasets", "%d is not between 0 and 100000", m.Datasets)
+	return found.Join()
 }
 
 // Validate reports a word that says nothing.
@@ -153,21 +153,10 @@ func (k IdentityKind) Validate() error {
 	return fmt.Errorf("%q is neither %q nor %q", k, ByEvent, ByEventID)
 }
 
-// faults gathers what is wrong with a configuration.
-type faults []error
-
-func (f *faults) check(ok bool, key, format string, args ...any) {
-	if !ok {
-		*f = append(*f, fmt.Errorf("%s: "+format, append([]any{key}, args...)...))
-	}
+func checkBackoff(f *faults.List, key string, b retry.Backoff) {
+	f.Check(b.Initial > 0, key+".initial", "%s is not positive", b.Initial)
+	f.Check(b.Max >= b.Initial, key+".max", "%s is less than %s.initial (%s)", b.Max, key, b.Initial)
 }
-
-func (f *faults) backoff(key string, b retry.Backoff) {
-	f.check(b.Initial > 0, key+".initial", "%s is not positive", b.Initial)
-	f.check(b.Max >= b.Initial, key+".max", "%s is less than %s.initial (%s)", b.Max, key, b.Initial)
-}
-
-func (f faults) join() error { return errors.Join(f...) }
 
 // Sender posts one request to Meta, once.
 type Sender interface {

@@ -1,13 +1,13 @@
 package admission
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
+	"github.com/capi-dispatcher/capi-dispatcher/internal/faults"
 )
 
 // Config is what is decided by.
@@ -94,27 +94,27 @@ func RestrictedCountries() []string { return strings.Fields(restricted) }
 
 // Validate reports every dataset that is none, joined.
 func (d Datasets) Validate() error {
-	var faults faults
+	var found faults.List
 	for id := range d {
-		faults.check(graph.IsID(id), id, "is not a dataset id: digits only")
+		found.Check(graph.IsID(id), id, "is not a dataset id: digits only")
 	}
-	return faults.join()
+	return found.Join()
 }
 
 // Validate reports every setting that cannot work, joined.
 func (a *Assets) Validate() error {
-	var faults faults
+	var found faults.List
 	for kind, assets := range map[string]map[string]Asset{"pages": a.Pages, "instagram_accounts": a.Instagram} {
 		for id, asset := range assets {
 			key := kind + "." + id
-			faults.country(key+".country", asset.Country)
-			faults.dataset(key+".dataset", asset.Dataset, asset.Country == "")
+			checkCountry(&found, key+".country", asset.Country)
+			checkDataset(&found, key+".dataset", asset.Dataset, asset.Country == "")
 		}
 	}
 	for id, account := range a.WhatsAppAccounts {
-		faults.dataset("whatsapp_business_accounts."+id+".dataset", account.Dataset, true)
+		checkDataset(&found, "whatsapp_business_accounts."+id+".dataset", account.Dataset, true)
 	}
-	return faults.join()
+	return found.Join()
 }
 
 // Validate reports a word that says nothing.
@@ -133,23 +133,12 @@ func ValidateCountry(country string) error {
 	return fmt.Errorf("%q is not a country of ISO 3166-1 in capitals, like DE", country)
 }
 
-// faults gathers what is wrong with a configuration.
-type faults []error
-
-func (f *faults) check(ok bool, key, format string, args ...any) {
-	if !ok {
-		*f = append(*f, fmt.Errorf("%s: "+format, append([]any{key}, args...)...))
-	}
+func checkDataset(f *faults.List, key, id string, required bool) {
+	f.Check(graph.IsID(id) || id == "" && !required, key, "%q is not a dataset id: digits only", id)
 }
 
-func (f *faults) dataset(key, id string, required bool) {
-	f.check(graph.IsID(id) || id == "" && !required, key, "%q is not a dataset id: digits only", id)
-}
-
-func (f *faults) country(key, country string) {
+func checkCountry(f *faults.List, key, country string) {
 	if err := ValidateCountry(country); err != nil && country != "" {
 		*f = append(*f, fmt.Errorf("%s: %w", key, err))
 	}
 }
-
-func (f faults) join() error { return errors.Join(f...) }
