@@ -123,8 +123,8 @@ func (a *admitter) direct(events []*inFlight) {
 // request body said beside it in a header, or around it if that is long.
 func (a *admitter) decode(m *message, decoder *event.Decoder) (event.Request, error) {
 	decoder.Fill(a.accountsFor(m))
-	request, err := decoder.Decode(m.Data())
-	envelope := m.Headers().Get(header.Envelope)
+	request, err := decoder.Decode(m.Data)
+	envelope := m.Header.Get(header.Envelope)
 	if err != nil || !m.source.parked() || envelope == "" {
 		return request, err
 	}
@@ -196,9 +196,9 @@ func (a *admitter) admitUnreadable(m *message, err error) {
 // secrets it holds: they are left out. Where personal data is to be hashed, the
 // whole text is masked, because the personal data in it cannot be found.
 func (a *admitter) readable(m *message) (shown []byte, secrets int) {
-	shown, secrets = redact.Text(m.Data(), a.deps.Secrets)
+	shown, secrets = redact.Text(m.Data, a.deps.Secrets)
 	if a.cfg.Rules.HashPersonalData {
-		shown = event.Mask(m.Data())
+		shown = event.Mask(m.Data)
 	}
 	return shown, secrets
 }
@@ -206,7 +206,7 @@ func (a *admitter) readable(m *message) (shown []byte, secrets int) {
 // admitLetter sends a letter on its way again. Its events are counted as what
 // they are, and share it.
 func (a *admitter) admitLetter(m *message) {
-	letter, err := deadletter.Parse(0, m.Data(), m.Headers())
+	letter, err := deadletter.Parse(0, m.Data, m.Header)
 	count := max(1, len(letter.Places))
 	if a.makeRoom(m, make([]event.Event, count)) != nil {
 		a.settler.returnWhole(m)
@@ -217,7 +217,7 @@ func (a *admitter) admitLetter(m *message) {
 		return
 	}
 	m.expect(count)
-	on := &undelivered{Letter: &letter, id: m.Headers().Get(header.Undelivered), tries: parked.Count(m.Headers().Get(header.Parked))}
+	on := &undelivered{Letter: &letter, id: m.Header.Get(header.Undelivered), tries: parked.Count(m.Header.Get(header.Parked))}
 	events := make([]*inFlight, count)
 	for i := range events {
 		e := &inFlight{message: m, index: i, lane: lane{dataset: letter.Dataset}, history: newHistory(m, i), letter: on}
@@ -226,5 +226,5 @@ func (a *admitter) admitLetter(m *message) {
 		a.meters.received(e)
 		events[i] = e
 	}
-	a.exits.Add(departure{Lane: exitDead, Value: events, Size: len(m.Data())})
+	a.exits.Add(departure{Lane: exitDead, Value: events, Size: len(m.Data)})
 }

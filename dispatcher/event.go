@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
@@ -97,17 +96,17 @@ func newHistory(m *message, index int) history {
 	}
 	h := history{
 		firstSeen: m.published, since: m.published, place: index,
-		originSubject: withoutSecrets(m.Subject()), originSequence: m.sequence,
+		originSubject: withoutSecrets(m.Subject), originSequence: m.sequence,
 	}
-	h.messageID, h.numbered = shortID(m.Headers().Get(header.DedupeID)), m.events > 1
-	if id := m.Headers().Get(nats.MsgIdHdr); id != "" && h.messageID == "" {
+	h.messageID, h.numbered = shortID(m.Header.Get(header.DedupeID)), m.events > 1
+	if id := m.Header.Get(nats.MsgIdHdr); id != "" && h.messageID == "" {
 		h.messageID, h.numbered = shortID(id), true
 	}
 	return h
 }
 
 func parkedHistory(m *message, index int) history {
-	e := parked.Parse(m.Data(), m.Headers(), m.published)
+	e := parked.Parse(m.Data, m.Header, m.published)
 	h := history{
 		firstSeen: e.FirstSeen, since: e.FirstSeen,
 		attempts: e.Attempts, maybeSent: e.MaybeSent, parked: e.Parked, parkedFor: e.Reason,
@@ -257,7 +256,7 @@ func (a *admitter) identify(dataset string, e *event.Event, h *history) dedupe.K
 // message is one delivery of a JetStream message, in flight until all its events
 // are settled.
 type message struct {
-	jetstream.Msg
+	*nats.Msg
 
 	source      *source
 	sequence    uint64
@@ -276,19 +275,22 @@ type message struct {
 	delay time.Duration // for a nak
 }
 
+// InProgress renews the message's lease.
+func (m *message) InProgress() error { return m.Msg.InProgress() }
+
 // owner names the message in claims.
 func (m *message) owner() dedupe.Owner { return dedupe.NewOwner(m.source.epoch.ID, m.sequence) }
 
 // replayed reports whether the message is a replayed dead letter: a parked
 // event has a header that says so.
 func (m *message) replayed() bool {
-	return m.source.parked() && parked.IsReplay(m.Headers())
+	return m.source.parked() && parked.IsReplay(m.Header)
 }
 
 // isLetter reports whether the message is a dead letter on its way. Only what we
 // have parked can be one.
 func (m *message) isLetter() bool {
-	return m.source.parked() && m.Headers().Get(header.Undelivered) != ""
+	return m.source.parked() && m.Header.Get(header.Undelivered) != ""
 }
 
 // expect says how many events the message carries.

@@ -173,3 +173,20 @@ func TestAThousandEventsInOneMessageAreOneRequest(t *testing.T) {
 	b.publish(dataset, `{"data":[{}`+strings.Repeat(",{}", 1000)+`]}`)
 	require.Equal(t, deadletter.Invalid, b.awaitLetters(1)[0].Reason)
 }
+
+// To the NATS client, what has no data and a header Status is word from the server
+// that a pull has ended. It is a message like any other, and poison to nobody but
+// itself.
+func TestAMessageThatLooksLikeAStatus(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, code := range []string{"404", "409", "503"} {
+		b.publishMsg(&nats.Msg{Subject: "capi.events." + dataset, Header: nats.Header{"Status": {code}, "Description": {"Consumer Deleted"}}})
+		b.publish(dataset, event("after "+code))
+	}
+	b.awaitAccepted(3)
+	for _, letter := range b.awaitLetters(3) {
+		require.Equal(t, deadletter.Malformed, letter.Reason)
+	}
+	b.awaitQuiet()
+}

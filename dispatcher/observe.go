@@ -176,7 +176,7 @@ func (c carrier) Keys() []string {
 // startSpan begins the span of an event in flight.
 func (r *run) startSpan(e *inFlight) {
 	ctx := r.workCtx
-	if headers := e.message.Headers(); len(headers) > 0 {
+	if headers := e.message.Header; len(headers) > 0 {
 		ctx = traceContext().Extract(ctx, carrier(headers))
 	}
 	_, e.span = r.deps.Tracer.Start(ctx, "process event", trace.WithSpanKind(trace.SpanKindConsumer))
@@ -219,7 +219,7 @@ func injectTrace(e *inFlight, into nats.Header) {
 		producers = []string{header.Baggage}
 	}
 	for _, name := range producers {
-		if value := carrier(e.message.Headers()).Get(name); value != "" && len(value) <= longHeader {
+		if value := carrier(e.message.Header).Get(name); value != "" && len(value) <= longHeader {
 			into.Set(name, value)
 		}
 	}

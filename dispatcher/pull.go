@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/fetch"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
@@ -115,25 +116,20 @@ func (p *puller) pull(s *source, messages, bytes int, pulled chan<- *message) (e
 	defer func() { p.budget.Free(messages, bytes) }()
 	s.epoch.Pulling()
 	defer func() { s.epoch.Pulled(err != nil) }()
-	asked := time.Now()
-	batch, err := s.consumer.Fetch(messages,
-		jetstream.FetchMaxBytes(bytes), jetstream.FetchMaxWait(pullWait))
-	if err != nil {
-		return err
-	}
-	got := false
-	for msg := range batch.Messages() {
+	asked, got := time.Now(), false
+	err = s.pulls.Fetch(fetch.Want{Messages: messages, Bytes: bytes, Wait: pullWait}, func(msg *nats.Msg) error {
 		m, err := newMessage(s, msg)
 		if err != nil {
 			return err
 		}
 		messages--
 		bytes -= m.bytes
-		m.lease = p.leases.Begin(msg, s.epoch, asked)
+		m.lease = p.leases.Begin(m, s.epoch, asked)
 		got = true
 		pulled <- m
-	}
-	if err := batch.Error(); err != nil {
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	if !got {
@@ -141,7 +137,7 @@ func (p *puller) pull(s *source, messages, bytes int, pulled chan<- *message) (e
 	}
 	// Nothing is all that comes of a pull that is denied, and of an
 	// acknowledgement nothing is heard at all.
-	return p.deps.Rights.Since(asked, rights.APIPrefix(p.deps.JetStream)+"CONSUMER.MSG.NEXT."+s.stream, "$JS.ACK."+s.stream)
+	return p.deps.Rights.Since(asked, s.pulls.Subject, "$JS.ACK."+s.stream)
 }
 
 // admitAll admits messages in the order in which they were pulled; those that
@@ -157,7 +153,7 @@ func (p *puller) admitAll(pulled <-chan *message) {
 	}
 }
 
-func newMessage(s *source, msg jetstream.Msg) (*message, error) {
+func newMessage(s *source, msg *nats.Msg) (*message, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
 		return nil, err
@@ -168,7 +164,7 @@ func newMessage(s *source, msg jetstream.Msg) (*message, error) {
 		Msg: msg, source: s,
 		sequence: meta.Sequence.Stream, published: meta.Timestamp,
 		redelivered: meta.NumDelivered > 1,
-		bytes:       len(msg.Data()) + headerBytes(msg.Headers()) + messageOverhead,
+		bytes:       len(msg.Data) + headerBytes(msg.Header) + messageOverhead,
 	}, nil
 }
 

@@ -22,7 +22,7 @@ import (
 // memory. If it is in neither, ask is the account whose dataset Meta has to be
 // asked for.
 func (a *admitter) route(m *message, e *event.Event) (dataset string, ask graph.Asset, fault *event.Fault) {
-	dataset, ask, fault = a.admission.Route(a.subjectWord(m), m.Headers().Get(header.Dataset), e)
+	dataset, ask, fault = a.admission.Route(a.subjectWord(m), m.Header.Get(header.Dataset), e)
 	if ask.ID == "" {
 		return dataset, ask, fault
 	}
@@ -35,7 +35,7 @@ func (a *admitter) subjectWord(m *message) string {
 	if m.source.parked() {
 		root = a.parkedSubjects().Due("")
 	}
-	return strings.TrimPrefix(m.Subject(), root)
+	return strings.TrimPrefix(m.Subject, root)
 }
 
 // envelope completes what a message says beside its events: with its header,
@@ -46,7 +46,7 @@ func (a *admitter) envelope(m *message, asked event.Envelope, dataset string) ev
 	if m.source.parked() && !m.replayed() && a.subjectWord(m) != admission.Auto {
 		return asked // it was completed when the event first came
 	}
-	asked.TestEventCode = cmp.Or(asked.TestEventCode, withoutSecrets(m.Headers().Get(header.TestEventCode)))
+	asked.TestEventCode = cmp.Or(asked.TestEventCode, withoutSecrets(m.Header.Get(header.TestEventCode)))
 	return a.admission.Complete(asked, dataset)
 }
 
@@ -71,7 +71,7 @@ func (a *admitter) accountsFor(m *message) event.Assets {
 	}
 	dataset := a.subjectWord(m)
 	if dataset == admission.Auto {
-		dataset = m.Headers().Get(header.Dataset)
+		dataset = m.Header.Get(header.Dataset)
 	}
 	return a.admission.AccountsFor(dataset)
 }

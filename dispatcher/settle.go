@@ -160,7 +160,7 @@ func (s *settler) acknowledge(m *message, current bool) {
 	case m.worst == returned:
 		err = m.Nak()
 	case m.worst == deadLettered && m.events == 1:
-		err = m.TermWithReason("dead-lettered")
+		err = m.Respond([]byte("+TERM dead-lettered"))
 	default:
 		err = m.Ack()
 	}

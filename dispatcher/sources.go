@@ -6,12 +6,14 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 	"golang.org/x/time/rate"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/claims"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/epoch"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/fetch"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/health"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/inflight"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/lease"
@@ -24,6 +26,7 @@ import (
 type source struct {
 	stream   string
 	consumer jetstream.Consumer
+	pulls    fetch.Consumer // the same
 	epoch    *epoch.Epoch
 	gate     *health.Gate // open while pulling works
 	role     streams.Role
@@ -45,7 +48,7 @@ func (s *source) usable() bool { return !s.wrong && !s.epoch.Over() }
 
 // saw notes a delivery. Its numbers rise while consumer and stream are the
 // same; where they do not, the epoch is in doubt.
-func (s *source) saw(meta *jetstream.MsgMetadata) {
+func (s *source) saw(meta *nats.MsgMetadata) {
 	anew := meta.NumDelivered == 1
 	if meta.Sequence.Consumer <= s.lastDelivery || anew && meta.Sequence.Stream <= s.lastNew {
 		s.epoch.Doubt()
@@ -144,7 +147,11 @@ func (p *puller) openSource(ctx context.Context, role streams.Role) (*source, er
 		p.log.Info("the workers with other settings are gone", zap.String("stream", name))
 	}
 	return &source{
-		waits: waits, stream: name, consumer: consumer, role: role, pending: pending, gate: gate, checked: time.Now(),
+		waits: waits, stream: name, role: role, pending: pending, gate: gate, checked: time.Now(),
+		consumer: consumer, pulls: fetch.Consumer{
+			Conn:    p.deps.JetStream.Conn(),
+			Subject: rights.APIPrefix(p.deps.JetStream) + "CONSUMER.MSG.NEXT." + name + "." + p.cfg.Streams.Consumer,
+		},
 		epoch: p.epochs.Of(stream.CachedInfo()),
 	}, nil
 }
