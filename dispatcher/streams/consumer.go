@@ -29,13 +29,18 @@ func (s *Set) EnsureConsumers(ctx context.Context) error {
 
 func (s *Set) ensureConsumer(ctx context.Context, stream jetstream.Stream, role Role) error {
 	var others OtherWorkers
+	var seen *OtherSettingsError
 	begun := time.Now()
 	for {
 		_, err := s.Consumer(ctx, stream, role, &others)
 		differ, ok := errors.AsType[*OtherSettingsError](err)
-		if !ok || !s.cfg.Manage {
+		switch {
+		case err != nil && ctx.Err() != nil && seen != nil:
+			return seen // what was waited for says more than that the time is over
+		case !ok || !s.cfg.Manage:
 			return err
 		}
+		seen = differ
 		if time.Since(begun) > differ.consumer.Config.AckWait+2*leastQuiet {
 			return fmt.Errorf("%w; stop those workers first", err)
 		}
