@@ -36,37 +36,51 @@ type admitter struct {
 	lookupTrouble rate.Sometimes // is logged
 }
 
+// intake is what comes in by one source. What comes in together is sent on its way
+// together, as a page: so it is counted once, and shares batches.
+type intake struct {
+	*admitter
+
+	decoder *event.Decoder
+	page    []*inFlight // of known datasets
+}
+
 // admit decodes a message and sends each of its events on its way: into a
-// batch, after another event with the same identity, or out.
-func (a *admitter) admit(m *message, decoder *event.Decoder) {
+// batch, after another event with the same identity, or out. It may keep them until
+// the next flush.
+func (in *intake) admit(m *message) {
 	if m.isLetter() {
-		a.admitLetter(m)
+		in.admitLetter(m)
 		return
 	}
-	request, err := a.decode(m, decoder)
-	if a.makeRoom(m, request.Events) != nil {
-		a.settler.returnWhole(m)
+	request, err := in.decode(m)
+	if in.makeRoom(m, request.Events) != nil {
+		in.settler.returnWhole(m)
 		return
 	}
 	if err != nil {
-		a.admitUnreadable(m, err)
+		in.admitUnreadable(m, err)
 		return
 	}
 	m.expect(len(request.Events))
-	known := make([]*inFlight, 0, len(request.Events))
 	for i := range request.Events {
-		e := a.newInFlight(m, i, request)
+		e := in.newInFlight(m, i, request)
 		if i == 0 {
-			a.meters.withheld(e, request.Secrets, request.Dropped)
+			in.meters.withheld(e, request.Secrets, request.Dropped)
 		}
 		if e.asks() {
-			a.lookups.Add(e.lookup())
+			in.lookups.Add(e.lookup())
 			continue
 		}
-		a.meters.received(e)
-		known = append(known, e)
+		in.page = append(in.page, e)
 	}
-	a.direct(known)
+}
+
+// flush sends what is kept on its way.
+func (in *intake) flush() {
+	in.direct(in.page)
+	clear(in.page)
+	in.page = in.page[:0]
 }
 
 const (
@@ -82,14 +96,17 @@ const (
 
 // makeRoom waits until there is room for a message's events. The error is that
 // the dispatcher is to stop.
-func (a *admitter) makeRoom(m *message, events []event.Event) error {
+func (in *intake) makeRoom(m *message, events []event.Event) error {
 	weight := max(1, len(events)) * eventOverhead
 	for i := range events {
 		weight += (len(events[i].Faults) + len(events[i].Warnings)) * faultOverhead
 		weight += events[i].Copied()
 	}
-	if err := a.budget.Admit(a.intakeCtx, weight); err != nil {
-		return err
+	if !in.budget.TryAdmit(weight) {
+		in.flush() // the room may be what is kept
+		if err := in.budget.Admit(in.intakeCtx, weight); err != nil {
+			return err
+		}
 	}
 	m.bytes += weight
 	m.admitted = true
@@ -99,31 +116,49 @@ func (a *admitter) makeRoom(m *message, events []event.Event) error {
 // direct sends events of known datasets on their way: into a batch, after
 // another event with the same identity, or out.
 func (a *admitter) direct(events []*inFlight) {
-	items := make([]batcher.Item[lane, *inFlight], 0, len(events))
-	var leaving []*inFlight
-	for _, e := range events {
-		e.loaded = true
-		a.load.Add(e.lane.dataset, 1)
-		switch {
-		case e.leaves():
-			leaving = append(leaving, e)
-		case a.identities.Join(e.key, e):
-			items = append(items, e.item())
-		}
+	if len(events) == 0 {
+		return
 	}
-	if len(items) > 0 {
-		a.batches.Add(items...)
+	events = inflight.Gather(events, (*inFlight).ofLane) // so they are counted and batched by lane
+	a.meters.received(events...)
+	a.count(events)
+	staying, leaving := whoStays(events)
+	if leading := a.identities.Join(staying); len(leading) > 0 {
+		a.batches.Add(items(leading)...)
 	}
 	if len(leaving) > 0 {
 		a.exits.Add(departures(leaving, a.mostInALetter())...)
 	}
 }
 
+// count counts events among those of their datasets that are in flight.
+func (a *admitter) count(events []*inFlight) {
+	for group := range inflight.Runs(events, ofOneDataset) {
+		a.load.Add(group[0].lane.dataset, len(group))
+		for _, e := range group {
+			e.loaded = true
+		}
+	}
+}
+
+// whoStays tells events that are to be sent to Meta from those that leave for elsewhere.
+func whoStays(events []*inFlight) (staying, leaving []*inFlight) {
+	staying = make([]*inFlight, 0, len(events))
+	for _, e := range events {
+		if e.leaves() {
+			leaving = append(leaving, e)
+		} else {
+			staying = append(staying, e)
+		}
+	}
+	return staying, leaving
+}
+
 // decode reads a message. What we have parked is one event, with what its
 // request body said beside it in a header, or around it if that is long.
-func (a *admitter) decode(m *message, decoder *event.Decoder) (event.Request, error) {
-	decoder.Fill(a.accountsFor(m))
-	request, err := decoder.Decode(m.Data)
+func (in *intake) decode(m *message) (event.Request, error) {
+	in.decoder.Fill(in.accountsFor(m))
+	request, err := in.decoder.Decode(m.Data)
 	envelope := m.Header.Get(header.Envelope)
 	if err != nil || !m.source.parked() || envelope == "" {
 		return request, err
@@ -187,7 +222,6 @@ func (a *admitter) admitUnreadable(m *message, err error) {
 	} else {
 		e.markDead(deadletter.Malformed, event.Fault{Code: "malformed", Message: err.Error()})
 	}
-	a.meters.received(e)
 	a.meters.withheld(e, secrets, 0)
 	a.direct([]*inFlight{e})
 }
@@ -205,15 +239,15 @@ func (a *admitter) readable(m *message) (shown []byte, secrets int) {
 
 // admitLetter sends a letter on its way again. Its events are counted as what
 // they are, and share it.
-func (a *admitter) admitLetter(m *message) {
+func (in *intake) admitLetter(m *message) {
 	letter, err := deadletter.Parse(0, m.Data, m.Header)
 	count := max(1, len(letter.Places))
-	if a.makeRoom(m, make([]event.Event, count)) != nil {
-		a.settler.returnWhole(m)
+	if in.makeRoom(m, make([]event.Event, count)) != nil {
+		in.settler.returnWhole(m)
 		return
 	}
 	if err != nil {
-		a.admitUnreadable(m, err)
+		in.admitUnreadable(m, err)
 		return
 	}
 	m.expect(count)
@@ -222,9 +256,9 @@ func (a *admitter) admitLetter(m *message) {
 	for i := range events {
 		e := &inFlight{message: m, index: i, lane: lane{dataset: letter.Dataset}, history: newHistory(m, i), letter: on}
 		e.markDead(letter.Reason, letter.Faults...)
-		a.startSpan(e)
-		a.meters.received(e)
+		in.startSpan(e)
 		events[i] = e
 	}
-	a.exits.Add(departure{Lane: exitDead, Value: events, Size: len(m.Data)})
+	in.meters.received(events...)
+	in.exits.Add(departure{Lane: exitDead, Value: events, Size: len(m.Data)})
 }

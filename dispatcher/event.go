@@ -153,6 +153,18 @@ func (e *inFlight) item() batcher.Item[lane, *inFlight] {
 	return batcher.Item[lane, *inFlight]{Lane: e.lane, Value: e, Size: len(e.event.Raw) + comma}
 }
 
+func items(events []*inFlight) []batcher.Item[lane, *inFlight] {
+	items := make([]batcher.Item[lane, *inFlight], len(events))
+	for i, e := range events {
+		items[i] = e.item()
+	}
+	return items
+}
+
+func (e *inFlight) identity() dedupe.Key { return e.key }
+
+func (e *inFlight) ofLane() lane { return e.lane }
+
 func (e *inFlight) lease() *lease.Lease { return e.message.lease }
 
 // claim is what is asked of Redis for this event.
@@ -295,6 +307,24 @@ func (m *message) isLetter() bool {
 
 // expect says how many events the message carries.
 func (m *message) expect(events int) { m.events, m.open = events, events }
+
+// answer sends the server the message's ack, nak or term, as its events have ended.
+func (m *message) answer(current bool) error {
+	switch {
+	case m.worst == abandoned, !current:
+		return nil
+	case m.worst == returned && m.lease.Lapsed(time.Now()):
+		return nil // a late nak would take the message from the worker that has it now
+	case m.worst == returned && m.delay > 0:
+		return m.NakWithDelay(m.delay)
+	case m.worst == returned:
+		return m.Nak()
+	case m.worst == deadLettered && m.events == 1:
+		return m.Respond([]byte("+TERM dead-lettered"))
+	default:
+		return m.Ack()
+	}
+}
 
 // settle notes the outcome of one of the message's events, and reports whether it
 // was the last.

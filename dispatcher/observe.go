@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/inflight"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/metrics"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/serverclock"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
@@ -33,9 +34,22 @@ func newMeters(cfg *Config, deps *Deps, clock *serverclock.Clock) (*meters, erro
 	return &meters{counted, metrics.NewDatasets(cfg.Metrics.Datasets, cfg.DatasetIDs(), deps.Tokens.Owns), clock}, err
 }
 
-func (m *meters) received(e *inFlight) {
-	e.series = m.datasets.Of(e.lane.dataset)
-	m.Received(e.series, e.event.Removed)
+func (m *meters) received(events ...*inFlight) {
+	for group := range inflight.Runs(events, ofOneDataset) {
+		series := m.datasets.Of(group[0].lane.dataset)
+		m.Received(series, len(group))
+		for _, e := range group {
+			e.series = series
+			m.changed(e)
+		}
+	}
+}
+
+func ofOneDataset(a, b *inFlight) bool { return a.lane.dataset == b.lane.dataset }
+
+// changed counts what has been done to an event that has come in.
+func (m *meters) changed(e *inFlight) {
+	m.Removed(e.series, e.event.Removed)
 	m.Filled(e.series, e.event.Filled)
 	m.Repaired(e.series, e.event.Repaired)
 	if !e.message.source.parked() { // else it has been counted
@@ -62,11 +76,22 @@ func (m *meters) withheld(first *inFlight, secrets, members int) {
 	}
 }
 
-func (m *meters) settled(e *inFlight, f fate) {
-	m.Settled(e.series, f.String(), string(e.reason))
+func (m *meters) settled(events []*inFlight, f fate) {
+	for group := range inflight.Runs(events, func(a, b *inFlight) bool { return a.series == b.series && a.reason == b.reason }) {
+		m.Settled(group[0].series, f.String(), string(group[0].reason), len(group))
+	}
 	if f == accepted {
-		m.Took(m.clock.Now().Sub(e.history.since))
-		m.datasets.Accepted(e.lane.dataset)
+		m.accepted(events)
+	}
+}
+
+func (m *meters) accepted(events []*inFlight) {
+	now := m.clock.Now()
+	for group := range inflight.Runs(events, ofOneDataset) {
+		m.datasets.Accepted(group[0].lane.dataset)
+		for _, e := range group {
+			m.Took(now.Sub(e.history.since))
+		}
 	}
 }
 

@@ -66,7 +66,6 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
-	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/breaker"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/claims"
@@ -177,7 +176,7 @@ func newRun(cfg Config, deps Deps) (*run, error) {
 
 // connect makes the stages and leads each to the next: from the last to the first.
 func (d *Dispatcher) connect(batch batcher.Config) {
-	identities := inflight.NewCoalescer[dedupe.Key, *inFlight]()
+	identities := inflight.NewCoalescer((*inFlight).identity)
 	d.parking = d.newOutlet(d.cfg.Streams.ParkedStream, "what has to be parked stays where it is")
 	d.settler = &settler{
 		run: d.run, claims: d.claims, load: d.load, leases: d.leases, budget: d.budget,

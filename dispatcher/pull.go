@@ -140,16 +140,20 @@ func (p *puller) pull(s *source, messages, bytes int, pulled chan<- *message) (e
 	return p.deps.Rights.Since(asked, s.pulls.Subject, "$JS.ACK."+s.stream)
 }
 
-// admitAll admits messages in the order in which they were pulled; those that
-// are left when the dispatcher is to stop are given back.
+// admitAll admits messages in the order in which they were pulled, those that are
+// there already together; those that are left when the dispatcher is to stop are
+// given back.
 func (p *puller) admitAll(pulled <-chan *message) {
-	decoder := event.NewDecoder(p.cfg.Rules).Withhold(p.deps.Secrets)
+	in := intake{admitter: p.admitter, decoder: event.NewDecoder(p.cfg.Rules).Withhold(p.deps.Secrets)}
 	for m := range pulled {
 		if p.stopping() {
 			p.settler.returnWhole(m)
-			continue
+		} else {
+			in.admit(m)
 		}
-		p.admitter.admit(m, decoder)
+		if len(pulled) == 0 || len(in.page) >= pullSize {
+			in.flush()
+		}
 	}
 }
 

@@ -155,7 +155,6 @@ func (a *admitter) resolve(e *inFlight, dataset string, fault *event.Fault) {
 		e.lane = lane{dataset: dataset, envelope: a.admission.Complete(e.lane.envelope, dataset)}
 		e.span.SetAttributes(attribute.String("capi.dataset", dataset))
 	}
-	a.meters.received(e) // not before: the books are kept by dataset
 	a.check(e, fault)
 }
 
@@ -163,9 +162,7 @@ func (a *admitter) resolve(e *inFlight, dataset string, fault *event.Fault) {
 // may be asked for again. The token or Meta is to blame and not the events, so
 // none is dead-lettered unless it expires.
 func (a *admitter) parkUnfound(asset graph.Asset, events []*inFlight, finding directory.Finding) {
-	for _, e := range events {
-		a.meters.received(e)
-	}
+	a.meters.received(events...)
 	if a.stopping() {
 		a.settler.settle(events, toReturn(0))
 		return

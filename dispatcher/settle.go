@@ -94,34 +94,41 @@ func (s *settler) settle(events []*inFlight, o outcome) {
 // end ends the stay of events whose outcome is durable, and that of events with the
 // same identity that have waited for it.
 func (s *settler) end(events []*inFlight, o outcome) {
+	s.meters.settled(events, o.fate)
+	s.unload(events)
+	s.endFollowers(events, o.fate)
+	done := make([]*message, 0, len(events))
 	for _, e := range events {
-		s.endOne(e, o)
+		endSpan(e, o.fate)
+		if e.message.settle(o) {
+			done = append(done, e.message)
+		}
+	}
+	s.finish(done)
+}
+
+// unload counts events out that were counted among their dataset's.
+func (s *settler) unload(events []*inFlight) {
+	same := func(a, b *inFlight) bool { return ofOneDataset(a, b) && a.loaded == b.loaded }
+	for group := range inflight.Runs(events, same) {
+		if group[0].loaded {
+			s.load.Add(group[0].lane.dataset, -len(group))
+		}
 	}
 }
 
-func (s *settler) endOne(e *inFlight, o outcome) {
-	s.meters.settled(e, o.fate)
-	endSpan(e, o.fate)
-	if e.loaded {
-		s.load.Add(e.lane.dataset, -1)
-	}
-	s.endFollowers(e, o.fate)
-	if e.message.settle(o) {
-		s.finish(e.message)
-	}
-}
-
-// endFollowers ends the stay of those that have waited for an event. A leader that
+// endFollowers ends the stay of those that have waited for events. A leader that
 // was not sent leaves the matter to the next in line: the claim that held the leader
 // up may be the next one's own.
-func (s *settler) endFollowers(e *inFlight, f fate) {
+func (s *settler) endFollowers(events []*inFlight, f fate) {
 	promote := f != accepted && f != duplicate
-	for _, follower := range s.identities.Leave(e.key, e, promote) {
-		if promote {
-			s.batches.Add(follower.item())
-		} else {
-			s.endOne(follower, outcome{fate: duplicate})
-		}
+	followers := s.identities.Leave(events, promote)
+	switch {
+	case len(followers) == 0:
+	case promote:
+		s.batches.Add(items(followers)...)
+	default:
+		s.end(followers, outcome{fate: duplicate})
 	}
 }
 
@@ -129,52 +136,57 @@ func (s *settler) endFollowers(e *inFlight, f fate) {
 func (s *settler) returnWhole(m *message) {
 	m.expect(1)
 	m.settle(toReturn(0))
-	s.finish(m)
+	s.finish([]*message{m})
 }
 
-// finish ends the message's stay, once its stream is known to be the one that it
-// came from. Until then it keeps its room and its lease, so that no more can wait
-// than may be in flight.
-func (s *settler) finish(m *message) {
-	if m.worst == abandoned || m.source.epoch.Sure() {
-		s.acknowledge(m, true)
-		return
+// finish ends the stay of messages, once their stream is known to be the one that
+// they came from. Until then they keep their room and their leases, so that no more
+// can wait than may be in flight.
+func (s *settler) finish(messages []*message) {
+	sure := messages[:0]
+	for _, m := range messages {
+		if m.worst == abandoned || m.source.epoch.Sure() {
+			sure = append(sure, m)
+			continue
+		}
+		m.source.epoch.Await(func(current bool) { s.acknowledge([]*message{m}, current) })
 	}
-	m.source.epoch.Await(func(current bool) { s.acknowledge(m, current) })
+	s.acknowledge(sure, true)
 }
 
-// acknowledge sends the server the ack, nak or term of a message, and frees its
+// acknowledge sends the server the ack, nak or term of each message, and frees their
 // room in the budget. An acknowledgement that gets lost does no harm: the
 // message comes again, and its events are duplicates then. If the stream may be
 // another, nothing is sent: its message of that number may be another message.
-func (s *settler) acknowledge(m *message, current bool) {
-	s.leases.End(m.lease)
-	defer s.makeRoom(m)
-	var err error
-	switch {
-	case m.worst == abandoned, !current:
-	case m.worst == returned && m.lease.Lapsed(time.Now()):
-		// A late nak would take the message from the worker that has it now.
-	case m.worst == returned && m.delay > 0:
-		err = m.NakWithDelay(m.delay)
-	case m.worst == returned:
-		err = m.Nak()
-	case m.worst == deadLettered && m.events == 1:
-		err = m.Respond([]byte("+TERM dead-lettered"))
-	default:
-		err = m.Ack()
-	}
-	if err != nil {
-		s.log.Debug("acknowledgement not sent; the message will come again", zap.Error(err))
+func (s *settler) acknowledge(messages []*message, current bool) {
+	s.endLeases(messages)
+	defer s.makeRoom(messages)
+	for _, m := range messages {
+		if err := m.answer(current); err != nil {
+			s.log.Debug("acknowledgement not sent; the message will come again", zap.Error(err))
+		}
 	}
 }
 
-func (s *settler) makeRoom(m *message) {
-	if m.admitted {
-		s.budget.Leave(m.bytes)
-	} else {
-		s.budget.Free(1, m.bytes)
+func (s *settler) endLeases(messages []*message) {
+	leases := make([]*lease.Lease, len(messages))
+	for i, m := range messages {
+		leases[i] = m.lease
 	}
+	s.leases.End(leases...)
+}
+
+func (s *settler) makeRoom(messages []*message) {
+	admitted, bytes := 0, 0
+	for _, m := range messages {
+		if !m.admitted {
+			s.budget.Free(1, m.bytes)
+			continue
+		}
+		admitted++
+		bytes += m.bytes
+	}
+	s.budget.Leave(admitted, bytes)
 }
 
 // dropLapsed drops events whose lease has lapsed, as their message may have

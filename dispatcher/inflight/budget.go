@@ -86,14 +86,7 @@ func (b *Budget) Admit(ctx context.Context, bytes int) error {
 	b.mu.Lock()
 	b.blocked++
 	b.mu.Unlock()
-	err := b.await(ctx, func() bool {
-		if b.bytes < bytes && b.admitted > 0 {
-			return false
-		}
-		b.bytes -= bytes
-		b.admitted++
-		return true
-	})
+	err := b.await(ctx, func() bool { return b.tryAdmit(bytes) })
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.blocked--
@@ -101,12 +94,32 @@ func (b *Budget) Admit(ctx context.Context, bytes int) error {
 	return err
 }
 
-// Leave returns what a message that was admitted, and its events, weigh in all.
-func (b *Budget) Leave(bytes int) {
+// TryAdmit spends the bytes that a message's events weigh, if they are free, and
+// reports whether it has.
+func (b *Budget) TryAdmit(bytes int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.admitted--
-	b.messages++
+	return b.blocked == 0 && b.tryAdmit(bytes)
+}
+
+func (b *Budget) tryAdmit(bytes int) bool {
+	if b.bytes < bytes && b.admitted > 0 {
+		return false
+	}
+	b.bytes -= bytes
+	b.admitted++
+	return true
+}
+
+// Leave returns what messages that were admitted, and their events, weigh in all.
+func (b *Budget) Leave(messages, bytes int) {
+	if messages == 0 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.admitted -= messages
+	b.messages += messages
 	b.bytes += bytes
 	b.change()
 }

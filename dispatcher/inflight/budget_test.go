@@ -76,7 +76,7 @@ func TestEventsAreSpent(t *testing.T) {
 		require.True(t, waits, "of 1000 bytes, 600 are spent and 250 reserved")
 		pull, waits := waiting(func() { _, _, _ = b.Reserve(t.Context(), 10, 1) })
 		require.True(t, waits, "nothing is pulled while a message waits")
-		b.Leave(600 + bytes)
+		b.Leave(1, 600+bytes)
 		<-second
 		<-pull
 	})
@@ -88,7 +88,7 @@ func TestShort(t *testing.T) {
 	require.False(t, b.Short())
 	require.NoError(t, b.Admit(t.Context(), 751))
 	require.True(t, b.Short(), "of bytes")
-	b.Leave(751)
+	b.Leave(1, 751)
 	for range 2 {
 		_, bytes, err := b.Reserve(t.Context(), 50, 0)
 		require.NoError(t, err)
@@ -108,11 +108,11 @@ func TestAGiantPassesAlone(t *testing.T) {
 		require.NoError(t, b.Admit(t.Context(), 5000))
 		other, waits := waiting(func() { require.NoError(t, b.Admit(t.Context(), 1)) })
 		require.True(t, waits)
-		b.Leave(5000)
+		b.Leave(1, 5000)
 		<-other
 		giant, waits := waiting(func() { require.NoError(t, b.Admit(t.Context(), 5000)) })
 		require.True(t, waits, "not beside another")
-		b.Leave(1)
+		b.Leave(1, 1)
 		<-giant
 	})
 }
@@ -133,7 +133,7 @@ func TestNobodyWaitsForEver(t *testing.T) {
 		<-admission
 		require.ErrorIs(t, errs[0], context.Canceled)
 		require.ErrorIs(t, errs[1], context.Canceled)
-		b.Leave(1000)
+		b.Leave(1, 1000)
 		_, _, err = b.Reserve(t.Context(), 1, 1000)
 		require.NoError(t, err, "who has given up holds nothing up")
 	})

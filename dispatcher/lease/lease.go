@@ -78,11 +78,13 @@ func (k *Keeper) Begin(message Message, stream Stream, asked time.Time) *Lease {
 	return l
 }
 
-// End ends a lease: it is not renewed any more.
-func (k *Keeper) End(l *Lease) {
+// End ends leases: they are not renewed any more.
+func (k *Keeper) End(leases ...*Lease) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	delete(k.leases, l)
+	for _, l := range leases {
+		delete(k.leases, l)
+	}
 }
 
 // Count returns how many leases there are.

@@ -102,8 +102,8 @@ func TestLabelsAreGivenOutConcurrently(t *testing.T) {
 // settle is all that is counted for one event on its way to an outcome.
 func settle(datasets *metrics.Datasets, meters *metrics.Meters, id, outcome, reason string) {
 	dataset := datasets.Of(id)
-	meters.Received(dataset, nil)
-	meters.Settled(dataset, outcome, reason)
+	meters.Received(dataset, 1)
+	meters.Settled(dataset, outcome, reason, 1)
 	meters.Took(time.Second)
 }
 
@@ -153,9 +153,10 @@ func TestNoInstrumentHasMoreSetsThanItsLimit(t *testing.T) {
 
 // countEverything counts whatever can happen, for one dataset.
 func countEverything(meters *metrics.Meters, dataset *metrics.Dataset) {
-	meters.Received(dataset, []string{"/event_source_url", "/user_data/client_ip_address", "/user_data/client_user_agent", "/user_data/fbc", "/user_data/fbp"})
+	meters.Received(dataset, 1)
+	meters.Removed(dataset, []string{"/event_source_url", "/user_data/client_ip_address", "/user_data/client_user_agent", "/user_data/fbc", "/user_data/fbp"})
 	for _, field := range customer.Fields() {
-		meters.Received(dataset, []string{"/user_data/" + string(field), "/user_data/" + string(field) + "/*"})
+		meters.Removed(dataset, []string{"/user_data/" + string(field), "/user_data/" + string(field) + "/*"})
 	}
 	meters.Repaired(dataset, event.Repairs())
 	for _, code := range event.WarningCodes() {
@@ -164,7 +165,7 @@ func countEverything(meters *metrics.Meters, dataset *metrics.Dataset) {
 	meters.Withheld(dataset, 1, 1)
 	for _, outcome := range []string{"accepted", "duplicate", "dead_lettered", "parked", "returned", "dropped"} {
 		for _, reason := range append(deadletter.Reasons(), "") {
-			meters.Settled(dataset, outcome, string(reason))
+			meters.Settled(dataset, outcome, string(reason), 1)
 		}
 	}
 	for _, verdict := range graph.Verdicts() {

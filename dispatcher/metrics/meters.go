@@ -84,14 +84,17 @@ func (m *Meters) forRequests(in *instruments) {
 		metric.WithDescription("How much of a rate limit of Meta's is used up, in percent, by limit: dataset or app"))
 }
 
-// Received counts an event that has been taken in flight, and the members that
-// were taken out of it.
-func (m *Meters) Received(of *Dataset, removed []string) {
+// Received counts events that have been taken in flight.
+func (m *Meters) Received(of *Dataset, events int) {
 	ctx := context.Background()
-	m.received.Add(ctx, 1, of.alone...)
-	m.inFlight.Add(ctx, 1, of.alone...)
+	m.received.Add(ctx, int64(events), of.alone...)
+	m.inFlight.Add(ctx, int64(events), of.alone...)
+}
+
+// Removed counts members that were taken out of an event.
+func (m *Meters) Removed(of *Dataset, removed []string) {
 	for _, pointer := range removed {
-		m.removed.Add(ctx, 1, of.with(attribute.String("member", pointer)))
+		m.removed.Add(context.Background(), 1, of.with(attribute.String("member", pointer)))
 	}
 }
 
@@ -135,12 +138,12 @@ func (m *Meters) ForeignAccount(of *Dataset, action string) {
 	m.foreign.Add(context.Background(), 1, of.with(attribute.String("action", action)))
 }
 
-// Settled counts an event out that was counted in for the same dataset.
-func (m *Meters) Settled(of *Dataset, outcome, reason string) {
-	ctx, end := context.Background(), ending{outcome, reason}
-	m.settled.Add(ctx, 1, of.endings.of(end)...)
-	m.outcomes.Add(ctx, 1, m.all.of(end)...)
-	m.inFlight.Add(ctx, -1, of.alone...)
+// Settled counts events out that were counted in for the same dataset.
+func (m *Meters) Settled(of *Dataset, outcome, reason string, events int) {
+	ctx, end, n := context.Background(), ending{outcome, reason}, int64(events)
+	m.settled.Add(ctx, n, of.endings.of(end)...)
+	m.outcomes.Add(ctx, n, m.all.of(end)...)
+	m.inFlight.Add(ctx, -n, of.alone...)
 }
 
 // Took notes how long it took until Meta accepted an event.

@@ -69,8 +69,9 @@ func (l *load) count() {
 	for i := range tenThousand {
 		for n, end := range ends {
 			dataset := l.datasets.Of(datasetID(i))
-			l.meters.Received(dataset, []string{"/user_data/fbc"})
-			l.meters.Settled(dataset, end.outcome, end.reason)
+			l.meters.Received(dataset, 1)
+			l.meters.Removed(dataset, []string{"/user_data/fbc"})
+			l.meters.Settled(dataset, end.outcome, end.reason, 1)
 			if n == 0 {
 				l.meters.Posted(context.Background(), dataset, 1, paused)
 				l.datasets.Accepted(datasetID(i))
