@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help check demo build image image-test test lint lint-workflows bench fuzz model crash chaos faults
+.PHONY: help check demo build image image-test test lint lint-workflows bench bench-e2e fuzz model crash chaos faults
 .PHONY: vuln vuln-database chart-docs chart-test chart-push cluster-test keda-test cluster release redis cc node linux-root
 
 # The version of golangci-lint is part of what the code is held against.
@@ -9,7 +9,7 @@ ACTIONLINT := go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 HELM_DOCS := go run github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## Everything in one process, for half a minute; needs nothing but Go
 	go run ./cmd/demo
@@ -32,8 +32,8 @@ check: ## Before a push: lint what differs from BASE (main), and run the tests w
 		grep -vE '$(SERVERS)' | cut -d' ' -f1)
 
 test: redis cc ## All tests, with real servers and the race detector (some minutes)
-	go test -race -parallel 6 -timeout 40m $$(go list ./... | grep -v /cmd/e2e) # six at a time, as tests mostly wait
-	go test -race -timeout 40m ./cmd/e2e # whole programs, which do not
+	go test -race -parallel 12 -timeout 30m $$(go list ./... | grep -v /cmd/e2e) # tests mostly wait
+	go test -parallel 10 -timeout 30m ./cmd/e2e # it builds its programs with the race detector
 
 MODULES := . charts/test charts/cluster .ci/image
 lint: lint-workflows ## Check the code of all modules with the pinned golangci-lint, and the workflows with actionlint
@@ -44,6 +44,9 @@ lint-workflows:
 
 bench: redis ## All benchmarks; compare figures of one run only
 	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
+
+bench-e2e: redis ## The worker between real servers, each a process of its own: throughput, cost of an event, latency, and the ceiling (four minutes)
+	go run ./cmd/bench
 
 FUZZ_TIME ?= 60s
 fuzz: ## Every fuzz target, FUZZ_TIME (60s) each
