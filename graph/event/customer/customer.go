@@ -4,8 +4,7 @@
 // hexadecimal.
 //
 // Where Meta's documents are silent, or its own libraries disagree, the choices
-// are: names keep the spaces within; states outside the United States keep
-// their whole name; post codes lose all spaces and dashes, and the four extra
+// are: names keep the spaces within; states keep their whole name; post codes lose all spaces and dashes, and the four extra
 // digits of a ZIP+4; phone numbers without a country code are read as numbers
 // of the event's country, where it names one. docs/events.md has the list.
 //
