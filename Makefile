@@ -45,7 +45,7 @@ lint-workflows:
 bench: redis ## All benchmarks; compare figures of one run only
 	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
 
-bench-e2e: redis ## The worker between real servers, each a process of its own: throughput, cost of an event, latency, and the ceiling (four minutes)
+bench-e2e: redis ## The worker between real servers, each a process of its own: throughput, cost of an event, latency, and the ceiling (a minute)
 	go run ./cmd/bench
 
 FUZZ_TIME ?= 60s
