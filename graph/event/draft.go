@@ -69,12 +69,17 @@ type draft struct {
 	edits    []rawjson.Edit
 	unnamed  int      // faults beyond MaxFaults
 	mended   []string // values in the form that Meta takes
+
+	shared map[string]string // texts of events before, see [draft.common]
 }
 
 // begin makes the draft ready for another event. What it keeps from one event to
 // the next is room.
 func (d *draft) begin(body []byte, e *Event) {
 	d.body, d.event, d.informed, d.unnamed = body, e, 0, 0
+	if d.shared == nil {
+		d.shared = make(map[string]string)
+	}
 	d.people, d.edits, d.mended = d.people[:0], d.edits[:0], d.mended[:0]
 	clear(d.kept[:]) // in place: to copy a new draft here takes longer
 }
@@ -156,11 +161,29 @@ func (d *draft) digits(at slot, pointer string) {
 
 // text returns the text of a kept string, or a kept number as it is spelled;
 // "" if it is not there, or not what it should be.
-func (d *draft) text(at slot) string {
+func (d *draft) text(at slot) string { return string(d.spelled(at)) }
+
+// spelled is the same, as long as the message is read.
+func (d *draft) spelled(at slot) []byte {
 	if !d.kept[at].sound {
-		return ""
+		return nil
 	}
-	return string(rawjson.Inner(d.raw(at)))
+	return rawjson.Inner(d.raw(at))
+}
+
+// common is the same text as a string that many events share: names of events and
+// ids of accounts are few, and come again and again.
+func (d *draft) common(at slot) string {
+	const most, longest = 1000, 64
+	spelled := d.spelled(at)
+	if text, known := d.shared[string(spelled)]; known || len(spelled) == 0 {
+		return text
+	}
+	text := string(spelled)
+	if len(d.shared) < most && len(text) <= longest {
+		d.shared[text] = text
+	}
+	return text
 }
 
 // raw returns a kept value as it is spelled, or as it was repaired.

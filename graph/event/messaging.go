@@ -52,13 +52,13 @@ func (r review) validateChannel() {
 		r.faultAt(pointer, Code(code), subcode, "messaging_channel is "+r.channel.Told(r.raw(slotChannel), false))
 		return
 	}
-	r.event.Channel = Channel(r.text(slotChannel))
+	r.event.Channel = Channel(r.common(slotChannel))
 }
 
 func (r review) validateWhatsApp(filled bool) {
 	r.require(slotClick, "/user_data/ctwa_clid", 2804071, "a whatsapp event has the ctwa_clid of the click on the ad")
 	r.validateClick()
-	if r.text(slotPage) == "" && !filled {
+	if len(r.spelled(slotPage)) == 0 && !filled {
 		r.require(slotWhatsApp, "/user_data/whatsapp_business_account_id", 2804116,
 			"a whatsapp event has the whatsapp_business_account_id, or the page_id")
 	}
@@ -88,7 +88,7 @@ func (r review) validateInstagram(filled bool) {
 		return
 	}
 	wanted, other := r.kept[slotInstagram], r.kept[slotInstagramBusiness]
-	if r.text(slotInstagramBusiness) == "" || r.text(slotInstagram) != "" {
+	if len(r.spelled(slotInstagramBusiness)) == 0 || len(r.spelled(slotInstagram)) > 0 {
 		r.require(slotInstagram, "/user_data/ig_account_id", 2804079,
 			"an instagram event has the ig_account_id, or the instagram_business_account_id")
 		r.digits(slotInstagram, "/user_data/ig_account_id")

@@ -83,7 +83,7 @@ func (r review) protect() {
 	if user := r.kept[slotUser]; user.there && !r.isObject(slotUser) {
 		r.replace(user.value, user.end, redacted)
 	}
-	country := r.text(slotCountry)
+	country := r.common(slotCountry)
 	if code, err := customer.Normalize(customer.Country, country, ""); err == nil {
 		country = code
 	}

@@ -119,15 +119,15 @@ func (r review) liftTestCode() {
 // assign fills in what the dispatcher needs to know of the event.
 func (r review) assign() {
 	e := r.event
-	e.Name, e.ID, e.ActionSource = r.text(slotName), r.text(slotID), ActionSource(r.text(slotSource))
+	e.Name, e.ID, e.ActionSource = r.common(slotName), r.text(slotID), ActionSource(r.common(slotSource))
 	if r.kept[slotTime].sound {
-		if seconds, err := strconv.ParseInt(r.text(slotTime), 10, 64); err == nil {
+		if seconds, err := strconv.ParseInt(string(r.spelled(slotTime)), 10, 64); err == nil {
 			e.Time = time.Unix(seconds, 0)
 		}
 	}
 	e.Assets = Assets{
-		Page: r.text(slotPage), WhatsApp: r.text(slotWhatsApp),
-		Instagram: cmp.Or(r.text(slotInstagram), r.text(slotInstagramBusiness)),
+		Page: r.common(slotPage), WhatsApp: r.common(slotWhatsApp),
+		Instagram: cmp.Or(r.common(slotInstagram), r.common(slotInstagramBusiness)),
 	}
 }
 
@@ -143,7 +143,7 @@ func (r review) validateLimitedDataUse() {
 	}
 	const with = " with the option LDU"
 	r.require(slotOptionsCountry, "/data_processing_options_country", missingLDU, "a country, 0 or 1, is needed"+with)
-	if r.text(slotIP) == "" || r.event.ActionSource == BusinessMessaging {
+	if len(r.spelled(slotIP)) == 0 || r.event.ActionSource == BusinessMessaging {
 		r.require(slotOptionsState, "/data_processing_options_state", missingLDU,
 			"a state, 0 or 1000, is needed"+with+" where there is no client_ip_address")
 	}
@@ -157,7 +157,7 @@ func (r review) validatePurchase() {
 	}
 	r.need(slotValue, "/custom_data/value", 2804009, "a Purchase has a value")
 	r.need(slotCurrency, "/custom_data/currency", 2804010, "a Purchase has a currency, like USD")
-	if strings.EqualFold(r.text(slotCurrency), "MRU") {
+	if strings.EqualFold(string(r.spelled(slotCurrency)), "MRU") {
 		r.faultAt("/custom_data/currency", UnknownValue, 2804011, "Meta takes no purchases in MRU")
 	}
 }

@@ -4,9 +4,10 @@
 // hexadecimal.
 //
 // Where Meta's documents are silent, or its own libraries disagree, the choices
-// are: names keep the spaces within; states keep their whole name; post codes lose all spaces and dashes, and the four extra
-// digits of a ZIP+4; phone numbers without a country code are read as numbers
-// of the event's country, where it names one. docs/events.md has the list.
+// are: names keep the spaces within; states keep their whole name; post codes
+// lose all spaces and dashes, and the four extra digits of a ZIP+4; phone
+// numbers without a country code are read as numbers of the event's country,
+// where it names one. docs/events.md has the list.
 //
 // Nothing here has state; everything is safe for concurrent use.
 //
