@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -59,8 +58,11 @@ type Claim struct {
 
 // value is what the key of a claim holds. The script below marks it where the
 // claim was inherited, so that it stays known if the answer gets lost.
-func (c Claim) value() string {
-	return strconv.FormatInt(int64(c.Owner), 10) + " " + strconv.FormatUint(uint64(c.Holder), 36)
+func (c Claim) value() string { return string(c.appendValue(nil)) }
+
+func (c Claim) appendValue(text []byte) []byte {
+	text = append(strconv.AppendInt(text, int64(c.Owner), 10), ' ')
+	return strconv.AppendUint(text, uint64(c.Holder), 36)
 }
 
 // Result is the answer to one [Claim]; Err is set if the state is [Failed].
@@ -91,8 +93,11 @@ func New(cfg Config, lease time.Duration, client redis.UniversalClient) *Store {
 // claim again what one has makes it young again. The results are in the order of
 // the claims.
 func (s *Store) Claim(ctx context.Context, claims []Claim) []Result {
-	cmds := s.pipeline(ctx, claims, func(pipe redis.Pipeliner, c Claim) redis.Cmder {
-		return pipe.SetArgs(ctx, string(c.Key[:]), c.value(), redis.SetArgs{Mode: "NX", Get: true, TTL: s.cfg.Window})
+	cmds := s.pipeline(ctx, func(pipe redis.Pipeliner) {
+		set := newSets(claims, Claim.appendValue, "nx", "get")
+		for range claims {
+			_ = pipe.Process(ctx, set.next(ctx, s.cfg.Window)) // only puts it into the pipeline
+		}
 	})
 	results := make([]Result, len(claims))
 	var contested []int
@@ -148,9 +153,11 @@ func (s *Store) contest(ctx context.Context, claims []Claim, contested []int, re
 	for i, at := range contested {
 		subset[i] = claims[at]
 	}
-	cmds := s.pipeline(ctx, subset, func(pipe redis.Pipeliner, c Claim) redis.Cmder {
-		return pipe.Eval(ctx, contestScript, []string{string(c.Key[:])}, c.value(), int64(c.Replaces),
-			s.cfg.Window.Milliseconds(), s.lease.Milliseconds(), s.cfg.Takeover.Milliseconds())
+	cmds := s.pipeline(ctx, func(pipe redis.Pipeliner) {
+		for _, c := range subset {
+			pipe.Eval(ctx, contestScript, []string{string(c.Key[:])}, c.value(), int64(c.Replaces),
+				s.cfg.Window.Milliseconds(), s.lease.Milliseconds(), s.cfg.Takeover.Milliseconds())
+		}
 	})
 	for i, cmd := range cmds {
 		text, err := cmd.(*redis.Cmd).Text()
@@ -167,8 +174,11 @@ func (s *Store) contest(ctx context.Context, claims []Claim, contested []int, re
 // Confirm remembers the events as sent, whoever has the claim by now: they
 // were sent. It returns the claims that could not be confirmed, and why.
 func (s *Store) Confirm(ctx context.Context, claims []Claim) ([]Claim, error) {
-	cmds := s.pipeline(ctx, claims, func(pipe redis.Pipeliner, c Claim) redis.Cmder {
-		return pipe.Set(ctx, string(c.Key[:]), sent, s.cfg.Window+c.Remember)
+	cmds := s.pipeline(ctx, func(pipe redis.Pipeliner) {
+		set := newSets(claims, func(_ Claim, text []byte) []byte { return append(text, sent...) })
+		for i := range claims {
+			_ = pipe.Process(ctx, set.next(ctx, s.cfg.Window+claims[i].Remember))
+		}
 	})
 	return failed(claims, cmds)
 }
@@ -183,8 +193,10 @@ return 0`
 // Release gives the claims up, each only if it is still this delivery's. It
 // returns the claims that could not be released, and why.
 func (s *Store) Release(ctx context.Context, claims []Claim) ([]Claim, error) {
-	cmds := s.pipeline(ctx, claims, func(pipe redis.Pipeliner, c Claim) redis.Cmder {
-		return pipe.Eval(ctx, releaseScript, []string{string(c.Key[:])}, c.value(), c.Doubtful)
+	cmds := s.pipeline(ctx, func(pipe redis.Pipeliner) {
+		for _, c := range claims {
+			pipe.Eval(ctx, releaseScript, []string{string(c.Key[:])}, c.value(), c.Doubtful)
+		}
 	})
 	return failed(claims, cmds)
 }
@@ -204,30 +216,6 @@ func (s *Store) Check(ctx context.Context) error {
 	}
 	_, err := s.Release(ctx, []Claim{probe})
 	return err
-}
-
-// pipeline sends one command a claim in one flush and returns the commands,
-// each with its own outcome.
-func (s *Store) pipeline(
-	ctx context.Context, claims []Claim, add func(redis.Pipeliner, Claim) redis.Cmder,
-) []redis.Cmder {
-	if len(claims) == 0 {
-		return nil
-	}
-	cmds, err := s.redis.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-		for _, c := range claims {
-			add(pipe, c)
-		}
-		return nil
-	})
-	if err != nil && !slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { return cmd.Err() != nil }) {
-		// The connection could not be set up: the client leaves the commands
-		// looking as if they had succeeded.
-		for _, cmd := range cmds {
-			cmd.SetErr(err)
-		}
-	}
-	return cmds
 }
 
 func failed(claims []Claim, cmds []redis.Cmder) ([]Claim, error) {
