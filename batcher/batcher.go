@@ -65,6 +65,10 @@ type Options[K comparable, T any] struct {
 	// while there is. nil: none ever do.
 	Behind func() int
 
+	// More reports whether so much more waits outside that it would fill the room:
+	// lanes gather then, even those with nothing in flight. nil: it never does.
+	More func() bool
+
 	// Overhead returns what a batch of this lane weighs beside its items.
 	Overhead func(lane K) int
 	// Send carries a batch to its end. It runs in a goroutine of its own.

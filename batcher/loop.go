@@ -48,6 +48,7 @@ type loop[K comparable, T any] struct {
 	draining    bool
 	timer       *time.Timer
 	armed       bool
+	more        bool // waits outside, as of this turn
 }
 
 func newLoop[K comparable, T any](b *Batcher[K, T], opts Options[K, T]) *loop[K, T] {
@@ -66,11 +67,12 @@ func (l *loop[K, T]) run() {
 	for !l.draining || !l.idle() {
 		select {
 		case items := <-l.in:
+			l.more = l.opts.More != nil && l.opts.More()
 			l.arriveAll(items)
 		case s := <-l.signals:
 			l.handle(s)
 		case <-l.timer.C:
-			l.armed = false
+			l.armed, l.more = false, l.opts.More != nil && l.opts.More()
 			l.tick()
 		case <-drain:
 			l.draining, drain = true, nil
@@ -194,7 +196,7 @@ func (l *loop[K, T]) ready(at *lane[K, T]) bool {
 		at.inFlight >= l.opts.SendersPerLane && !l.mayBorrow(at) {
 		return false
 	}
-	return at.inFlight == 0 || at.full(l.opts.Config) || l.draining || l.crowded() ||
+	return at.inFlight == 0 && !l.more || at.full(l.opts.Config) || l.draining || l.crowded() ||
 		at.age(time.Now()) >= l.opts.Linger
 }
 

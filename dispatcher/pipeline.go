@@ -62,6 +62,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/zap"
 	"golang.org/x/time/rate"
 
@@ -127,6 +128,7 @@ type run struct {
 	log    *zap.Logger
 	clock  *serverclock.Clock
 	meters *meters
+	traced bool // somebody takes spans
 
 	background sync.WaitGroup // what ends with workCtx
 	deadline   atomic.Int64   // of the drain, in Unix nanoseconds
@@ -171,7 +173,8 @@ func newRun(cfg Config, deps Deps) (*run, error) {
 	clock := serverclock.New(deps.wallClock())
 	meters, err := newMeters(&cfg, &deps, clock)
 	log := deps.Log.With(zap.String("component", "dispatcher"))
-	return &run{cfg: cfg, deps: deps, log: log, clock: clock, meters: meters}, err
+	_, untraced := deps.Tracer.(noop.Tracer)
+	return &run{cfg: cfg, deps: deps, log: log, clock: clock, meters: meters, traced: !untraced}, err
 }
 
 // connect makes the stages and leads each to the next: from the last to the first.
@@ -214,15 +217,17 @@ const lateAfter = 2 * time.Second
 // newBatches gathers events for requests to Meta.
 func (d *Dispatcher) newBatches(cfg batcher.Config) *batcher.Batcher[lane, *inFlight] {
 	delivery := d.cfg.Delivery
+	// With half of what may be in flight waiting, half-filled batches would
+	// soon hold all of it and wait for each other.
+	mostWaiting := max(1, min(delivery.MaxInFlight, delivery.MaxInFlightBytes/eventOverhead)/2)
 	return batcher.New(batcher.Options[lane, *inFlight]{
 		Config:  cfg,
 		Senders: delivery.Senders, SendersPerLane: delivery.SendersPerDataset, SendersPerLaneMax: delivery.SendersPerDatasetMax,
-		LateAfter: lateAfter,
-		// With half of what may be in flight waiting, half-filled batches would
-		// soon hold all of it and wait for each other.
-		MaxWaiting: max(1, min(delivery.MaxInFlight, delivery.MaxInFlightBytes/eventOverhead)/2),
+		LateAfter:  lateAfter,
+		MaxWaiting: mostWaiting,
 		MaxWait:    delivery.MaxWait,
 		Behind:     d.sender.behind,
+		More:       func() bool { return d.backlog.events.Load()+d.backlog.parked.Load() >= int64(mostWaiting) },
 		Overhead:   func(l lane) int { return graph.Overhead(l.envelope) },
 		Send:       d.sender.deliver,
 		Overflow:   d.sender.overflow,

@@ -39,8 +39,8 @@ func NewBudget(messages, bytes int) *Budget {
 }
 
 // Reserve waits until a message and leastBytes are free, and then takes up to
-// most messages, but no more than half of those that are free, and up to a
-// quarter of all bytes. What is not used has to be returned with [Budget.Free].
+// most messages and up to a quarter of all bytes, but no more than half of what
+// is free: what has been pulled needs the rest to be admitted. What is not used has to be returned with [Budget.Free].
 // The error is that of ctx.
 func (b *Budget) Reserve(ctx context.Context, most, leastBytes int) (messages, bytes int, err error) {
 	err = b.await(ctx, func() bool {
@@ -57,7 +57,7 @@ func (b *Budget) tryReserve(most, leastBytes int) (messages, bytes int) {
 		return 0, 0
 	}
 	messages = min(most, (b.messages+1)/2)
-	bytes = max(leastBytes, min(b.bytes, b.mostBytes/4))
+	bytes = max(leastBytes, min(b.bytes/2, b.mostBytes/4))
 	b.messages -= messages
 	b.bytes -= bytes
 	return messages, bytes

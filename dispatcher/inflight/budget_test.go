@@ -138,3 +138,23 @@ func TestNobodyWaitsForEver(t *testing.T) {
 		require.NoError(t, err, "who has given up holds nothing up")
 	})
 }
+
+// A pull leaves half of the free bytes to those that are being admitted: they
+// would wait for each other.
+func TestAPullLeavesRoomForWhatIsAdmitted(t *testing.T) {
+	t.Parallel()
+	b := inflight.NewBudget(100, 1000)
+	_, bytes, err := b.Reserve(t.Context(), 10, 100)
+	require.NoError(t, err)
+	require.Equal(t, 250, bytes, "a quarter of all")
+	_, bytes, err = b.Reserve(t.Context(), 10, 100)
+	require.NoError(t, err)
+	require.Equal(t, 250, bytes)
+	_, bytes, err = b.Reserve(t.Context(), 10, 100)
+	require.NoError(t, err)
+	require.Equal(t, 250, bytes, "half of what is left")
+	require.True(t, b.TryAdmit(250))
+	require.False(t, b.TryAdmit(1))
+	b.Free(0, 1)
+	require.True(t, b.TryAdmit(1))
+}

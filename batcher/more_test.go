@@ -1,0 +1,64 @@
+package batcher_test
+
+import (
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// While a backlog waits outside, an idle lane's items gather: until the batch is
+// full, the oldest has lingered, or the room is used up.
+func TestIdleLanesGatherWhileMoreWaitsOutside(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		add   func(b *bench)
+		after time.Duration // before which nothing goes
+		sent  []string
+	}{
+		"full":                 {func(b *bench) { b.add("a", "1", "2", "3") }, 0, []string{"a:1,2,3"}},
+		"lingered":             {func(b *bench) { b.add("a", "1") }, 80 * time.Millisecond, []string{"a:1"}},
+		"the room is used up":  {func(b *bench) { b.add("a", "1", "2"); b.add("b", "1", "2"); b.add("c", "1") }, 0, []string{"c:1"}},
+		"several of one lane":  {func(b *bench) { b.add("a", "1"); b.add("a", "2"); b.add("a", "3") }, 0, []string{"a:1,2,3"}},
+		"what is over its own": {func(b *bench) { b.add("a", "1", "2", "3", "4") }, 0, []string{"a:1,2,3"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := setup(t, func(o *options) {
+					o.MaxWaiting = 5
+					o.More = func() bool { return true }
+				})
+				tc.add(b)
+				if tc.after > 0 {
+					time.Sleep(tc.after - time.Millisecond)
+					require.Empty(t, b.got())
+					time.Sleep(12 * time.Millisecond) // it is looked at eight times in that time
+				}
+				require.Equal(t, tc.sent, b.got())
+				b.Drain()
+			})
+		})
+	}
+}
+
+// Once nothing more waits outside, what has gathered goes, and what comes goes at
+// once.
+func TestNothingGathersWhenTheBacklogIsGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var more atomic.Bool
+		more.Store(true)
+		b := setup(t, func(o *options) { o.More = more.Load })
+		b.add("a", "1")
+		require.Empty(t, b.got())
+		more.Store(false)
+		time.Sleep(10 * time.Millisecond)
+		require.Equal(t, []string{"a:1"}, b.got())
+		b.add("b", "1")
+		require.Equal(t, []string{"b:1"}, b.got())
+		b.Drain()
+	})
+}
