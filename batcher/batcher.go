@@ -15,7 +15,8 @@ type Config struct {
 	// MaxBytes is how large a batch may become, overhead included.
 	MaxBytes int `yaml:"max_bytes"`
 	// Linger is how long an item may wait for others while an earlier batch
-	// of its lane is in flight. It is checked eight times over its length.
+	// of its lane is in flight, or while more waits outside than there is room
+	// for. It is checked eight times over its length.
 	Linger time.Duration `yaml:"linger"`
 }
 
