@@ -169,7 +169,9 @@ func (in *intake) decode(m *message) (event.Request, error) {
 
 // newInFlight takes an event in flight and finds out where it has to go.
 func (a *admitter) newInFlight(m *message, index int, request event.Request) *inFlight {
-	e := &inFlight{message: m, index: index, event: request.Events[index], holder: dedupe.NewHolder(), history: newHistory(m, index)}
+	e := &inFlight{
+		message: m, index: index, event: request.Events[index], holder: dedupe.NewHolder(), history: newHistory(m, index),
+	}
 	if !e.history.recalled.IsZero() {
 		e.history.recalled = e.history.recalled.Add(-a.clock.Skew()) // our clock is what it is held against
 	}
@@ -198,8 +200,11 @@ func (a *admitter) check(e *inFlight, fault *event.Fault) {
 		e.markDead(decision.Reason, decision.Faults...)
 		return
 	case !a.settler.canBeParked(e):
-		e.markDead(deadletter.TooLarge, event.Fault{Code: admission.TooLarge, Message: "the event could not be parked: with the headers that it needs there, " +
-			"it is larger than the NATS server's max_payload"})
+		e.markDead(deadletter.TooLarge, event.Fault{
+			Code: admission.TooLarge,
+			Message: "the event could not be parked: with the headers that it needs there, " +
+				"it is larger than the NATS server's max_payload",
+		})
 		return
 	case decision.Wait > 0:
 		e.until = time.Now().Add(decision.Wait)
@@ -251,7 +256,9 @@ func (in *intake) admitLetter(m *message) {
 		return
 	}
 	m.expect(count)
-	on := &undelivered{Letter: &letter, id: m.Header.Get(header.Undelivered), tries: parked.Count(m.Header.Get(header.Parked))}
+	on := &undelivered{
+		Letter: &letter, id: m.Header.Get(header.Undelivered), tries: parked.Count(m.Header.Get(header.Parked)),
+	}
 	events := make([]*inFlight, count)
 	for i := range events {
 		e := &inFlight{message: m, index: i, lane: lane{dataset: letter.Dataset}, history: newHistory(m, i), letter: on}

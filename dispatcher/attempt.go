@@ -295,7 +295,8 @@ func (d *delivery) parkAndTrip(events []*inFlight, answer graph.Answer) {
 		e.answer = &answer
 	}
 	until, news := d.breaker.RecordFailure(breaker.Failure{
-		Dataset: d.lane.dataset, Token: d.token, AppWide: answer.AppWide(), Reason: reasonOf(answer.Verdict), Wait: askedDelay(answer),
+		Dataset: d.lane.dataset, Token: d.token, AppWide: answer.AppWide(), Reason: reasonOf(answer.Verdict),
+		Wait: askedDelay(answer),
 	})
 	if news {
 		d.log.Warn("the dataset's events wait", zap.String("dataset", d.lane.dataset), zap.Bool("app_wide", answer.AppWide()),

@@ -107,7 +107,9 @@ func DefaultDelivery() Delivery {
 	return Delivery{
 		Senders: 32, SendersPerDataset: 2, SendersPerDatasetMax: 8,
 		OnUnknown: Resend, MaxUnknown: 5,
-		Retry:       Retry{Backoff: retry.Backoff{Initial: 500 * time.Millisecond, Max: 30 * time.Second}, Budget: 45 * time.Second},
+		Retry: Retry{
+			Backoff: retry.Backoff{Initial: 500 * time.Millisecond, Max: 30 * time.Second}, Budget: 45 * time.Second,
+		},
 		Park:        retry.Backoff{Initial: time.Minute, Max: 15 * time.Minute},
 		MaxInFlight: 10_000, MaxInFlightBytes: 32_000_000,
 		MaxWait: 15 * time.Second, DrainTimeout: 25 * time.Second,
@@ -123,17 +125,23 @@ func (d Delivery) Validate() error {
 	found.Check(d.Senders >= 1 && d.Senders <= 1000, "senders", "%d is not between 1 and 1000", d.Senders)
 	found.Check(d.SendersPerDataset >= 1 && d.SendersPerDataset <= d.Senders, "senders_per_dataset",
 		"%d is not between 1 and senders (%d)", d.SendersPerDataset, d.Senders)
-	found.Check(d.SendersPerDatasetMax >= 1 && d.SendersPerDatasetMax <= 1000, "senders_per_dataset_max", "%d is not between 1 and 1000", d.SendersPerDatasetMax)
-	found.Check(d.OnUnknown == Resend || d.OnUnknown == DeadLetter, "on_unknown", "%q is neither %q nor %q", d.OnUnknown, Resend, DeadLetter)
+	found.Check(d.SendersPerDatasetMax >= 1 && d.SendersPerDatasetMax <= 1000, "senders_per_dataset_max",
+		"%d is not between 1 and 1000", d.SendersPerDatasetMax)
+	found.Check(d.OnUnknown == Resend || d.OnUnknown == DeadLetter, "on_unknown", "%q is neither %q nor %q",
+		d.OnUnknown, Resend, DeadLetter)
 	found.Check(d.MaxUnknown >= 1, "max_unknown", "%d is less than 1", d.MaxUnknown)
 	checkBackoff(&found, "retry", d.Retry.Backoff)
-	found.Check(d.Retry.Budget >= 0 && d.Retry.Budget <= 10*time.Minute, "retry.budget", "%s is not between 0s and 10m", d.Retry.Budget)
+	found.Check(d.Retry.Budget >= 0 && d.Retry.Budget <= 10*time.Minute, "retry.budget",
+		"%s is not between 0s and 10m", d.Retry.Budget)
 	checkBackoff(&found, "park", d.Park)
-	found.Check(d.Park.Initial >= time.Second, "park.initial", "%s is less than the second that scheduling resolves", d.Park.Initial)
+	found.Check(d.Park.Initial >= time.Second, "park.initial", "%s is less than the second that scheduling resolves",
+		d.Park.Initial)
 	found.Check(d.MaxInFlight >= 1, "max_in_flight", "%d is less than 1", d.MaxInFlight)
-	found.Check(d.MaxInFlightBytes >= 10_000_000, "max_in_flight_bytes", "%d is less than 10MB, too little for a few large messages", d.MaxInFlightBytes)
+	found.Check(d.MaxInFlightBytes >= 10_000_000, "max_in_flight_bytes",
+		"%d is less than 10MB, too little for a few large messages", d.MaxInFlightBytes)
 	found.Check(d.MaxWait >= time.Second, "max_wait", "%s is less than 1s", d.MaxWait)
-	found.Check(d.UnlinkedMax >= 0, "unlinked_max", "%s is negative; 0 is for as long as Meta takes the events", d.UnlinkedMax)
+	found.Check(d.UnlinkedMax >= 0, "unlinked_max", "%s is negative; 0 is for as long as Meta takes the events",
+		d.UnlinkedMax)
 	found.Check(d.DrainTimeout >= 0, "drain_timeout", "%s is negative", d.DrainTimeout)
 	return found.Join()
 }

@@ -217,7 +217,10 @@ func (l *deadLetters) showable(id string) string {
 func (l *deadLetters) tellDeaths(lines []notices.Line[death, firstDeath]) {
 	for _, line := range lines {
 		first := line.First
-		fields := []zap.Field{zap.Int("events", line.Count), zap.String("dataset", line.Kind.dataset), zap.String("reason", string(line.Kind.reason))}
+		fields := []zap.Field{
+			zap.Int("events", line.Count), zap.String("dataset", line.Kind.dataset),
+			zap.String("reason", string(line.Kind.reason)),
+		}
 		if line.Others {
 			fields = append(fields, zap.Bool("and_others", true))
 		}
@@ -331,8 +334,8 @@ func (s *settler) withinPatience(events []*inFlight) (waits, unlinked []*inFligh
 		}
 		e.markDead(deadletter.Unlinked, event.Fault{
 			Pointer: "/user_data", Code: "unlinked",
-			Message: "the account has not been linked to the dataset, or not been found, for " + most.String() + ", and events wait no longer for that; " +
-				"link it, or name its dataset under assets, and replay the event",
+			Message: "the account has not been linked to the dataset, or not been found, for " + most.String() +
+				", and events wait no longer for that; link it, or name its dataset under assets, and replay the event",
 		})
 		unlinked = append(unlinked, e)
 	}

@@ -225,7 +225,8 @@ func (m *moved) add(dataset string, n int, now time.Time) (events, datasets int)
 func (s *sender) claim(events []*inFlight) (ours []*inFlight) {
 	for len(events) > 0 {
 		asked := time.Now()
-		answers := newClaimAnswers(s.claims.Claim(s.workCtx, claimsOf(events), min(claims.Timeout, s.cfg.Streams.ToBegin())), events, asked)
+		answers := newClaimAnswers(s.claims.Claim(s.workCtx, claimsOf(events),
+			min(claims.Timeout, s.cfg.Streams.ToBegin())), events, asked)
 		s.settler.settle(answers.sent, outcome{fate: duplicate})
 		s.settler.settle(answers.held, toReturn(heldDelay))
 		ours = append(ours, s.sendAgain(answers.maybeSent)...)

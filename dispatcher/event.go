@@ -169,7 +169,9 @@ func (e *inFlight) lease() *lease.Lease { return e.message.lease }
 
 // claim is what is asked of Redis for this event.
 func (e *inFlight) claim() dedupe.Claim {
-	claim := dedupe.Claim{Key: e.key, Owner: e.message.owner(), Holder: e.holder, Remember: e.event.MaxAge() - event.MaxAge}
+	claim := dedupe.Claim{
+		Key: e.key, Owner: e.message.owner(), Holder: e.holder, Remember: e.event.MaxAge() - event.MaxAge,
+	}
 	claim.Doubtful = e.history.maybeSent > 0
 	if !e.message.redelivered {
 		// An earlier delivery may have sent it: the right is used up.

@@ -78,7 +78,8 @@ func (m *meters) withheld(first *inFlight, secrets, members int) {
 }
 
 func (m *meters) settled(events []*inFlight, f fate) {
-	for group := range inflight.Runs(events, func(a, b *inFlight) bool { return a.series == b.series && a.reason == b.reason }) {
+	same := func(a, b *inFlight) bool { return a.series == b.series && a.reason == b.reason }
+	for group := range inflight.Runs(events, same) {
 		m.Settled(group[0].series, f.String(), string(group[0].reason), len(group))
 	}
 	if f == accepted {
@@ -141,10 +142,12 @@ func (d *Dispatcher) observe(meter metric.Meter) error {
 	return errors.Join(err, err2,
 		metrics.ObserveTroubles(meter, d.troubles, d.meters.datasets.Known),
 		gauge("capi.messages.in_flight", "Messages in flight", func() int64 { return int64(d.leases.Count()) }),
-		gauge("capi.batches.waiting", "Events waiting for a request", func() int64 { return int64(d.batches.Stats().Waiting) }),
+		gauge("capi.batches.waiting", "Events waiting for a request",
+			func() int64 { return int64(d.batches.Stats().Waiting) }),
 		gauge("capi.senders.busy", "Senders in use", func() int64 { return int64(d.batches.Stats().Busy) }),
 		gauge("capi.parked.overdue", "Parked events that NATS should have brought back, and has not, at the last look", func() int64 { return int64(d.sweeper.Overdue()) }),
-		gauge("capi.confirms.pending", "Events sent that Redis does not know of yet", func() int64 { return int64(d.claims.Pending()) }),
+		gauge("capi.confirms.pending", "Events sent that Redis does not know of yet",
+			func() int64 { return int64(d.claims.Pending()) }),
 	)
 }
 

@@ -222,15 +222,16 @@ func (d *Dispatcher) newBatches(cfg batcher.Config) *batcher.Batcher[lane, *inFl
 	mostWaiting := max(1, min(delivery.MaxInFlight, delivery.MaxInFlightBytes/eventOverhead)/2)
 	return batcher.New(batcher.Options[lane, *inFlight]{
 		Config:  cfg,
-		Senders: delivery.Senders, SendersPerLane: delivery.SendersPerDataset, SendersPerLaneMax: delivery.SendersPerDatasetMax,
-		LateAfter:  lateAfter,
-		MaxWaiting: mostWaiting,
-		MaxWait:    delivery.MaxWait,
-		Behind:     d.sender.behind,
-		More:       func() bool { return d.backlog.events.Load()+d.backlog.parked.Load() >= int64(mostWaiting) },
-		Overhead:   func(l lane) int { return graph.Overhead(l.envelope) },
-		Send:       d.sender.deliver,
-		Overflow:   d.sender.overflow,
+		Senders: delivery.Senders, SendersPerLane: delivery.SendersPerDataset,
+		SendersPerLaneMax: delivery.SendersPerDatasetMax,
+		LateAfter:         lateAfter,
+		MaxWaiting:        mostWaiting,
+		MaxWait:           delivery.MaxWait,
+		Behind:            d.sender.behind,
+		More:              func() bool { return d.backlog.events.Load()+d.backlog.parked.Load() >= int64(mostWaiting) },
+		Overhead:          func(l lane) int { return graph.Overhead(l.envelope) },
+		Send:              d.sender.deliver,
+		Overflow:          d.sender.overflow,
 	})
 }
 

@@ -220,7 +220,10 @@ func (p *puller) openAgain(s *source) *source {
 
 // rightsToOpen is what has to be published to open a source.
 func (r *run) rightsToOpen(stream string) (subjects []string) {
-	for _, call := range []string{"STREAM.INFO.", "STREAM.CREATE.", "CONSUMER.INFO.", "CONSUMER.CREATE.", "CONSUMER.DELETE."} {
+	for _, call := range []string{
+		"STREAM.INFO.", "STREAM.CREATE.", "CONSUMER.INFO.", "CONSUMER.CREATE.",
+		"CONSUMER.DELETE.",
+	} {
 		subjects = append(subjects, rights.APIPrefix(r.deps.JetStream)+call+stream)
 	}
 	return subjects

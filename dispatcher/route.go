@@ -124,8 +124,8 @@ func (a *admitter) remembered(asset graph.Asset) (dataset string, ask graph.Asse
 }
 
 func hasNone(asset graph.Asset) *event.Fault {
-	return admission.NoDataset("/user_data", "no dataset is configured for "+asset.String()+", and Meta says that it has none: "+
-		"create one with capi-dispatcher dataset create, or name one under assets")
+	return admission.NoDataset("/user_data", "no dataset is configured for "+asset.String()+
+		", and Meta says that it has none: create one with capi-dispatcher dataset create, or name one under assets")
 }
 
 // lookUp sends an account's events on their way when its dataset is known.

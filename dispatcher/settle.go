@@ -193,7 +193,8 @@ func (s *settler) makeRoom(messages []*message) {
 // been redelivered, and returns the others: their leases last until a request
 // has ended.
 func (s *settler) dropLapsed(events []*inFlight) []*inFlight {
-	ours, lost := lease.Ensure(s.workCtx, s.leases, events, (*inFlight).lease, s.cfg.RequestTimeout+s.cfg.Streams.ToBegin())
+	ours, lost := lease.Ensure(s.workCtx, s.leases, events, (*inFlight).lease,
+		s.cfg.RequestTimeout+s.cfg.Streams.ToBegin())
 	s.settle(lost, outcome{fate: abandoned})
 	return ours
 }

@@ -165,5 +165,6 @@ func (p *puller) ofSource(role streams.Role) (gate *health.Gate, pending *atomic
 }
 
 func (r *run) streamSet() *streams.Set {
-	return streams.New(r.cfg.Streams, r.deps.JetStream, func(text string) { r.log.Warn(text) }).KeyedBy(string(r.cfg.Identity))
+	set := streams.New(r.cfg.Streams, r.deps.JetStream, func(text string) { r.log.Warn(text) })
+	return set.KeyedBy(string(r.cfg.Identity))
 }

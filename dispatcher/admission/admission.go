@@ -109,7 +109,9 @@ func (a *Admission) Complete(asked event.Envelope, dataset string) event.Envelop
 // Check decides about an event whose way is known, or known not to exist: then
 // fault says why. Those that are too old are found later, right before sending:
 // they may be copies of events that were sent in time.
-func (a *Admission) Check(e *event.Event, envelope event.Envelope, fault *event.Fault, firstSeen, now time.Time) Decision {
+func (a *Admission) Check(
+	e *event.Event, envelope event.Envelope, fault *event.Fault, firstSeen, now time.Time,
+) Decision {
 	switch {
 	case fault != nil:
 		return dead(deadletter.NoDataset, append(slices.Clip(e.Faults), *fault)...)

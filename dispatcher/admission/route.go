@@ -31,7 +31,8 @@ func (a *Admission) Route(word, named string, e *event.Event) (dataset string, a
 		return named, ask, nil
 	}
 	dataset, fault = a.routeByAsset(e)
-	if asset := AccountOf(e); fault != nil && a.asks && graph.IsID(asset.ID) { // ids of accounts are made like those of datasets
+	// Ids of accounts are made like those of datasets.
+	if asset := AccountOf(e); fault != nil && a.asks && graph.IsID(asset.ID) {
 		return "", asset, nil
 	}
 	return dataset, ask, fault

@@ -71,7 +71,8 @@ func (b *Box) checkSame(ctx context.Context) error {
 // Each calls visit for every chosen letter, oldest first. Messages that are no
 // letters are left out, and counted.
 func (b *Box) Each(ctx context.Context, filter Filter, visit func(Letter) error) (strangers int, err error) {
-	consumer, err := b.js.OrderedConsumer(ctx, b.stream.CachedInfo().Config.Name, filter.consumer(b.streams.LettersSubject))
+	consumer, err := b.js.OrderedConsumer(ctx, b.stream.CachedInfo().Config.Name,
+		filter.consumer(b.streams.LettersSubject))
 	if err != nil {
 		return 0, fmt.Errorf("reading dead letters: %w", err)
 	}

@@ -181,8 +181,10 @@ func Parse(sequence uint64, data []byte, headers nats.Header) (Letter, error) {
 	read(header.MaybeSent, func(s string) (err error) { l.MaybeSent, err = strconv.Atoi(s); return err })
 	read(header.Claim, func(s string) (err error) { l.Claim, err = strconv.ParseInt(s, 10, 64); return err })
 	read(header.FirstSeen, func(s string) (err error) { l.FirstSeen, err = time.Parse(time.RFC3339Nano, s); return err })
-	read(header.DeadLetteredAt, func(s string) (err error) { l.DeadLetteredAt, err = time.Parse(time.RFC3339Nano, s); return err })
-	read(header.OriginSequence, func(s string) (err error) { l.OriginSequence, err = strconv.ParseUint(s, 10, 64); return err })
+	read(header.DeadLetteredAt,
+		func(s string) (err error) { l.DeadLetteredAt, err = time.Parse(time.RFC3339Nano, s); return err })
+	read(header.OriginSequence,
+		func(s string) (err error) { l.OriginSequence, err = strconv.ParseUint(s, 10, 64); return err })
 	if message := headers.Get(header.GraphMessage); message != "" {
 		l.Graph = &GraphError{Message: message, TraceID: headers.Get(header.TraceID)}
 		read(header.GraphCode, func(s string) (err error) { l.Graph.Code, err = strconv.Atoi(s); return err })

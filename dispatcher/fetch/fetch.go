@@ -55,7 +55,8 @@ func (c Consumer) Fetch(want Want, take func(*nats.Msg) error) error {
 		return fmt.Errorf("cannot subscribe to %s: %w", inbox, err)
 	}
 	defer func() { _ = subscription.Unsubscribe() }() // fails where the connection is closed
-	request := fmt.Appendf(nil, `{"expires":%d,"batch":%d,"max_bytes":%d}`, want.Wait.Nanoseconds(), want.Messages, want.Bytes)
+	request := fmt.Appendf(nil, `{"expires":%d,"batch":%d,"max_bytes":%d}`, want.Wait.Nanoseconds(), want.Messages,
+		want.Bytes)
 	if err := c.Conn.PublishRequest(c.Subject, inbox, request); err != nil {
 		return fmt.Errorf("cannot publish to %s: %w", c.Subject, err)
 	}

@@ -13,7 +13,9 @@ type instruments struct {
 }
 
 // made makes an instrument by one of the meter's methods.
-func made[Instrument, Option any](in *instruments, by func(string, ...Option) (Instrument, error)) func(string, ...Option) Instrument {
+func made[Instrument, Option any](
+	in *instruments, by func(string, ...Option) (Instrument, error),
+) func(string, ...Option) Instrument {
 	return func(name string, options ...Option) Instrument {
 		instrument, err := by(name, options...)
 		in.err = errors.Join(in.err, err)

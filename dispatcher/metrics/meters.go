@@ -55,21 +55,27 @@ func NewMeters(meter metric.Meter) (*Meters, error) {
 
 func (m *Meters) forEvents(in *instruments) {
 	m.received = in.counter("capi.events.received", "{event}", "Events taken in flight, repeated deliveries included")
-	m.settled = in.counter("capi.events.settled", "{event}", "Events that have left the dispatcher's hands, by dataset and outcome")
+	m.settled = in.counter("capi.events.settled", "{event}",
+		"Events that have left the dispatcher's hands, by dataset and outcome")
 	m.outcomes = in.counter("capi.outcomes", "{event}", "Events that have left the dispatcher's hands, of all datasets, by outcome")
 	m.inFlight = made(in, in.meter.Int64UpDownCounter)("capi.events.in_flight",
 		metric.WithDescription("Events in flight"), metric.WithUnit("{event}"))
-	m.maybe = in.counter("capi.events.maybe_sent", "{event}", "Times that nobody could tell whether Meta has received an event")
-	m.removed = in.counter("capi.members.removed", "{member}", "Members taken out of events, because Meta would refuse them")
+	m.maybe = in.counter("capi.events.maybe_sent", "{event}",
+		"Times that nobody could tell whether Meta has received an event")
+	m.removed = in.counter("capi.members.removed", "{member}",
+		"Members taken out of events, because Meta would refuse them")
 	m.recalled = in.counter("capi.events.recalled", "{event}", "Parked events called back before their time, because their dataset has recovered")
 	m.latency = made(in, in.meter.Float64Histogram)("capi.event.latency",
 		metric.WithDescription("Time from an event's storage in NATS to its acceptance by Meta"), metric.WithUnit("s"),
-		metric.WithExplicitBucketBoundaries(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400, 604800))
+		metric.WithExplicitBucketBoundaries(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400,
+			604800))
 	m.secrets = in.counter("capi.secrets.removed", "{secret}", "Access tokens and other credentials taken out of messages")
-	m.repaired = in.counter("capi.members.repaired", "{member}", "Members of events brought into the form that Meta takes, or filled in")
+	m.repaired = in.counter("capi.members.repaired", "{member}",
+		"Members of events brought into the form that Meta takes, or filled in")
 	m.warned = in.counter("capi.events.warned", "{event}", "Events of which Meta may make less than it could, by what is wrong with them")
 	m.filled = in.counter("capi.accounts.filled", "{event}", "Events that named no account, and were given the dataset's only one of the channel")
-	m.foreign = in.counter("capi.accounts.foreign", "{event}", "Events whose account belongs to another dataset, by what was done")
+	m.foreign = in.counter("capi.accounts.foreign", "{event}",
+		"Events whose account belongs to another dataset, by what was done")
 }
 
 func (m *Meters) forRequests(in *instruments) {

@@ -45,7 +45,9 @@ func merge(troubles []breaker.Trouble) []breaker.Trouble {
 	slices.SortFunc(troubles, func(a, b breaker.Trouble) int {
 		return cmp.Or(cmp.Compare(a.Dataset, b.Dataset), cmp.Compare(a.Reason, b.Reason), a.Began.Compare(b.Began))
 	})
-	return slices.CompactFunc(troubles, func(a, b breaker.Trouble) bool { return a.Dataset == b.Dataset && a.Reason == b.Reason })
+	return slices.CompactFunc(troubles, func(a, b breaker.Trouble) bool {
+		return a.Dataset == b.Dataset && a.Reason == b.Reason
+	})
 }
 
 // countByReason has a count for each reason, so that none goes away unseen.

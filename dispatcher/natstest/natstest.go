@@ -78,13 +78,15 @@ func (s *Server) URL() string { return s.url }
 func (s *Server) JetStream(options ...nats.Option) jetstream.JetStream {
 	s.t.Helper()
 	options = append([]nats.Option{
-		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond), nats.ReconnectBufSize(-1),
+		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond),
+		nats.ReconnectBufSize(-1),
 		nats.Timeout(time.Minute),
 	}, options...)
 	conn, err := nats.Connect(s.URL(), options...)
 	require.NoError(s.t, err)
 	s.t.Cleanup(conn.Close)
-	js, err := jetstream.New(conn, jetstream.WithPublishAsyncMaxPending(16_384), jetstream.WithPublishAsyncTimeout(5*time.Second))
+	js, err := jetstream.New(conn, jetstream.WithPublishAsyncMaxPending(16_384),
+		jetstream.WithPublishAsyncTimeout(5*time.Second))
 	require.NoError(s.t, err)
 	return js
 }

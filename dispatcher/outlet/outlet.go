@@ -229,7 +229,8 @@ func (o *Outlet[T]) silence(now time.Time, subject string) error {
 // is meant for another.
 func (o *Outlet[T]) inquire(ctx context.Context, subject string) {
 	const noStream = "-"
-	question := &Publication[T]{Msg: nats.NewMsg(subject), Opts: []jetstream.PublishOpt{jetstream.WithExpectStream(noStream)}}
+	expect := []jetstream.PublishOpt{jetstream.WithExpectStream(noStream)}
+	question := &Publication[T]{Msg: nats.NewMsg(subject), Opts: expect}
 	o.ask(ctx, []*Publication[T]{question})
 	o.mu.Lock()
 	defer o.mu.Unlock()

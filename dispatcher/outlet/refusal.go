@@ -32,5 +32,6 @@ func isMissing(err error) bool {
 // its time.
 func isSilence(err error) bool {
 	_, denied := errors.AsType[*rights.DeniedError](err)
-	return denied || isMissing(err) || errors.Is(err, errNoAcknowledgement) || errors.Is(err, jetstream.ErrAsyncPublishTimeout)
+	return denied || isMissing(err) || errors.Is(err, errNoAcknowledgement) ||
+		errors.Is(err, jetstream.ErrAsyncPublishTimeout)
 }

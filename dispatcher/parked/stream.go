@@ -70,7 +70,9 @@ func (s *Stream) Last(ctx context.Context) (uint64, error) {
 // accepted one of their dataset, and returns how many do. One that is not there
 // any more as it was read has come back meanwhile, or another worker has woken
 // it.
-func (s *Stream) Wake(ctx context.Context, to string, waiting []Waiting, now, accepted time.Time) (woken int, err error) {
+func (s *Stream) Wake(
+	ctx context.Context, to string, waiting []Waiting, now, accepted time.Time,
+) (woken int, err error) {
 	futures := make([]jetstream.PubAckFuture, 0, len(waiting))
 	for i := range waiting {
 		future, err := s.reschedule(&waiting[i], to, now, accepted)
@@ -100,7 +102,8 @@ func (s *Stream) Wake(ctx context.Context, to string, waiting []Waiting, now, ac
 // long past, so that no clock takes it for one that has yet to come.
 func (s *Stream) reschedule(w *Waiting, to string, now, accepted time.Time) (jetstream.PubAckFuture, error) {
 	schedule := s.subjects.Schedule(to, now.Add(-time.Hour))
-	return s.js.PublishMsgAsync(w.woken(now, accepted), append(schedule, jetstream.WithExpectLastSequencePerSubject(w.Sequence))...)
+	return s.js.PublishMsgAsync(w.woken(now, accepted),
+		append(schedule, jetstream.WithExpectLastSequencePerSubject(w.Sequence))...)
 }
 
 func isWrongSequence(err error) bool {

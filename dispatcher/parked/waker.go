@@ -59,7 +59,10 @@ type Waker struct {
 
 // NewWaker returns a waker. What it is asked for begins with [Waker.Run].
 func NewWaker(cfg Config) *Waker {
-	return &Waker{events: cfg.Events, path: cfg.Path, waits: cfg.Waits, clock: cfg.Clock, log: cfg.Log, requests: newRequests(), reading: make(chan struct{}, 1)}
+	return &Waker{
+		events: cfg.Events, path: cfg.Path, waits: cfg.Waits, clock: cfg.Clock, log: cfg.Log,
+		requests: newRequests(), reading: make(chan struct{}, 1),
+	}
 }
 
 // Wake asks for a group of events to come back, as fast as the path takes them.

@@ -24,7 +24,8 @@ func purgeAcknowledged(ctx context.Context, stream jetstream.Stream, ours string
 	if silent != "" {
 		return "kept because nobody can tell what consumer " + silent + " has acknowledged", nil
 	}
-	kept = fmt.Sprintf("kept by consumer %s, which has acknowledged all up to message %d", lowest.Name, lowest.AckFloor.Stream)
+	kept = fmt.Sprintf("kept by consumer %s, which has acknowledged all up to message %d", lowest.Name,
+		lowest.AckFloor.Stream)
 	if lowest.AckFloor.Stream < stream.CachedInfo().State.FirstSeq {
 		return kept, nil
 	}
@@ -38,7 +39,9 @@ func purgeAcknowledged(ctx context.Context, stream jetstream.Stream, ours string
 // which nothing is known, if there is such. The server leaves those out of its
 // list whose leader does not answer, so that it has to be compared with their
 // names.
-func lowestFloor(ctx context.Context, stream jetstream.Stream, ours string) (lowest *jetstream.ConsumerInfo, silent string, err error) {
+func lowestFloor(
+	ctx context.Context, stream jetstream.Stream, ours string,
+) (lowest *jetstream.ConsumerInfo, silent string, err error) {
 	missing := map[string]bool{ours: true}
 	names := stream.ConsumerNames(ctx)
 	for name := range names.Name() {

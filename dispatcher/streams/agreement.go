@@ -20,7 +20,8 @@ func (s *Set) agreement() agreement {
 	if s.identity == "" {
 		return ""
 	}
-	return agreement(fmt.Sprintf("nats.ack_wait=%s nats.max_ack_pending=%d dedupe.key=%s", s.cfg.AckWait, s.cfg.MaxAckPending, s.identity))
+	return agreement(fmt.Sprintf("nats.ack_wait=%s nats.max_ack_pending=%d dedupe.key=%s", s.cfg.AckWait,
+		s.cfg.MaxAckPending, s.identity))
 }
 
 // matches reports whether a consumer is used with our settings, as far as it says.

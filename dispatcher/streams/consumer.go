@@ -54,7 +54,9 @@ func (s *Set) ensureConsumer(ctx context.Context, stream jetstream.Stream, role 
 // with other settings use it, the error is an [OtherSettingsError], and others are
 // looked at: once they have gone, the consumer is taken over, if it is ours to
 // manage.
-func (s *Set) Consumer(ctx context.Context, stream jetstream.Stream, role Role, others *OtherWorkers) (jetstream.Consumer, error) {
+func (s *Set) Consumer(
+	ctx context.Context, stream jetstream.Stream, role Role, others *OtherWorkers,
+) (jetstream.Consumer, error) {
 	if !s.cfg.Manage {
 		return s.verified(ctx, stream, role)
 	}
@@ -84,7 +86,9 @@ func (s *Set) managed(ctx context.Context, stream jetstream.Stream, role Role) (
 
 // agreedOn returns a consumer's settings, if all agree on them, or if it is taken
 // over. Of one that is missing they are empty.
-func (s *Set) agreedOn(ctx context.Context, stream jetstream.Stream, durable string) (none jetstream.ConsumerConfig, _ error) {
+func (s *Set) agreedOn(
+	ctx context.Context, stream jetstream.Stream, durable string,
+) (none jetstream.ConsumerConfig, _ error) {
 	consumer, err := stream.Consumer(ctx, durable)
 	switch {
 	case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrNotPullConsumer):
@@ -150,7 +154,8 @@ func (s *Set) verified(ctx context.Context, stream jetstream.Stream, role Role) 
 // do.
 func (s *Set) Suits(info *jetstream.ConsumerInfo, role Role) bool {
 	have, want := info.Config, s.cfg.consumer(role)
-	suits := have.AckPolicy == want.AckPolicy && have.AckWait == want.AckWait && have.DeliverSubject == "" && have.MaxDeliver <= 0
+	suits := have.AckPolicy == want.AckPolicy && have.AckWait == want.AckWait &&
+		have.DeliverSubject == "" && have.MaxDeliver <= 0
 	if !s.cfg.Manage {
 		return suits && s.agreement().matches(have)
 	}
@@ -166,7 +171,8 @@ func (c Config) checkConsumer(info *jetstream.ConsumerInfo, role Role) (warnings
 	case have.AckPolicy != jetstream.AckExplicitPolicy:
 		return nil, setupError("%s does not ask for explicit acknowledgements", where)
 	case have.AckWait != c.AckWait:
-		return nil, setupError("%s has an AckWait of %s; set %s to the same (it is %s)", where, have.AckWait, c.Setting("ack_wait"), c.AckWait)
+		return nil, setupError("%s has an AckWait of %s; set %s to the same (it is %s)", where, have.AckWait,
+			c.Setting("ack_wait"), c.AckWait)
 	case have.DeliverSubject != "":
 		return nil, setupError("%s is a push consumer; a pull consumer is needed", where)
 	case have.MaxDeliver > 0:

@@ -45,12 +45,15 @@ type definition struct {
 // definitions lists the streams, by their roles.
 func (c Config) definitions() []definition {
 	return []definition{
-		{role: Events, ageSetting: c.Setting("max_age"), sizeSetting: c.Setting("max_bytes"), StreamConfig: jetstream.StreamConfig{
-			Name: c.Stream, Subjects: []string{c.Subject + ".>"}, Replicas: c.Replicas,
-			Description: "conversion events for Meta",
-			Retention:   jetstream.LimitsPolicy, MaxAge: c.MaxAge, MaxBytes: limit(c.MaxBytes), Discard: jetstream.DiscardNew,
-			Duplicates: leastWindow, AllowDirect: true,
-		}},
+		{
+			role: Events, ageSetting: c.Setting("max_age"), sizeSetting: c.Setting("max_bytes"),
+			StreamConfig: jetstream.StreamConfig{
+				Name: c.Stream, Subjects: []string{c.Subject + ".>"}, Replicas: c.Replicas,
+				Description: "conversion events for Meta",
+				Retention:   jetstream.LimitsPolicy, MaxAge: c.MaxAge, MaxBytes: limit(c.MaxBytes), Discard: jetstream.DiscardNew,
+				Duplicates: leastWindow, AllowDirect: true,
+			},
+		},
 		{role: Parked, StreamConfig: jetstream.StreamConfig{
 			Name: c.ParkedStream, Subjects: []string{c.ParkedSubject + ".>"}, Replicas: c.Replicas,
 			Description: "conversion events that wait for their time",
@@ -59,14 +62,17 @@ func (c Config) definitions() []definition {
 			Retention:  jetstream.WorkQueuePolicy,
 			Duplicates: 2 * time.Minute, AllowDirect: true, AllowMsgSchedules: true,
 		}},
-		{role: DeadLetters, ageSetting: c.Setting("dead_letter_max_age"), sizeSetting: c.Setting("dead_letter_max_bytes"), StreamConfig: jetstream.StreamConfig{
-			Name: c.DeadLetterStream, Subjects: []string{c.DeadLetterSubject + ".>"}, Replicas: c.Replicas,
-			Description: "conversion events that Meta will not take, and why",
-			Retention:   jetstream.LimitsPolicy, MaxAge: c.DeadLetterMaxAge, MaxBytes: limit(c.DeadLetterMaxBytes),
-			// Full, it refuses: what is not stored is parked.
-			Discard:    jetstream.DiscardNew,
-			Duplicates: LettersDuplicates, AllowDirect: true,
-		}},
+		{
+			role: DeadLetters, ageSetting: c.Setting("dead_letter_max_age"), sizeSetting: c.Setting("dead_letter_max_bytes"),
+			StreamConfig: jetstream.StreamConfig{
+				Name: c.DeadLetterStream, Subjects: []string{c.DeadLetterSubject + ".>"}, Replicas: c.Replicas,
+				Description: "conversion events that Meta will not take, and why",
+				Retention:   jetstream.LimitsPolicy, MaxAge: c.DeadLetterMaxAge, MaxBytes: limit(c.DeadLetterMaxBytes),
+				// Full, it refuses: what is not stored is parked.
+				Discard:    jetstream.DiscardNew,
+				Duplicates: LettersDuplicates, AllowDirect: true,
+			},
+		},
 	}
 }
 

@@ -25,7 +25,8 @@ func wrapSetup(err error, format string, args ...any) error {
 	}
 	var answered jetstream.JetStreamError
 	text := fmt.Sprintf(format, args...)
-	if errors.As(err, &answered) && answered.APIError() != nil && answered.APIError().Code != http.StatusServiceUnavailable {
+	if errors.As(err, &answered) && answered.APIError() != nil &&
+		answered.APIError().Code != http.StatusServiceUnavailable {
 		return setupError("%s: %v", text, err)
 	}
 	return fmt.Errorf("%s: %w", text, err)

@@ -38,7 +38,8 @@ func (d *definition) risks(have jetstream.StreamConfig) (risks []string) {
 			risks = append(risks, fmt.Sprintf(format, args...))
 		}
 	}
-	risk(have.Storage == jetstream.MemoryStorage, "stream %s is kept in memory: a restart of NATS loses what is in it", d.Name)
+	risk(have.Storage == jetstream.MemoryStorage, "stream %s is kept in memory: a restart of NATS loses what is in it",
+		d.Name)
 	risk(d.role != DeadLetters && have.MaxAge != 0 && have.MaxAge < event.MaxAge,
 		"stream %s keeps messages for %s only: Meta takes events for 7 days, and older ones vanish before they are sent", d.Name, have.MaxAge)
 	risk(d.role == Events && have.Duplicates > leastWindow,

@@ -94,7 +94,8 @@ func (s *Set) inspectConsumer(ctx context.Context, found *Inspection, role Role)
 		found.Consumer = consumer.CachedInfo()
 		found.Warnings, found.Err = s.cfg.checkConsumer(found.Consumer, role)
 		if !s.agreement().matches(found.Consumer.Config) {
-			found.Warnings = append(found.Warnings, s.differs(found.Consumer).Error()+": workers with ours wait for theirs to go")
+			found.Warnings = append(found.Warnings,
+				s.differs(found.Consumer).Error()+": workers with ours wait for theirs to go")
 		}
 	}
 }

@@ -72,5 +72,8 @@ func (s *Settings) Condition() health.Condition {
 	for _, stream := range s.wanted {
 		reasons = append(reasons, s.found[stream.Name]...)
 	}
-	return health.Condition{Name: "settings", OK: len(reasons) == 0, Warning: true, Reason: strings.Join(reasons, "; "), Since: s.since}
+	return health.Condition{
+		Name: "settings", OK: len(reasons) == 0, Warning: true,
+		Reason: strings.Join(reasons, "; "), Since: s.since,
+	}
 }

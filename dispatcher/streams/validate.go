@@ -21,7 +21,8 @@ func (c Config) Validate() error {
 	found.Check(c.Replicas >= 1 && c.Replicas <= 5, "replicas", "%d is not between 1 and 5", c.Replicas)
 	c.checkRetention(&found)
 	found.Check(c.AckWait >= time.Second && c.AckWait <= time.Hour, "ack_wait", "%s is not between 1s and 1h", c.AckWait)
-	found.Check(c.MaxAckPending >= 1 && c.MaxAckPending <= 100_000, "max_ack_pending", "%d is not between 1 and 100000", c.MaxAckPending)
+	found.Check(c.MaxAckPending >= 1 && c.MaxAckPending <= 100_000, "max_ack_pending",
+		"%d is not between 1 and 100000", c.MaxAckPending)
 	return found.Join()
 }
 
@@ -33,7 +34,8 @@ func (c Config) checkSubjects(found *faults.List) {
 	for key, subject := range subjects {
 		found.Check(IsSubject(subject), key, "%q is not a subject of words joined by dots, without wildcards", subject)
 		for other, prefix := range subjects {
-			found.Check(key == other || !strings.HasPrefix(subject+".", prefix+"."), key, "%q lies within %s %q", subject, other, prefix)
+			found.Check(key == other || !strings.HasPrefix(subject+".", prefix+"."), key, "%q lies within %s %q", subject,
+				other, prefix)
 		}
 	}
 }
