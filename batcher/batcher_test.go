@@ -21,8 +21,8 @@ type (
 	options = batcher.Options[string, string]
 )
 
-// bench is a batcher whose batches are held until the test lets them go.
-type bench struct {
+// harness is a batcher whose batches are held until the test lets them go.
+type harness struct {
 	*batcher.Batcher[string, string]
 
 	mu         sync.Mutex
@@ -33,9 +33,9 @@ type bench struct {
 
 // setup starts a batcher. A lane named in hold keeps its batches in flight
 // until the test calls release.
-func setup(t *testing.T, change func(*options), hold ...string) *bench {
+func setup(t *testing.T, change func(*options), hold ...string) *harness {
 	t.Helper()
-	b := &bench{hold: make(map[string]chan struct{})}
+	b := &harness{hold: make(map[string]chan struct{})}
 	for _, lane := range hold {
 		b.hold[lane] = make(chan struct{})
 	}
@@ -53,21 +53,21 @@ func setup(t *testing.T, change func(*options), hold ...string) *bench {
 	return b
 }
 
-func (b *bench) send(batch *batch) {
+func (b *harness) send(batch *batch) {
 	b.note(&b.sent, batch.Lane, batch.Items)
 	if held := b.hold[batch.Lane]; held != nil {
 		<-held
 	}
 }
 
-func (b *bench) note(where *[]string, lane string, items []string) {
+func (b *harness) note(where *[]string, lane string, items []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	*where = append(*where, lane+":"+strings.Join(items, ","))
 }
 
 // add puts one-byte items into a lane, together.
-func (b *bench) add(lane string, items ...string) {
+func (b *harness) add(lane string, items ...string) {
 	together := make([]batcher.Item[string, string], len(items))
 	for i, item := range items {
 		together[i] = batcher.Item[string, string]{Lane: lane, Value: item, Size: 1}
@@ -77,7 +77,7 @@ func (b *bench) add(lane string, items ...string) {
 
 // got waits until everything is quiet and returns what was sent since the
 // last call.
-func (b *bench) got() []string {
+func (b *harness) got() []string {
 	synctest.Wait()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -86,7 +86,7 @@ func (b *bench) got() []string {
 	return sent
 }
 
-func (b *bench) release(lane string) { close(b.hold[lane]) }
+func (b *harness) release(lane string) { close(b.hold[lane]) }
 
 func TestAnIdleLanesFirstItemGoesAtOnce(t *testing.T) {
 	t.Parallel()
@@ -194,7 +194,7 @@ func TestBatchesGrowWhileTheyWaitForASender(t *testing.T) {
 func TestARestingBatchGivesItsSenderUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var b *bench
+		var b *harness
 		rests := make(chan error, 1)
 		b = setup(t, func(o *options) {
 			o.Senders, o.SendersPerLane = 1, 1
@@ -232,7 +232,7 @@ func TestRestEndsWithItsContext(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), until)
 				defer cancel()
-				var b *bench
+				var b *harness
 				rests := make(chan error, 1)
 				b = setup(t, func(o *options) {
 					o.Senders = 1
@@ -283,7 +283,7 @@ func TestDrainSendsEverythingAndWaits(t *testing.T) {
 func TestSendMayAddWhileDraining(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var b *bench
+		var b *harness
 		b = setup(t, func(o *options) {
 			o.Send = func(batch *batch) {
 				b.send(batch)

@@ -70,7 +70,7 @@ func TestOnlySoManyStandAside(t *testing.T) {
 func TestALaneThatIsSlowAsEverIsNotLate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var b *bench
+		var b *harness
 		b = setup(t, func(o *options) {
 			lateAfter2s(o)
 			o.Send = func(batch *batch) { b.send(batch); time.Sleep(3 * time.Second) }

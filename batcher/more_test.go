@@ -14,15 +14,15 @@ import (
 func TestIdleLanesGatherWhileMoreWaitsOutside(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		add   func(b *bench)
+		add   func(b *harness)
 		after time.Duration // before which nothing goes
 		sent  []string
 	}{
-		"full":                 {func(b *bench) { b.add("a", "1", "2", "3") }, 0, []string{"a:1,2,3"}},
-		"lingered":             {func(b *bench) { b.add("a", "1") }, 80 * time.Millisecond, []string{"a:1"}},
-		"the room is used up":  {func(b *bench) { b.add("a", "1", "2"); b.add("b", "1", "2"); b.add("c", "1") }, 0, []string{"c:1"}},
-		"several of one lane":  {func(b *bench) { b.add("a", "1"); b.add("a", "2"); b.add("a", "3") }, 0, []string{"a:1,2,3"}},
-		"what is over its own": {func(b *bench) { b.add("a", "1", "2", "3", "4") }, 0, []string{"a:1,2,3"}},
+		"full":                 {func(b *harness) { b.add("a", "1", "2", "3") }, 0, []string{"a:1,2,3"}},
+		"lingered":             {func(b *harness) { b.add("a", "1") }, 80 * time.Millisecond, []string{"a:1"}},
+		"the room is used up":  {func(b *harness) { b.add("a", "1", "2"); b.add("b", "1", "2"); b.add("c", "1") }, 0, []string{"c:1"}},
+		"several of one lane":  {func(b *harness) { b.add("a", "1"); b.add("a", "2"); b.add("a", "3") }, 0, []string{"a:1,2,3"}},
+		"what is over its own": {func(b *harness) { b.add("a", "1", "2", "3", "4") }, 0, []string{"a:1,2,3"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -15,7 +15,7 @@ import (
 )
 
 // letters returns all dead letters.
-func (b *bench) letters() []deadletter.Letter {
+func (b *harness) letters() []deadletter.Letter {
 	b.t.Helper()
 	var letters []deadletter.Letter
 	for sequence := uint64(1); sequence <= b.lastSequence("CAPI_DLQ"); sequence++ {
@@ -31,14 +31,14 @@ func (b *bench) letters() []deadletter.Letter {
 	return letters
 }
 
-func (b *bench) lastSequence(name string) uint64 {
+func (b *harness) lastSequence(name string) uint64 {
 	b.t.Helper()
 	stream, err := b.js.Stream(b.t.Context(), name)
 	require.NoError(b.t, err)
 	return stream.CachedInfo().State.LastSeq
 }
 
-func (b *bench) awaitLetters(n int) []deadletter.Letter {
+func (b *harness) awaitLetters(n int) []deadletter.Letter {
 	b.t.Helper()
 	b.await(fmt.Sprintf("%d events are dead-lettered", n), func() bool { return b.streamSize("CAPI_DLQ") >= uint64(n) })
 	letters := b.letters()
@@ -53,7 +53,7 @@ func sortByOrigin(letters []deadletter.Letter) {
 }
 
 // requireOnce asserts that exactly these events were accepted, once each.
-func (b *bench) requireOnce(ids ...string) {
+func (b *harness) requireOnce(ids ...string) {
 	b.t.Helper()
 	want := make(map[graphtest.Event]int)
 	for _, id := range ids {
@@ -63,7 +63,7 @@ func (b *bench) requireOnce(ids ...string) {
 }
 
 // books reads a counter or a gauge: the sum of all its points with these attributes.
-func (b *bench) books(name string, with ...attribute.KeyValue) int64 {
+func (b *harness) books(name string, with ...attribute.KeyValue) int64 {
 	b.t.Helper()
 	var all metricdata.ResourceMetrics
 	require.NoError(b.t, b.metrics.Collect(b.t.Context(), &all))
@@ -106,7 +106,7 @@ func contains(set attribute.Set, with []attribute.KeyValue) bool {
 }
 
 // requireBalance asserts that every event taken in flight has come to an end.
-func (b *bench) requireBalance() {
+func (b *harness) requireBalance() {
 	b.t.Helper()
 	b.await("the books balance", func() bool {
 		return b.books("capi.events.received") == b.books("capi.events.settled") && b.books("capi.events.in_flight") == 0

@@ -36,7 +36,7 @@ func TestAClockThatIsOff(t *testing.T) {
 	}
 }
 
-func (b *bench) acceptedAt(id string) time.Time {
+func (b *harness) acceptedAt(id string) time.Time {
 	b.t.Helper()
 	for _, e := range b.Ledger().Entries() {
 		if e.ID == id {

@@ -79,7 +79,7 @@ func TestIdentity(t *testing.T) {
 
 // republish puts a message on the stream as soon as the stream has forgotten
 // its Nats-Msg-Id: the broker's own memory is not what is tested here.
-func (b *bench) republish(msg *nats.Msg) {
+func (b *harness) republish(msg *nats.Msg) {
 	b.t.Helper()
 	const muchLonger = 20 * time.Second // than the window of the events' stream, and much less than NATS' own default
 	require.Eventually(b.t, func() bool {
@@ -119,7 +119,7 @@ func TestTwoDatasetsMayUseOneMessageID(t *testing.T) {
 }
 
 // elsewhere is another worker's Store.
-func (b *bench) elsewhere() *dedupe.Store {
+func (b *harness) elsewhere() *dedupe.Store {
 	return dedupe.New(b.options.dedupe, b.options.cfg.Streams.ClaimLease(), b.options.redis)
 }
 

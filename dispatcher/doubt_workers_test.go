@@ -18,7 +18,7 @@ func shortPark(o *options) {
 }
 
 // startAll lets so many workers run in all.
-func (b *bench) startAll(workers int) {
+func (b *harness) startAll(workers int) {
 	b.t.Helper()
 	for range workers - 1 {
 		b.start()
@@ -27,7 +27,7 @@ func (b *bench) startAll(workers int) {
 
 // requireALetterFor asserts that these events, and no others, were dead-lettered
 // once each.
-func (b *bench) requireALetterFor(n int) {
+func (b *harness) requireALetterFor(n int) {
 	b.t.Helper()
 	dead := make(map[string]bool)
 	for _, letter := range b.awaitLetters(n) {
@@ -95,7 +95,7 @@ func TestADeadAppOfSeveralWorkers(t *testing.T) {
 
 // refusedBefore publishes odd events that Meta has refused alone an hour ago, of
 // which a worker that had others accepted since has said so.
-func (b *bench) refusedBefore(subject string, n int) {
+func (b *harness) refusedBefore(subject string, n int) {
 	b.t.Helper()
 	for _, event := range odd(n) {
 		b.publishMsg(&nats.Msg{Subject: subject + dataset, Data: []byte(event), Header: nats.Header{

@@ -16,7 +16,7 @@ import (
 var inTheFuture = graphtest.Fault{Error: &graphtest.Error{Code: 100, Subcode: 2804004, Message: "Invalid parameter", UserTitle: "Event Timestamp In The Future"}}
 
 // onlyParked is the one message in the parked stream.
-func (b *bench) onlyParked() *jetstream.RawStreamMsg {
+func (b *harness) onlyParked() *jetstream.RawStreamMsg {
 	b.t.Helper()
 	b.await("the event is parked", func() bool { return b.settledAs("parked") == 1 })
 	b.awaitParked(1)
@@ -28,7 +28,7 @@ func (b *bench) onlyParked() *jetstream.RawStreamMsg {
 }
 
 // comeBack is an event that has been parked for its time so many times before.
-func (b *bench) comeBack(event string, early int) {
+func (b *harness) comeBack(event string, early int) {
 	b.t.Helper()
 	msg := nats.NewMsg("capi.parked.due." + dataset)
 	msg.Data = []byte(event)

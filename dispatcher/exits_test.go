@@ -23,7 +23,7 @@ import (
 func longForms() bool { return os.Getenv("FAULTS_LONG") != "" }
 
 // change changes a stream, and returns what it was like before.
-func (b *bench) change(name string, change func(*jetstream.StreamConfig)) (before jetstream.StreamConfig) {
+func (b *harness) change(name string, change func(*jetstream.StreamConfig)) (before jetstream.StreamConfig) {
 	b.t.Helper()
 	stream, err := b.js.Stream(b.t.Context(), name)
 	require.NoError(b.t, err)
@@ -40,7 +40,7 @@ func takesNothing(c *jetstream.StreamConfig)      { c.MaxMsgs = 1 }
 func takesNothingLarge(c *jetstream.StreamConfig) { c.MaxMsgSize = 10 }
 
 // unmanaged starts the worker anew, so that it creates no streams.
-func (b *bench) unmanaged() {
+func (b *harness) unmanaged() {
 	b.t.Helper()
 	b.stop(b.running)
 	b.options.cfg.Streams.Manage = false
@@ -49,7 +49,7 @@ func (b *bench) unmanaged() {
 
 // publishPoison publishes n events of a dataset that Meta refuses, without
 // waiting for each.
-func (b *bench) publishPoison(to, prefix string, n int) {
+func (b *harness) publishPoison(to, prefix string, n int) {
 	b.t.Helper()
 	for i := range n {
 		_, err := b.js.PublishAsync("capi.events."+to, []byte(poison(fmt.Sprint(prefix, i))))
@@ -70,15 +70,15 @@ func TestDeadLettersThatAreRefusedBlockNobody(t *testing.T) {
 	if longForms() {
 		bad, each = 25_000, 950
 	}
-	for name, refuse := range map[string]func(*bench) (mend func()){
-		"full": func(b *bench) func() {
+	for name, refuse := range map[string]func(*harness) (mend func()){
+		"full": func(b *harness) func() {
 			b.publish(other, `{`)
 			b.awaitLetters(1)
 			before := b.change("CAPI_DLQ", takesNothing)
 			return func() { b.change("CAPI_DLQ", func(c *jetstream.StreamConfig) { *c = before }) }
 		},
-		"deleted": (*bench).withoutDeadLetters,
-		"silent": func(b *bench) func() {
+		"deleted": (*harness).withoutDeadLetters,
+		"silent": func(b *harness) func() {
 			create := b.withoutDeadLetters()
 			deaf, err := b.js.Conn().Subscribe("capi.dead.>", func(*nats.Msg) {})
 			require.NoError(b.t, err)
@@ -137,7 +137,7 @@ func TestDeadLettersThatAreRefusedBlockNobody(t *testing.T) {
 // onlyLettersWait reports whether every event of a dataset has been decided about:
 // nothing is left but dead letters on their way. Those are not asked for: to list so
 // many again and again would take what the worker needs to come to an end.
-func (b *bench) onlyLettersWait(of string) bool {
+func (b *harness) onlyLettersWait(of string) bool {
 	if b.ackPending() > 0 || b.pending() > 0 {
 		return false
 	}
@@ -156,7 +156,7 @@ func (b *bench) onlyLettersWait(of string) bool {
 
 // withoutDeadLetters deletes the stream of dead letters, and returns what creates
 // it again, with one letter.
-func (b *bench) withoutDeadLetters() (create func()) {
+func (b *harness) withoutDeadLetters() (create func()) {
 	b.t.Helper()
 	stream, err := b.js.Stream(b.t.Context(), "CAPI_DLQ")
 	require.NoError(b.t, err)
@@ -169,7 +169,7 @@ func (b *bench) withoutDeadLetters() (create func()) {
 }
 
 // requireALetterEach asserts that each of n events has one letter.
-func (b *bench) requireALetterEach(of string, n int) {
+func (b *harness) requireALetterEach(of string, n int) {
 	b.t.Helper()
 	seen := make(map[string]bool, n)
 	for _, letter := range b.letters() {
@@ -233,10 +233,10 @@ func TestBothExitsRefuse(t *testing.T) {
 // goes on: whichever it is.
 func TestAMissingStreamIsMadeAnew(t *testing.T) {
 	t.Parallel()
-	for stream, provoke := range map[string]func(*bench){
-		"CAPI":     func(*bench) {},
-		"CAPI_DLQ": func(b *bench) { b.publish(dataset, poison("bad"), `{`) },
-		"CAPI_PARKED": func(b *bench) {
+	for stream, provoke := range map[string]func(*harness){
+		"CAPI":     func(*harness) {},
+		"CAPI_DLQ": func(b *harness) { b.publish(dataset, poison("bad"), `{`) },
+		"CAPI_PARKED": func(b *harness) {
 			b.Script(dataset, graphtest.Fault{Error: graphtest.PermissionMissing()})
 			b.publish(dataset, event("waits"))
 		},
@@ -270,7 +270,7 @@ func TestAMissingStreamIsMadeAnew(t *testing.T) {
 }
 
 // awaitAcked waits until the server has the acknowledgements of all events.
-func (b *bench) awaitAcked() {
+func (b *harness) awaitAcked() {
 	b.t.Helper()
 	b.await("all is acknowledged", func() bool { return b.ackPending() == 0 && b.pending() == 0 })
 }

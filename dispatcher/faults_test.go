@@ -21,7 +21,7 @@ import (
 )
 
 // condition returns one condition of the running dispatcher.
-func (b *bench) condition(name string) health.Condition {
+func (b *harness) condition(name string) health.Condition {
 	b.t.Helper()
 	for _, c := range b.running.Conditions() {
 		if c.Name == name {
@@ -32,7 +32,7 @@ func (b *bench) condition(name string) health.Condition {
 	return health.Condition{}
 }
 
-func (b *bench) awaitCondition(name string, ok bool) {
+func (b *harness) awaitCondition(name string, ok bool) {
 	b.t.Helper()
 	b.await(fmt.Sprintf("condition %s is %v", name, ok), func() bool { return b.condition(name).OK == ok })
 }
@@ -141,7 +141,7 @@ func TestWhatFailedWhileMetaWasAwayIsTriedAtOnce(t *testing.T) {
 	b.requireNoneTwice()
 }
 
-func (b *bench) pending() uint64 {
+func (b *harness) pending() uint64 {
 	b.t.Helper()
 	consumer, err := b.js.Consumer(b.t.Context(), "CAPI", "capi-dispatcher")
 	require.NoError(b.t, err)
@@ -149,7 +149,7 @@ func (b *bench) pending() uint64 {
 }
 
 // listen puts the simulated API at an address.
-func (b *bench) listen(address string) {
+func (b *harness) listen(address string) {
 	b.t.Helper()
 	listener, err := net.Listen("tcp", address)
 	require.NoError(b.t, err)

@@ -35,7 +35,7 @@ func forge(claim dedupe.Owner) nats.Header {
 }
 
 // published is who owns what the events' stream has under that number.
-func (b *bench) published(sequence uint64) dedupe.Owner {
+func (b *harness) published(sequence uint64) dedupe.Owner {
 	b.t.Helper()
 	stream, err := b.js.Stream(b.t.Context(), "CAPI")
 	require.NoError(b.t, err)

@@ -27,29 +27,29 @@ func member(i int) string { return strconv.Itoa(7000 + i) }
 
 // sickness is how one dataset falls ill and gets well.
 type sickness struct {
-	begin func(*bench, string)
-	end   func(*bench, string)
+	begin func(*harness, string)
+	end   func(*harness, string)
 }
 
 func sicknesses() map[string]sickness {
 	always := func(fault graphtest.Fault) sickness {
 		return sickness{
-			begin: func(b *bench, dataset string) { b.Always(dataset, fault) },
-			end:   func(b *bench, dataset string) { b.Clear(dataset) },
+			begin: func(b *harness, dataset string) { b.Always(dataset, fault) },
+			end:   func(b *harness, dataset string) { b.Clear(dataset) },
 		}
 	}
 	return map[string]sickness{
 		"down":      always(graphtest.Fault{Status: 503, Body: "<html>Service Unavailable</html>"}),
 		"throttled": always(graphtest.Fault{Status: 429, Error: &graphtest.Error{Code: 80004, Message: "too many calls"}}),
 		"dead token": {
-			begin: func(b *bench, dataset string) { b.AddDataset(dataset, "the-new-token") },
-			end:   func(b *bench, dataset string) { b.writeToken(dataset, "the-new-token", b.options.graph) },
+			begin: func(b *harness, dataset string) { b.AddDataset(dataset, "the-new-token") },
+			end:   func(b *harness, dataset string) { b.writeToken(dataset, "the-new-token", b.options.graph) },
 		},
 	}
 }
 
 // publishMany publishes n events of a dataset, without waiting for each.
-func (b *bench) publishMany(to, prefix string, n int) {
+func (b *harness) publishMany(to, prefix string, n int) {
 	b.t.Helper()
 	for i := range n {
 		_, err := b.js.PublishMsgAsync(&nats.Msg{Subject: "capi.events." + to, Data: []byte(event(fmt.Sprint(prefix, i)))})
@@ -98,7 +98,7 @@ func TestASickDatasetCostsTheOthersNothing(t *testing.T) {
 	}
 }
 
-func (b *bench) ackPending() int {
+func (b *harness) ackPending() int {
 	b.t.Helper()
 	consumer, err := b.js.Consumer(b.t.Context(), "CAPI", "capi-dispatcher")
 	require.NoError(b.t, err)
@@ -192,7 +192,7 @@ func crowdRun(tb testing.TB, sick sickness, waiting int) (rate float64, p99 time
 
 // setupCrowd starts a dispatcher among twenty datasets, one of them sick, and
 // waits until the events that wait for that one are parked.
-func setupCrowd(tb testing.TB, sick sickness, waiting int) (*bench, *stopwatch) {
+func setupCrowd(tb testing.TB, sick sickness, waiting int) (*harness, *stopwatch) {
 	tb.Helper()
 	watch := &stopwatch{}
 	server := httptest.NewServer(watch)
@@ -224,7 +224,7 @@ func (s *stopwatch) sorted() []time.Duration {
 
 // steadyLoad publishes an event of each well dataset, and of the sick one if it
 // is to have more, every so often.
-func (b *bench) steadyLoad(times int, every time.Duration, sick bool) {
+func (b *harness) steadyLoad(times int, every time.Duration, sick bool) {
 	b.t.Helper()
 	members := crowd - 1
 	if sick {

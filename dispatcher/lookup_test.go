@@ -33,7 +33,7 @@ func ofPageAt(page, id string, at time.Time) string {
 		`"messaging_channel":"messenger","user_data":{"page_id":%q,"page_scoped_user_id":"1"}}`, id, at.Unix(), page)
 }
 
-func (b *bench) addPage(id, dataset string) {
+func (b *harness) addPage(id, dataset string) {
 	b.AddAsset(graphtest.Asset{ID: id, Kind: graphtest.Page, Dataset: dataset, Tokens: []string{token}, Listed: true})
 }
 

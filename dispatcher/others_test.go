@@ -15,13 +15,13 @@ import (
 )
 
 // otherSettings are what workers have to agree on, all of them changed.
-func otherSettings(b *bench) {
+func otherSettings(b *harness) {
 	b.options.cfg.Identity = dispatcher.ByEventID
 	b.options.cfg.Streams.AckWait = 40 * time.Second
 	b.options.cfg.Streams.MaxAckPending = 5000
 }
 
-func (b *bench) consumerConfig(stream string) jetstream.ConsumerConfig {
+func (b *harness) consumerConfig(stream string) jetstream.ConsumerConfig {
 	b.t.Helper()
 	consumer, err := b.js.Consumer(b.t.Context(), stream, "capi-dispatcher")
 	require.NoError(b.t, err)

@@ -17,7 +17,7 @@ import (
 // independent is a dataset with a token of its own, so an app of its own.
 const independent = "3333333333"
 
-func (b *bench) addIndependent() {
+func (b *harness) addIndependent() {
 	b.t.Helper()
 	b.AddDataset(independent, "a-token-of-its-own")
 	b.writeToken(independent, "a-token-of-its-own", b.options.graph)
@@ -34,7 +34,7 @@ func usage(name string, percent int) graphtest.Fault {
 
 // parkedUntil returns the time at which the first parked event of a dataset
 // comes back by itself.
-func (b *bench) parkedUntil(of string) time.Time {
+func (b *harness) parkedUntil(of string) time.Time {
 	b.t.Helper()
 	stream, err := b.js.Stream(b.t.Context(), "CAPI_PARKED")
 	require.NoError(b.t, err)
@@ -52,7 +52,7 @@ func (b *bench) parkedUntil(of string) time.Time {
 }
 
 // gauge reads the last value of a gauge of fractions.
-func (b *bench) gauge(name string, with ...attribute.KeyValue) float64 {
+func (b *harness) gauge(name string, with ...attribute.KeyValue) float64 {
 	b.t.Helper()
 	var all metricdata.ResourceMetrics
 	require.NoError(b.t, b.metrics.Collect(b.t.Context(), &all))

@@ -22,14 +22,14 @@ func parkForAnHour(o *options) {
 
 // awaitParked waits until so many events lie in the parked stream and none are
 // in flight.
-func (b *bench) awaitParked(n int) {
+func (b *harness) awaitParked(n int) {
 	b.t.Helper()
 	b.await(fmt.Sprintf("%d events are parked", n), func() bool {
 		return b.streamSize("CAPI_PARKED") == uint64(n) && b.books("capi.messages.in_flight") == 0
 	})
 }
 
-func (b *bench) requireNoneTwice() {
+func (b *harness) requireNoneTwice() {
 	b.t.Helper()
 	_, again := b.Ledger().Distinct()
 	require.Zero(b.t, again)

@@ -18,7 +18,7 @@ import (
 
 // recreate deletes the events' stream and creates it as it was: it has the same
 // name and gives the same numbers to others.
-func (b *bench) recreate() {
+func (b *harness) recreate() {
 	b.t.Helper()
 	stream, err := b.js.Stream(b.t.Context(), "CAPI")
 	require.NoError(b.t, err)
@@ -36,7 +36,7 @@ func slowAndPersistent(o *options) {
 }
 
 // sendOld leaves events of the old stream in a request that is under way.
-func (b *bench) sendOld() {
+func (b *harness) sendOld() {
 	b.t.Helper()
 	b.Always(dataset, graphtest.Fault{Accept: true, AnswerDelay: 8 * time.Second})
 	b.Always(other, graphtest.Fault{Status: 500})
@@ -45,7 +45,7 @@ func (b *bench) sendOld() {
 }
 
 // publishNew publishes as many to the new stream, which fail at first.
-func (b *bench) publishNew() {
+func (b *harness) publishNew() {
 	b.t.Helper()
 	for i := range few {
 		b.publish(other, event(fmt.Sprintf("new%d", i)))
@@ -53,7 +53,7 @@ func (b *bench) publishNew() {
 }
 
 // accepted reports whether an event has been.
-func (b *bench) accepted(dataset, id string) bool {
+func (b *harness) accepted(dataset, id string) bool {
 	for e := range b.Ledger().Counts() {
 		if e.Dataset == dataset && e.ID == id {
 			return true
@@ -63,7 +63,7 @@ func (b *bench) accepted(dataset, id string) bool {
 }
 
 // awaitNoPull waits until no pull waits at the consumer.
-func (b *bench) awaitNoPull() {
+func (b *harness) awaitNoPull() {
 	b.t.Helper()
 	b.await("nobody pulls", func() bool {
 		consumer, err := b.js.Consumer(b.t.Context(), "CAPI", "capi-dispatcher")
@@ -73,7 +73,7 @@ func (b *bench) awaitNoPull() {
 
 // requireNewOnesSent: the worker that has them gives them back, and the next
 // sends them.
-func (b *bench) requireNewOnesSent() {
+func (b *harness) requireNewOnesSent() {
 	b.t.Helper()
 	b.stop(b.running)
 	b.Clear(other)
@@ -92,9 +92,9 @@ func (b *bench) requireNewOnesSent() {
 func TestNoEventIsAcknowledgedForOneOfTheStreamBefore(t *testing.T) {
 	t.Parallel()
 	limits := &server.Options{}
-	for name, change := range map[string]func(b *bench){
-		"a stream recreated": func(b *bench) { b.recreate() },
-		"an empty server in place of the one before": func(b *bench) {
+	for name, change := range map[string]func(b *harness){
+		"a stream recreated": func(b *harness) { b.recreate() },
+		"an empty server in place of the one before": func(b *harness) {
 			b.options.nats.Stop()
 			limits.StoreDir = t.TempDir()
 			b.options.nats.Restart()

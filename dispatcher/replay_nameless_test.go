@@ -59,7 +59,7 @@ func TestAReplayIsKnownByWhatWasPublished(t *testing.T) {
 }
 
 // requireKnown publishes copies of the one event that was accepted.
-func (b *bench) requireKnown(copies ...string) {
+func (b *harness) requireKnown(copies ...string) {
 	b.t.Helper()
 	b.publish(dataset, copies...)
 	b.await("they are decided about", func() bool { return b.settledAs("accepted")+b.settledAs("duplicate") == int64(1+len(copies)) })
@@ -123,7 +123,7 @@ func TestASharedLetterIsKnownByWhatWasPublished(t *testing.T) {
 
 // requireSharedLettersKnown replays letters of events that were too large, and
 // publishes copies of them all.
-func (b *bench) requireSharedLettersKnown(all []string) {
+func (b *harness) requireSharedLettersKnown(all []string) {
 	b.t.Helper()
 	letters := b.letters()
 	b.stop(b.running)

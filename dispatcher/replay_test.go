@@ -17,7 +17,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/graph/graphtest"
 )
 
-func (b *bench) box() *deadletter.Box {
+func (b *harness) box() *deadletter.Box {
 	b.t.Helper()
 	box, err := deadletter.Open(b.t.Context(), b.js, streams.Default().Letters())
 	require.NoError(b.t, err)
@@ -25,7 +25,7 @@ func (b *bench) box() *deadletter.Box {
 }
 
 // replay replays a letter, and deletes it.
-func (b *bench) replay(number uint64) {
+func (b *harness) replay(number uint64) {
 	b.t.Helper()
 	box := b.box()
 	letter, err := box.Get(b.t.Context(), number)
@@ -34,7 +34,7 @@ func (b *bench) replay(number uint64) {
 }
 
 // replayTogether lets two people replay a letter at once.
-func (b *bench) replayTogether(number uint64) {
+func (b *harness) replayTogether(number uint64) {
 	b.t.Helper()
 	letter, err := b.box().Get(b.t.Context(), number)
 	require.NoError(b.t, err)
@@ -52,7 +52,7 @@ func (b *bench) replayTogether(number uint64) {
 func anonymous() string { return strings.Replace(event("x"), `"event_id":"x",`, "", 1) }
 
 // refuseOnce lets Meta find fault with the next event, and with none after it.
-func refuseOnce(b *bench) { b.Script(dataset, graphtest.Fault{Error: graphtest.RestrictedRegion()}) }
+func refuseOnce(b *harness) { b.Script(dataset, graphtest.Fault{Error: graphtest.RestrictedRegion()}) }
 
 // Two people replay one letter at once, whatever its event is told apart by: it
 // is accepted once, and a copy that comes later is known.

@@ -28,7 +28,7 @@ func holding(event, member string) string {
 }
 
 // stored is everything in a stream: data, headers and subjects.
-func (b *bench) stored(stream string) string {
+func (b *harness) stored(stream string) string {
 	b.t.Helper()
 	var all strings.Builder
 	s, err := b.js.Stream(b.t.Context(), stream)

@@ -19,7 +19,7 @@ func of(dataset string) attribute.KeyValue { return attribute.String("dataset", 
 func because(reason string) attribute.KeyValue { return attribute.String("reason", reason) }
 
 // requireNoOverflow asserts that OpenTelemetry has put nothing aside.
-func (b *bench) requireNoOverflow() {
+func (b *harness) requireNoOverflow() {
 	b.t.Helper()
 	var all metricdata.ResourceMetrics
 	require.NoError(b.t, b.metrics.Collect(b.t.Context(), &all))
@@ -35,7 +35,7 @@ func (b *bench) requireNoOverflow() {
 
 // requireBalanceOf asserts that the books balance for a label, with so many
 // events received.
-func (b *bench) requireBalanceOf(label string, received int) {
+func (b *harness) requireBalanceOf(label string, received int) {
 	b.t.Helper()
 	require.EqualValues(b.t, received, b.books("capi.events.received", of(label)), label)
 	require.EqualValues(b.t, received, b.books("capi.events.settled", of(label)), label)

@@ -77,7 +77,7 @@ func TestAFullStreamOfDeadLettersLosesNothing(t *testing.T) {
 }
 
 // reportedConditions are the conditions that the metrics tell of.
-func (b *bench) reportedConditions() (names []string) {
+func (b *harness) reportedConditions() (names []string) {
 	b.t.Helper()
 	var all metricdata.ResourceMetrics
 	require.NoError(b.t, b.metrics.Collect(b.t.Context(), &all))

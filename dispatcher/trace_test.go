@@ -27,7 +27,7 @@ func traced(trace, data string) *nats.Msg {
 }
 
 // spansOf returns the spans of a name, ended ones only.
-func (b *bench) spansOf(name string) (found tracetest.SpanStubs) {
+func (b *harness) spansOf(name string) (found tracetest.SpanStubs) {
 	for _, span := range b.spans.GetSpans() {
 		if span.Name == name {
 			found = append(found, span)

@@ -16,8 +16,8 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
 )
 
-// bench is a real server with a stream of parked events.
-type bench struct {
+// harness is a real server with a stream of parked events.
+type harness struct {
 	t      *testing.T
 	js     jetstream.JetStream
 	stream *parked.Stream
@@ -30,22 +30,22 @@ func streamConfig() jetstream.StreamConfig {
 	}
 }
 
-func setup(t *testing.T) *bench {
+func setup(t *testing.T) *harness {
 	t.Helper()
 	js := natstest.Start(t).JetStream()
 	_, err := js.CreateStream(t.Context(), streamConfig())
 	require.NoError(t, err)
-	return &bench{t: t, js: js, stream: parked.NewStream(js, nil, "CAPI_PARKED", subjects)}
+	return &harness{t: t, js: js, stream: parked.NewStream(js, nil, "CAPI_PARKED", subjects)}
 }
 
 // park parks an event until a time of its own.
-func (b *bench) park(to, id string, at time.Time, e parked.Event) {
+func (b *harness) park(to, id string, at time.Time, e parked.Event) {
 	b.t.Helper()
 	_, err := b.js.PublishMsg(b.t.Context(), e.Message(subjects, to, id), append(subjects.Schedule(to, at), jetstream.WithMsgID("park-"+id))...)
 	require.NoError(b.t, err)
 }
 
-func (b *bench) read(dataset string, from uint64, most int) []parked.Waiting {
+func (b *harness) read(dataset string, from uint64, most int) []parked.Waiting {
 	b.t.Helper()
 	waiting, err := b.stream.Read(b.t.Context(), dataset, from, most)
 	require.NoError(b.t, err)
@@ -53,7 +53,7 @@ func (b *bench) read(dataset string, from uint64, most int) []parked.Waiting {
 }
 
 // due takes what has come back for a dataset, once there is so much.
-func (b *bench) due(dataset string, n int) []jetstream.Msg {
+func (b *harness) due(dataset string, n int) []jetstream.Msg {
 	b.t.Helper()
 	consumer, err := b.js.CreateOrUpdateConsumer(b.t.Context(), "CAPI_PARKED", jetstream.ConsumerConfig{
 		Durable: "ours", AckPolicy: jetstream.AckExplicitPolicy, FilterSubject: "capi.parked.due.>",
@@ -71,7 +71,7 @@ func (b *bench) due(dataset string, n int) []jetstream.Msg {
 }
 
 // size is how many messages there are, waiting or not.
-func (b *bench) size() uint64 {
+func (b *harness) size() uint64 {
 	b.t.Helper()
 	stream, err := b.js.Stream(b.t.Context(), "CAPI_PARKED")
 	require.NoError(b.t, err)

@@ -23,23 +23,23 @@ func TestOnlyWhatEveryConsumerHasAcknowledgedIsPurged(t *testing.T) {
 	filtered.FilterSubject = "capi.events.2"
 	for name, tc := range map[string]struct {
 		published int
-		consume   func(b *bench)
+		consume   func(b *harness)
 		first     uint64 // message that is left
 	}{
-		"nobody reads":             {90, func(*bench) {}, 1},
-		"only others read":         {90, func(b *bench) { b.consumer(explicit, 90) }, 1},
-		"nothing acknowledged":     {90, func(b *bench) { b.consumer(durable("ours"), 0) }, 1},
-		"half is acknowledged":     {90, func(b *bench) { b.consumer(durable("ours"), 45) }, 46},
-		"all is acknowledged":      {90, func(b *bench) { b.consumer(durable("ours"), 90) }, 91},
-		"one is not":               {90, func(b *bench) { b.consumer(durable("ours"), 45, 7) }, 7},
-		"the first is not":         {90, func(b *bench) { b.consumer(durable("ours"), 45, 1) }, 1},
-		"there is room":            {79, func(b *bench) { b.consumer(durable("ours"), 79) }, 1},
-		"another is behind":        {90, func(b *bench) { b.consumer(durable("ours"), 90); b.consumer(explicit, 10) }, 11},
-		"another is new":           {90, func(b *bench) { b.consumer(durable("ours"), 90); b.consumer(explicit, 0) }, 1},
-		"another acknowledges all": {90, func(b *bench) { b.consumer(durable("ours"), 90); b.consumer(all, 20, 20) }, 20},
-		"another needs none":       {90, func(b *bench) { b.consumer(durable("ours"), 90); b.consumer(none, 30) }, 31},
-		"another wants others":     {90, func(b *bench) { b.consumer(durable("ours"), 90); b.consumer(filtered, 0) }, 1},
-		"a push consumer is behind": {90, func(b *bench) {
+		"nobody reads":             {90, func(*harness) {}, 1},
+		"only others read":         {90, func(b *harness) { b.consumer(explicit, 90) }, 1},
+		"nothing acknowledged":     {90, func(b *harness) { b.consumer(durable("ours"), 0) }, 1},
+		"half is acknowledged":     {90, func(b *harness) { b.consumer(durable("ours"), 45) }, 46},
+		"all is acknowledged":      {90, func(b *harness) { b.consumer(durable("ours"), 90) }, 91},
+		"one is not":               {90, func(b *harness) { b.consumer(durable("ours"), 45, 7) }, 7},
+		"the first is not":         {90, func(b *harness) { b.consumer(durable("ours"), 45, 1) }, 1},
+		"there is room":            {79, func(b *harness) { b.consumer(durable("ours"), 79) }, 1},
+		"another is behind":        {90, func(b *harness) { b.consumer(durable("ours"), 90); b.consumer(explicit, 10) }, 11},
+		"another is new":           {90, func(b *harness) { b.consumer(durable("ours"), 90); b.consumer(explicit, 0) }, 1},
+		"another acknowledges all": {90, func(b *harness) { b.consumer(durable("ours"), 90); b.consumer(all, 20, 20) }, 20},
+		"another needs none":       {90, func(b *harness) { b.consumer(durable("ours"), 90); b.consumer(none, 30) }, 31},
+		"another wants others":     {90, func(b *harness) { b.consumer(durable("ours"), 90); b.consumer(filtered, 0) }, 1},
+		"a push consumer is behind": {90, func(b *harness) {
 			b.consumer(durable("ours"), 90)
 			push := durable("pushed")
 			push.DeliverSubject = "somewhere"
@@ -68,7 +68,7 @@ func TestOnlyWhatEveryConsumerHasAcknowledgedIsPurged(t *testing.T) {
 func TestInAClusterOnlyWhatIsKnownToBeAcknowledgedIsPurged(t *testing.T) {
 	t.Parallel()
 	cluster := natstest.StartCluster(t, 3)
-	b := &bench{t: t, js: cluster.Nodes[0].JetStream()}
+	b := &harness{t: t, js: cluster.Nodes[0].JetStream()}
 	_, err := b.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "CAPI", Subjects: []string{"capi.events.>"}, MaxBytes: limit, Replicas: 3})
 	require.NoError(t, err)
 	b.publish("capi.events.1", 90)

@@ -30,9 +30,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // limit is what the streams of these tests may hold.
 const limit = 1 << 20
 
-// bench is a server with a stream of events and one of dead letters, and what
+// harness is a server with a stream of events and one of dead letters, and what
 // looks after them.
-type bench struct {
+type harness struct {
 	t       *testing.T
 	js      jetstream.JetStream
 	watch   *storage.Watch
@@ -40,14 +40,14 @@ type bench struct {
 	metrics *metric.ManualReader
 }
 
-func setup(t *testing.T, options *server.Options, watcher ...nats.Option) *bench {
+func setup(t *testing.T, options *server.Options, watcher ...nats.Option) *harness {
 	t.Helper()
 	running := natstest.StartWith(t, options)
 	var owner []nats.Option
 	if len(options.Users) > 0 {
 		owner = append(owner, nats.UserInfo("owner", "x"))
 	}
-	b := &bench{t: t, js: running.JetStream(owner...), metrics: metric.NewManualReader()}
+	b := &harness{t: t, js: running.JetStream(owner...), metrics: metric.NewManualReader()}
 	for name, subject := range map[string]string{"CAPI": "capi.events.>", "CAPI_DLQ": "capi.dead.>"} {
 		_, err := b.js.CreateStream(t.Context(), jetstream.StreamConfig{
 			Name: name, Subjects: []string{subject}, MaxBytes: limit, Discard: jetstream.DiscardNew,
@@ -68,7 +68,7 @@ func setup(t *testing.T, options *server.Options, watcher ...nats.Option) *bench
 var message = []byte(strings.Repeat("x", limit/100-40))
 
 // publish puts so many messages on a subject; a stream has room for a hundred.
-func (b *bench) publish(subject string, n int) {
+func (b *harness) publish(subject string, n int) {
 	b.t.Helper()
 	for range n {
 		_, err := b.js.Publish(b.t.Context(), subject, message)
@@ -78,7 +78,7 @@ func (b *bench) publish(subject string, n int) {
 
 // consumer makes a consumer, and lets it acknowledge so many messages; one that
 // is handed on is left unacknowledged.
-func (b *bench) consumer(cfg jetstream.ConsumerConfig, acknowledged int, skip ...int) {
+func (b *harness) consumer(cfg jetstream.ConsumerConfig, acknowledged int, skip ...int) {
 	b.t.Helper()
 	consumer, err := b.js.CreateConsumer(b.t.Context(), "CAPI", cfg)
 	require.NoError(b.t, err)
@@ -94,7 +94,7 @@ func (b *bench) consumer(cfg jetstream.ConsumerConfig, acknowledged int, skip ..
 
 // fetch gets messages that are there: none only where a node of a cluster has
 // not heard yet which of the others has the consumer.
-func (b *bench) fetch(consumer jetstream.Consumer, n int) []jetstream.Msg {
+func (b *harness) fetch(consumer jetstream.Consumer, n int) []jetstream.Msg {
 	b.t.Helper()
 	batch, err := consumer.Fetch(n)
 	require.NoError(b.t, err)
@@ -113,7 +113,7 @@ func durable(name string) jetstream.ConsumerConfig {
 }
 
 // left is how many messages the events' stream has, and the first of them.
-func (b *bench) left() (messages, first uint64) {
+func (b *harness) left() (messages, first uint64) {
 	b.t.Helper()
 	stream, err := b.js.Stream(b.t.Context(), "CAPI")
 	require.NoError(b.t, err)
@@ -121,7 +121,7 @@ func (b *bench) left() (messages, first uint64) {
 }
 
 // series are the values of a metric, by their labels.
-func (b *bench) series(name string) map[string]float64 {
+func (b *harness) series(name string) map[string]float64 {
 	b.t.Helper()
 	var all metricdata.ResourceMetrics
 	require.NoError(b.t, b.metrics.Collect(b.t.Context(), &all))

@@ -22,7 +22,7 @@ func patient(o *options) {
 	o.cfg.Delivery.Retry = dispatcher.Retry{Backoff: retry.Backoff{Initial: 100 * time.Millisecond, Max: 100 * time.Millisecond}, Budget: time.Minute}
 }
 
-func (b *bench) settledAs(outcome string) int64 {
+func (b *harness) settledAs(outcome string) int64 {
 	b.t.Helper()
 	return b.books("capi.events.settled", attribute.String("outcome", outcome))
 }
@@ -46,8 +46,8 @@ func TestALeaseIsRenewedOnlyIfTheServerAgrees(t *testing.T) {
 	b.requireOnce("a")
 }
 
-// acceptedWithoutNATS is a bench whose one event is accepted while NATS is away.
-func acceptedWithoutNATS(t *testing.T, change func(*options)) *bench {
+// acceptedWithoutNATS is a harness whose one event is accepted while NATS is away.
+func acceptedWithoutNATS(t *testing.T, change func(*options)) *harness {
 	t.Helper()
 	b := setup(t, change)
 	b.Script(dataset, graphtest.Fault{Accept: true, AnswerDelay: 3 * time.Second})

@@ -59,9 +59,9 @@ type options struct {
 	claims  func(claims.Store) claims.Store // in front of Redis
 }
 
-// bench is a dispatcher between a real NATS server, a Redis and a simulated
+// harness is a dispatcher between a real NATS server, a Redis and a simulated
 // Graph API.
-type bench struct {
+type harness struct {
 	*graphtest.API
 
 	t       testing.TB
@@ -82,9 +82,9 @@ type worker struct {
 	done chan error
 }
 
-func setup(tb testing.TB, change ...func(*options)) *bench {
+func setup(tb testing.TB, change ...func(*options)) *harness {
 	tb.Helper()
-	b := &bench{t: tb, API: graphtest.New(graphtest.Config{KeepEvents: true}), metrics: metric.NewManualReader(), spans: tracetest.NewInMemoryExporter()}
+	b := &harness{t: tb, API: graphtest.New(graphtest.Config{KeepEvents: true}), metrics: metric.NewManualReader(), spans: tracetest.NewInMemoryExporter()}
 	b.meters = metric.NewMeterProvider(metric.WithReader(b.metrics))
 	b.AddDataset(dataset, token)
 	b.AddDataset(other, token)
@@ -109,7 +109,7 @@ func setup(tb testing.TB, change ...func(*options)) *bench {
 
 // defaults are patient with busy machines: the race detector and in-process
 // Redis need seconds for what a worker does in milliseconds.
-func (b *bench) defaults() options {
+func (b *harness) defaults() options {
 	o := options{
 		cfg: dispatcher.Config{
 			Streams: streams.Default(), Delivery: dispatcher.DefaultDelivery(), Identity: dispatcher.ByEvent,
@@ -131,7 +131,7 @@ func (b *bench) defaults() options {
 	return o
 }
 
-func (b *bench) writeToken(name, text string, cfg graph.Config) {
+func (b *harness) writeToken(name, text string, cfg graph.Config) {
 	b.t.Helper()
 	written := filepath.Join(b.t.TempDir(), name)
 	require.NoError(b.t, os.WriteFile(written, []byte(text), 0o600))
@@ -145,7 +145,7 @@ func impatient(o *options) {
 
 // start runs a dispatcher until the test ends, or until it is stopped, and
 // waits until it is ready.
-func (b *bench) start() *worker {
+func (b *harness) start() *worker {
 	b.t.Helper()
 	w := b.launch()
 	b.await("the dispatcher is ready", w.ready)
@@ -153,7 +153,7 @@ func (b *bench) start() *worker {
 }
 
 // launch runs a dispatcher.
-func (b *bench) launch() *worker {
+func (b *harness) launch() *worker {
 	b.t.Helper()
 	o := b.options
 	o.cfg.RequestTimeout = o.graph.Timeout
@@ -201,7 +201,7 @@ func (w *worker) ready() bool {
 	return true
 }
 
-func (b *bench) stop(w *worker) {
+func (b *harness) stop(w *worker) {
 	b.t.Helper()
 	if w.stop == nil {
 		return
@@ -216,7 +216,7 @@ func (b *bench) stop(w *worker) {
 	}
 }
 
-func (b *bench) await(what string, condition func() bool) {
+func (b *harness) await(what string, condition func() bool) {
 	b.t.Helper()
 	patience := 10 * time.Minute
 	if longForms() {
@@ -247,21 +247,21 @@ func events(n int) []string {
 func body(events ...string) string { return `{"data":[` + strings.Join(events, ",") + `]}` }
 
 // publish puts messages on a dataset's subject.
-func (b *bench) publish(to string, messages ...string) {
+func (b *harness) publish(to string, messages ...string) {
 	b.t.Helper()
 	for _, message := range messages {
 		b.publishMsg(&nats.Msg{Subject: "capi.events." + to, Data: []byte(message)})
 	}
 }
 
-func (b *bench) publishMsg(msg *nats.Msg) {
+func (b *harness) publishMsg(msg *nats.Msg) {
 	b.t.Helper()
 	_, err := b.js.PublishMsg(b.t.Context(), msg)
 	require.NoError(b.t, err)
 }
 
 // awaitAccepted waits until so many different events have been accepted.
-func (b *bench) awaitAccepted(n int) {
+func (b *harness) awaitAccepted(n int) {
 	b.t.Helper()
 	b.await(fmt.Sprintf("%d events are accepted", n), func() bool {
 		distinct, _ := b.Ledger().Distinct()
@@ -271,14 +271,14 @@ func (b *bench) awaitAccepted(n int) {
 
 // awaitQuiet waits until nothing is left to do: no message is unprocessed, none
 // is parked, nothing is in flight.
-func (b *bench) awaitQuiet() {
+func (b *harness) awaitQuiet() {
 	b.t.Helper()
 	b.await("nothing is left to do", func() bool {
 		return natstest.Done(b.t.Context(), b.js, "CAPI", "capi-dispatcher") && b.streamSize("CAPI_PARKED") == 0
 	})
 }
 
-func (b *bench) streamSize(name string) uint64 {
+func (b *harness) streamSize(name string) uint64 {
 	b.t.Helper()
 	stream, err := b.js.Stream(b.t.Context(), name)
 	require.NoError(b.t, err)
