@@ -85,11 +85,24 @@ func (g *guarded) listen() {
 	require.NoError(g.t, g.js.Conn().Flush())
 }
 
+// hearAll waits until everything that has been published so far has been noted: what
+// has come to the connection may not have been yet.
+func (g *guarded) hearAll() {
+	g.t.Helper()
+	marker := nats.NewInbox()
+	require.NoError(g.t, g.js.Conn().Publish(marker, nil))
+	g.await("what was published has been noted", func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return slices.ContainsFunc(g.seen, func(msg *nats.Msg) bool { return msg.Subject == marker })
+	})
+}
+
 // requireUsed makes sure that every right of these roles has been used since
 // the last time: the answer to what was published was to go to the role's inbox.
 func (g *guarded) requireUsed(roles ...string) {
 	g.t.Helper()
-	require.NoError(g.t, g.js.Conn().Flush())
+	g.hearAll()
 	for _, role := range roles {
 		require.Empty(g.t, g.unused(role), role)
 	}
