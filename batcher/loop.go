@@ -67,12 +67,12 @@ func (l *loop[K, T]) run() {
 	for !l.draining || !l.idle() {
 		select {
 		case items := <-l.in:
-			l.more = l.opts.More != nil && l.opts.More()
+			l.more = l.moreWaits()
 			l.arriveAll(items)
 		case s := <-l.signals:
 			l.handle(s)
 		case <-l.timer.C:
-			l.armed, l.more = false, l.opts.More != nil && l.opts.More()
+			l.armed, l.more = false, l.moreWaits()
 			l.tick()
 		case <-drain:
 			l.draining, drain = true, nil
@@ -165,6 +165,9 @@ func (l *loop[K, T]) behind() int {
 	}
 	return l.opts.Behind()
 }
+
+// moreWaits reports whether so much more waits outside that lanes gather.
+func (l *loop[K, T]) moreWaits() bool { return l.opts.More != nil && l.opts.More() }
 
 // inTheWay reports whether a lane takes the room that others need: see doc.go.
 func (l *loop[K, T]) inTheWay(at *lane[K, T], behind int) bool {
