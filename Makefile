@@ -31,9 +31,10 @@ check: ## Before a push: lint what differs from BASE (main), and run the tests w
 	go test $$(go list -f '{{.ImportPath}} {{.TestImports}} {{.XTestImports}}' ./... | \
 		grep -vE '$(SERVERS)' | cut -d' ' -f1)
 
+# Nothing happens at once in the model of the protocol, and e2e builds the programs that it tests with the race detector.
 test: redis cc ## All tests, with real servers and the race detector (some minutes)
-	go test -race -parallel 12 -timeout 30m $$(go list ./... | grep -v /cmd/e2e) # tests mostly wait
-	go test -parallel 10 -timeout 30m ./cmd/e2e # it builds its programs with the race detector
+	go test -race -parallel 12 -timeout 30m $$(go list ./... | grep -vE '/cmd/e2e$$$$|/dispatcher/protocol$$$$') # tests mostly wait
+	go test -parallel 10 -timeout 30m ./cmd/e2e ./dispatcher/protocol
 
 MODULES := . charts/test charts/cluster .ci/image
 lint: lint-workflows ## Check the code of all modules with the pinned golangci-lint, and the workflows with actionlint
@@ -58,7 +59,7 @@ fuzz: ## Every fuzz target, FUZZ_TIME (60s) each
 	done
 
 model: ## Every order of the claim protocol, deeply (some minutes)
-	MODEL_DEEPLY=1 go test -timeout 30m -count 1 -v -run 'TestTheProtocol|TestBrokenProtocols|TestTheModelsRedis' ./dispatcher
+	MODEL_DEEPLY=1 go test -timeout 30m -count 1 -v -run 'TestTheProtocol|TestBrokenProtocols|TestTheModelsRedis' ./dispatcher/protocol
 
 crash: redis ## Kill a worker at each step of an event's path; prints the table
 	go test -timeout 15m -count 1 -v -run TestCrashTable ./cmd/e2e

@@ -1,4 +1,4 @@
-package dispatcher_test
+package protocol_test
 
 // stranger is a message of another event, which a stream that was created anew
 // has under the number of the first message.

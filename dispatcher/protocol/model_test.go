@@ -1,13 +1,13 @@
-package dispatcher_test
+// Package protocol_test has the claim protocol as a state machine, small enough
+// to try everything: two copies of one event, what is parked or replayed of
+// them, two workers, one key in Redis, one Meta. Each step is one command to a
+// server, one answer, or one thing that goes wrong; steps interleave in every
+// order. What a step does is what deliver.go, settle.go and exits.go of package
+// dispatcher and packages claims and lease do, and the Redis part is held
+// against the real Store (redis_test.go).
+package protocol_test
 
 import "fmt"
-
-// The claim protocol as a state machine, small enough to try everything: two
-// copies of one event, what is parked or replayed of them, two workers, one
-// key in Redis, one Meta. Each step is one command to a server, one answer, or
-// one thing that goes wrong; steps interleave in every order. What a step does
-// is what deliver.go, settle.go, exits.go and packages claims and lease do, and
-// the Redis part is held against the real Store (protocol_test.go).
 
 const (
 	workers = 2
@@ -36,53 +36,6 @@ const (
 	released     // older than a claim's lease
 	vanished     // older than the takeover time
 )
-
-// redisKey is the key of the one identity.
-type redisKey struct {
-	owner     owner
-	holder    holder
-	inherited bool
-	age       age
-}
-
-// ask is Store.Claim.
-func (k *redisKey) ask(by owner, as holder, replaces owner) string {
-	switch {
-	case k.owner == nobody, k.owner != by && k.owner == replaces:
-		*k = redisKey{owner: by, holder: as}
-		return "fresh"
-	case k.owner == sentMark:
-		return "sent"
-	case k.owner == by && k.holder == as:
-		k.age = young
-		if k.inherited {
-			return "inherited before"
-		}
-		return "fresh"
-	case k.owner == by && k.age >= released, k.age == vanished:
-		*k = redisKey{owner: by, holder: as, inherited: true}
-		return "inherited"
-	default:
-		return "held"
-	}
-}
-
-// confirm is Store.Confirm.
-func (k *redisKey) confirm() { *k = redisKey{owner: sentMark} }
-
-// release is Store.Release.
-func (k *redisKey) release(by owner, as holder, doubtful bool) {
-	if k.owner == by && k.holder == as && (doubtful || !k.inherited) {
-		*k = redisKey{}
-	}
-}
-
-// orphan tells that a delivery has come to its end: nobody will ask for it.
-func (k *redisKey) orphan(by owner, as holder) {
-	if k.owner == by && k.holder == as {
-		k.holder, k.inherited = 0, false
-	}
-}
 
 // place is where a message is.
 type place uint8
