@@ -33,7 +33,7 @@ check: ## Before a push: lint what differs from BASE (main), and run the tests w
 
 # Nothing happens at once in the model of the protocol, and e2e builds the programs that it tests with the race detector.
 test: redis cc ## All tests, with real servers and the race detector (some minutes)
-	go test -race -parallel 12 -timeout 30m $$(go list ./... | grep -vE '/cmd/e2e$$$$|/dispatcher/protocol$$$$') # tests mostly wait
+	go test -race -parallel 12 -timeout 30m $$(go list ./... | grep -vE '/cmd/e2e$$|/dispatcher/protocol$$') # tests mostly wait
 	go test -parallel 10 -timeout 30m ./cmd/e2e ./dispatcher/protocol
 
 MODULES := . charts/test charts/cluster .ci/image
