@@ -66,7 +66,7 @@ func (b *harness) publishPoison(to, prefix string, n int) {
 // posted again until there is room.
 func TestDeadLettersThatAreRefusedBlockNobody(t *testing.T) {
 	t.Parallel()
-	bad, each := 2_500, 100
+	bad, each := 750, 100
 	if longForms() {
 		bad, each = 25_000, 950
 	}
@@ -91,7 +91,7 @@ func TestDeadLettersThatAreRefusedBlockNobody(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, func(o *options) {
-				o.cfg.Streams.MaxAckPending, o.cfg.Delivery.Park = 2_000, retry.Backoff{Initial: 4 * time.Second, Max: 8 * time.Second}
+				o.cfg.Streams.MaxAckPending, o.cfg.Delivery.Park = 600, retry.Backoff{Initial: 4 * time.Second, Max: 8 * time.Second}
 				if longForms() {
 					o.cfg.Streams.MaxAckPending, o.cfg.Delivery.Park.Initial = streams.Default().MaxAckPending, time.Minute
 					o.cfg.Delivery.Park.Max = time.Minute // and no 15, or the last letter takes as long
