@@ -22,83 +22,55 @@ const (
 	finalAfter = 5 * time.Second
 )
 
-// run is the waking of a group, under way.
-type run struct {
-	Group
-
-	from, last uint64 // sequence numbers: where to go on, and where to end
-	next       time.Time
-	failures   int  // in a row
-	final      bool // it looks for those only that were parked meanwhile
-}
-
 // Run wakes what it is asked for, a page of each group at a time, until ctx ends.
 // One goroutine does it all: groups wait for each other, and not for memory.
 func (w *Waker) Run(ctx context.Context) {
-	runs := make(map[Group]*run)
+	runs := newRuns()
+	turn := time.NewTimer(time.Hour)
+	defer turn.Stop()
 	for {
-		pages := time.NewTimer(untilNext(runs))
+		turn.Reset(runs.untilNext())
 		select {
-		case <-pages.C:
-			w.nextPages(ctx, runs)
+		case <-turn.C:
+			if next := runs.first(); next != nil {
+				w.step(ctx, runs, next)
+			}
 		case <-w.requests.added:
 			for _, group := range w.requests.takeAll() {
-				runs[group] = &run{Group: group}
+				runs.begin(group)
 			}
 		case <-ctx.Done():
-			pages.Stop()
 			return
 		}
-		pages.Stop()
 	}
 }
 
-func untilNext(runs map[Group]*run) time.Duration {
-	wait := time.Hour
-	for _, r := range runs {
-		wait = min(wait, max(0, time.Until(r.next)))
-	}
-	return wait
-}
-
-// nextPages lets a page of each group come back whose turn it is.
-func (w *Waker) nextPages(ctx context.Context, runs map[Group]*run) {
-	for group, r := range runs {
-		if time.Now().Before(r.next) {
-			continue
-		}
-		if over := w.step(ctx, r); over {
-			delete(runs, group)
-		}
-	}
-}
-
-// step lets the next page of a group come back if there is room for it, and says
-// when to go on, or that the run is over.
-func (w *Waker) step(ctx context.Context, r *run) (over bool) {
+// step lets the next page of a group come back if there is room for it, and has
+// the run go on later, or end.
+func (w *Waker) step(ctx context.Context, runs *runs, r *run) {
 	if !w.path.TakesMore(r.Dataset) {
-		r.next = time.Now().Add(pageEvery)
-		return false
+		runs.putOff(r, pageEvery)
+		return
 	}
 	switch done, err := w.nextPage(ctx, r); {
+	case err != nil && w.fail(r, err), done && r.final:
+		runs.end(r)
 	case err != nil:
-		return w.fail(r, err)
+		runs.putOff(r, finalAfter)
 	case !done:
-		r.next, r.failures = time.Now().Add(pageEvery), 0
-		return false
-	case r.final:
-		return true
+		r.failures = 0
+		runs.putOff(r, pageEvery)
 	default:
-		*r = run{Group: r.Group, final: true, next: time.Now().Add(finalAfter)}
-		return false
+		r.from, r.last, r.failures, r.final, r.asked = 0, 0, 0, true, time.Now().Add(finalAfter)
+		runs.putOff(r, finalAfter)
 	}
 }
 
-// fail has a page tried again that could not be woken, or ends the run.
+// fail counts that a page could not be woken. If it is not to be tried again, it
+// says so in the log, and the run is over.
 func (w *Waker) fail(r *run, err error) (over bool) {
 	r.failures++
 	if r.failures < pageTries && !errors.Is(err, ErrNoDirectGet) {
-		r.next = time.Now().Add(finalAfter)
 		return false
 	}
 	w.log.Warn("parked events could not be called back; they come back at their own time",
@@ -121,8 +93,8 @@ func (w *Waker) nextPage(ctx context.Context, r *run) (done bool, err error) {
 	defer cancel()
 	if r.last == 0 {
 		// What is parked from now on is left alone: there is a reason for it.
-		if r.last, err = w.events.Last(ctx); err != nil {
-			return false, err
+		if r.last, err = w.lastSince(ctx, r.asked); err != nil || r.last == 0 {
+			return true, err
 		}
 	}
 	for woken := 0; woken == 0; { // a page without any of those meant is passed over
@@ -138,4 +110,18 @@ func (w *Waker) nextPage(ctx context.Context, r *run) (done bool, err error) {
 		}
 	}
 	return false, nil
+}
+
+// lastSince returns the number of the last event that was parked, as of some time
+// not before that one; 0 if none waits. Groups that are asked for together share a
+// look at the stream.
+func (w *Waker) lastSince(ctx context.Context, asked time.Time) (last uint64, err error) {
+	if !w.looked.at.IsZero() && !w.looked.at.Before(asked) {
+		return w.looked.last, nil
+	}
+	at := time.Now()
+	if last, err = w.events.Last(ctx); err == nil {
+		w.looked.at, w.looked.last = at, last
+	}
+	return last, err
 }

@@ -30,6 +30,7 @@ type shelf struct {
 	full, blocked atomic.Bool // the path
 	reading       atomic.Int32
 	reads, asks   atomic.Int32
+	looks         atomic.Int32 // at what was parked last
 	slow          time.Duration // a read
 
 	mu      sync.Mutex
@@ -132,8 +133,12 @@ func (s *shelf) Newest(_ context.Context, dataset string) (newest uint64, _ erro
 }
 
 func (s *shelf) Last(context.Context) (uint64, error) {
+	s.looks.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(s.waiting) == 0 {
+		return 0, nil
+	}
 	return s.last, nil
 }
 

@@ -57,13 +57,17 @@ func (s *Stream) Newest(ctx context.Context, dataset string) (uint64, error) {
 	return newest[0].Sequence, nil
 }
 
-// Last returns the number of the last event that was parked.
+// Last returns the number of the last event that was parked, or 0 if nothing waits.
 func (s *Stream) Last(ctx context.Context) (uint64, error) {
 	stream, err := s.js.Stream(ctx, s.name)
 	if err != nil {
 		return 0, err
 	}
-	return stream.CachedInfo().State.LastSeq, nil
+	state := stream.CachedInfo().State
+	if state.Msgs == 0 {
+		return 0, nil
+	}
+	return state.LastSeq, nil
 }
 
 // Wake makes events that have been read come back now, saying when Meta last

@@ -123,10 +123,13 @@ func TestWhatIsParkedIsRead(t *testing.T) {
 func TestWokenEventsComeBackAtOnceAsTheyWere(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
+	last, err := b.stream.Last(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, last, "nothing waits")
 	e := full()
 	msg := e.Message(subjects, "1", "a")
 	msg.Header.Set("Capi-Of-Another-Version", "x")
-	_, err := b.js.PublishMsg(t.Context(), msg, append(subjects.Schedule("1", inAnHour()), jetstream.WithMsgID("park-a"))...)
+	_, err = b.js.PublishMsg(t.Context(), msg, append(subjects.Schedule("1", inAnHour()), jetstream.WithMsgID("park-a"))...)
 	require.NoError(t, err)
 	b.park("1", "b", inAnHour(), e)
 

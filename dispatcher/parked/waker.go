@@ -16,7 +16,7 @@ const Page = 1000
 type Events interface {
 	Read(ctx context.Context, dataset string, from uint64, most int) ([]Waiting, error)
 	Newest(ctx context.Context, dataset string) (uint64, error)
-	Last(ctx context.Context) (uint64, error)
+	Last(ctx context.Context) (uint64, error) // 0 if none waits
 	Wake(ctx context.Context, to string, waiting []Waiting, now, accepted time.Time) (woken int, err error)
 }
 
@@ -55,6 +55,11 @@ type Waker struct {
 	// reading is full while a page of events is in memory: there is one at the
 	// most, for all datasets together.
 	reading chan struct{}
+
+	looked struct { // at the stream, by [Waker.Run]
+		at   time.Time
+		last uint64
+	}
 }
 
 // NewWaker returns a waker. What it is asked for begins with [Waker.Run].

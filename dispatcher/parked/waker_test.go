@@ -89,6 +89,44 @@ func TestADatasetWithNothingMeantIsReadOnce(t *testing.T) {
 	})
 }
 
+// A worker that begins asks for every dataset at its first success, and usually
+// nothing waits.
+func TestThousandsOfGroupsCostOneLook(t *testing.T) {
+	inFakeTime(t, func(s *shelf) {
+		for i := range 10_000 {
+			s.waker.Wake(whole(strconv.Itoa(i)))
+		}
+		pass(time.Minute)
+		require.Zero(s.t, s.reads.Load())
+		require.LessOrEqual(s.t, s.looks.Load(), int32(4), "at once, and after a while")
+		s.putMany(1, "7", parked.Paused)
+		s.waker.Wake(whole("7"))
+		pass(time.Millisecond)
+		require.Equal(s.t, 1, s.count("7"), "what was seen before is not believed")
+	})
+}
+
+// Each group has its turn, whatever there is of the others.
+func TestTurnsAreTaken(t *testing.T) {
+	inFakeTime(t, func(s *shelf) {
+		s.putMany(5*parked.Page, "0", parked.Paused)
+		for i := range 100 {
+			s.putMany(1, strconv.Itoa(i), parked.Paused)
+		}
+		for i := range 100 {
+			s.waker.Wake(whole(strconv.Itoa(i)))
+		}
+		pass(time.Millisecond)
+		for i := 1; i < 100; i++ {
+			require.Equal(s.t, 1, s.count(strconv.Itoa(i)))
+		}
+		require.Equal(s.t, parked.Page, s.count("0"))
+		s.waker.Wake(whole("0"))
+		pass(time.Minute)
+		require.Equal(s.t, 5*parked.Page+1, s.count("0"), "asking again does no harm")
+	})
+}
+
 func TestUnlinkedAccountsAreAGroupOfTheirOwn(t *testing.T) {
 	inFakeTime(t, func(s *shelf) {
 		s.put("1", parked.Paused, time.Hour)
