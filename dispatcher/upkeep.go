@@ -237,13 +237,15 @@ func (w wayBack) Blocked(dataset string) bool { return !w.breaker.TurnAway(datas
 // AcceptedAt returns when Meta last accepted an event of a dataset.
 func (w wayBack) AcceptedAt(dataset string) time.Time { return w.doubts.AcceptedAt(dataset) }
 
-// TakesMore reports whether more events of a dataset may be called back: there is
-// room for them, and what has been called back before is no more than the
-// dataset's senders will soon have carried away.
+// HasRoom reports whether more events may be called back.
+func (w wayBack) HasRoom() bool { return !w.budget.Short() && w.backlog.parked.Load() <= parked.Page }
+
+// TakesMore reports whether more events of a dataset may be called back: what has
+// been called back before is no more than the dataset's senders will soon have
+// carried away.
 func (w wayBack) TakesMore(dataset string) bool {
 	most := max(parked.Page, min(w.cfg.Delivery.MaxInFlight/4, 4*parked.Page))
-	due := int(w.backlog.parked.Load())
-	return !w.budget.Short() && due <= parked.Page && w.load.Of(dataset)+due <= most
+	return w.load.Of(dataset)+int(w.backlog.parked.Load()) <= most
 }
 
 // Woken counts events that were called back.

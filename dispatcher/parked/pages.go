@@ -26,13 +26,16 @@ const (
 // One goroutine does it all: groups wait for each other, and not for memory.
 func (w *Waker) Run(ctx context.Context) {
 	runs := newRuns()
+	var held time.Time // until then it is nobody's turn
 	turn := time.NewTimer(time.Hour)
 	defer turn.Stop()
 	for {
-		turn.Reset(runs.untilNext())
+		turn.Reset(max(runs.untilNext(), time.Until(held)))
 		select {
 		case <-turn.C:
-			if next := runs.first(); next != nil {
+			if !w.path.HasRoom() {
+				held = time.Now().Add(pageEvery)
+			} else if next := runs.first(); next != nil {
 				w.step(ctx, runs, next)
 			}
 		case <-w.requests.added:
@@ -45,7 +48,7 @@ func (w *Waker) Run(ctx context.Context) {
 	}
 }
 
-// step lets the next page of a group come back if there is room for it, and has
+// step lets the next page of a group come back if its dataset takes it, and has
 // the run go on later, or end.
 func (w *Waker) step(ctx context.Context, runs *runs, r *run) {
 	if !w.path.TakesMore(r.Dataset) {

@@ -27,11 +27,11 @@ type shelf struct {
 	logged *observer.ObservedLogs
 	waker  *parked.Waker
 
-	full, blocked atomic.Bool // the path
-	reading       atomic.Int32
-	reads, asks   atomic.Int32
-	looks         atomic.Int32 // at what was parked last
-	slow          time.Duration // a read
+	crowded, full, blocked atomic.Bool // the path
+	reading                atomic.Int32
+	reads, asks            atomic.Int32
+	looks, offers          atomic.Int32  // at what was parked last; of a page
+	slow                   time.Duration // a read
 
 	mu      sync.Mutex
 	waiting []parked.Waiting
@@ -178,7 +178,12 @@ func (s *shelf) Blocked(string) bool {
 // AcceptedAt is another time for each dataset.
 func (s *shelf) AcceptedAt(dataset string) time.Time { return time.Unix(int64(len(dataset)), 0) }
 
-func (s *shelf) TakesMore(string) bool { return !s.full.Load() }
+func (s *shelf) HasRoom() bool { return !s.crowded.Load() }
+
+func (s *shelf) TakesMore(string) bool {
+	s.offers.Add(1)
+	return !s.full.Load()
+}
 
 func (s *shelf) Woken(dataset string, events int) {
 	s.mu.Lock()

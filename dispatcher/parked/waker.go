@@ -27,7 +27,9 @@ type Path interface {
 	// AcceptedAt returns when Meta last accepted an event of a dataset, as far as
 	// this worker knows.
 	AcceptedAt(dataset string) time.Time
-	// TakesMore reports whether another [Page] of a dataset's events may come.
+	// HasRoom reports whether another [Page] of anybody's events may come.
+	HasRoom() bool
+	// TakesMore reports whether another one of a dataset's events may come.
 	TakesMore(dataset string) bool
 	// Woken is called with how many of a dataset's events have been woken.
 	Woken(dataset string, events int)

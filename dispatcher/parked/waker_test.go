@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -191,21 +192,44 @@ func TestRequestsAreForOneGroup(t *testing.T) {
 }
 
 func TestNothingComesThatThereIsNoRoomFor(t *testing.T) {
+	for name, without := range map[string]func(s *shelf) *atomic.Bool{
+		"for anybody":     func(s *shelf) *atomic.Bool { return &s.crowded },
+		"for the dataset": func(s *shelf) *atomic.Bool { return &s.full },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(s *shelf) {
+				s.putMany(2*parked.Page, "1", parked.Congested)
+				without(s).Store(true)
+				s.waker.Wake(whole("1"))
+				pass(time.Minute)
+				require.Zero(s.t, s.reads.Load())
+				without(s).Store(false)
+				pass(page)
+				require.Equal(s.t, parked.Page, s.count("1"))
+				without(s).Store(true)
+				pass(time.Minute)
+				require.Equal(s.t, parked.Page, s.count("1"))
+				without(s).Store(false)
+				pass(2 * page)
+				require.Equal(s.t, 2*parked.Page, s.count("1"))
+			})
+		})
+	}
+}
+
+// Where there is no room for anybody, ten thousand are not asked about one by one.
+func TestThereIsOneWaitForRoom(t *testing.T) {
 	inFakeTime(t, func(s *shelf) {
-		s.putMany(2*parked.Page, "1", parked.Congested)
-		s.full.Store(true)
-		s.waker.Wake(whole("1"))
+		s.putMany(1, "7", parked.Congested)
+		s.crowded.Store(true)
+		for i := range 10_000 {
+			s.waker.Wake(whole(strconv.Itoa(i)))
+		}
 		pass(time.Minute)
-		require.Zero(s.t, s.reads.Load())
-		s.full.Store(false)
+		require.Zero(s.t, s.offers.Load())
+		s.crowded.Store(false)
 		pass(page)
-		require.Equal(s.t, parked.Page, s.count("1"))
-		s.full.Store(true)
-		pass(time.Minute)
-		require.Equal(s.t, parked.Page, s.count("1"))
-		s.full.Store(false)
-		pass(2 * page)
-		require.Equal(s.t, 2*parked.Page, s.count("1"))
+		require.Equal(s.t, 1, s.count("7"))
 	})
 }
 
