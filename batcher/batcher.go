@@ -18,6 +18,10 @@ type Config struct {
 	// of its lane is in flight, or while more waits outside than there is room
 	// for. It is checked eight times over its length.
 	Linger time.Duration `yaml:"linger"`
+	// Gather is how long an item waits for others in a lane that has nothing in
+	// flight: it bounds how many batches a lane sends in a time. 0: it goes at
+	// once. If it is longer than Linger, busy lanes wait for as long.
+	Gather time.Duration `yaml:"gather"`
 }
 
 // DefaultConfig returns the settings a careful operator would leave alone.
@@ -36,6 +40,9 @@ func (c Config) Validate() error {
 	}
 	if c.Linger < 0 || c.Linger > time.Minute {
 		faults = append(faults, fmt.Errorf("linger: %s is not between 0s and 1m", c.Linger))
+	}
+	if c.Gather < 0 || c.Gather > time.Minute {
+		faults = append(faults, fmt.Errorf("gather: %s is not between 0s and 1m", c.Gather))
 	}
 	return errors.Join(faults...)
 }

@@ -3,13 +3,13 @@
 //
 // # When a batch goes
 //
-// A lane with nothing in flight sends whatever it has at once: an idle lane's
-// first item never waits. While a batch of the lane is in flight, items gather
-// (natural batching); the next batch goes when it is full by count or bytes,
-// when its oldest item has lingered, when too many items wait in all lanes
+// A lane with nothing in flight sends whatever it has at once, unless its first
+// item is to wait for others (Gather). While a batch of the lane is in flight,
+// items gather (natural batching); the next batch goes when it is full by count or
+// bytes, when its oldest item has lingered, when too many items wait in all lanes
 // together, or when the batch before it has come back. So they do while a backlog
-// waits outside: an item that has waited for long waits a little more, and
-// batches are many times as large.
+// waits outside: an item that has waited for long waits a little more, and batches
+// are many times as large.
 //
 // # Who may send
 //

@@ -199,8 +199,16 @@ func (l *loop[K, T]) ready(at *lane[K, T]) bool {
 		at.inFlight >= l.opts.SendersPerLane && !l.mayBorrow(at) {
 		return false
 	}
-	return at.inFlight == 0 && !l.more || at.full(l.opts.Config) || l.draining || l.crowded() ||
-		at.age(time.Now()) >= l.opts.Linger
+	wait := l.patience(at)
+	return wait == 0 || at.full(l.opts.Config) || l.draining || l.crowded() || at.age(time.Now()) >= wait
+}
+
+// patience is how long an item of a lane waits for others.
+func (l *loop[K, T]) patience(at *lane[K, T]) time.Duration {
+	if at.inFlight == 0 && !l.more {
+		return l.opts.Gather
+	}
+	return max(l.opts.Linger, l.opts.Gather)
 }
 
 // mayBorrow reports whether a lane may have one more sender than its share: for a
@@ -313,5 +321,9 @@ func (l *loop[K, T]) arm() {
 		return
 	}
 	l.armed = true
-	l.timer.Reset(max(l.opts.Linger/8, time.Millisecond))
+	wait := l.opts.Linger
+	if gather := l.opts.Gather; gather > 0 {
+		wait = min(wait, gather)
+	}
+	l.timer.Reset(max(wait/8, time.Millisecond))
 }
