@@ -31,10 +31,11 @@ check: ## Before a push: lint what differs from BASE (main), and run the tests w
 	go test $$(go list -f '{{.ImportPath}} {{.TestImports}} {{.XTestImports}}' ./... | \
 		grep -vE '$(SERVERS)' | cut -d' ' -f1)
 
-# Nothing happens at once in the model of the protocol, and e2e builds the programs that it tests with the race detector.
+# Without the race detector: nothing happens at once in the model of the protocol, e2e builds the programs that it tests
+# with it, and bench measures.
 test: redis cc ## All tests, with real servers and the race detector (some minutes)
-	go test -race -parallel 12 -timeout 30m $$(go list ./... | grep -vE '/cmd/e2e$$|/dispatcher/protocol$$') # tests mostly wait
-	go test -parallel 10 -timeout 30m ./cmd/e2e ./dispatcher/protocol
+	go test -race -parallel 12 -timeout 30m $$(go list ./... | grep -vE '/cmd/(bench|e2e)$$|/dispatcher/protocol$$') # tests mostly wait
+	go test -parallel 10 -timeout 30m ./cmd/bench ./cmd/e2e ./dispatcher/protocol
 
 MODULES := . charts/test charts/cluster .ci/image
 lint: lint-workflows ## Check the code of all modules with the pinned golangci-lint, and the workflows with actionlint

@@ -6,12 +6,24 @@ import (
 	"runtime"
 	"strconv"
 	"time"
+
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/bench/process"
+	"github.com/capi-dispatcher/capi-dispatcher/config"
 )
+
+// conditions are what a backlog is worked off under.
+type conditions struct {
+	load
+
+	workers     int
+	answerAfter time.Duration        // of the receiver
+	configure   func(*config.Config) // nil: as it is shipped
+}
 
 // contender is a program that consumes a backlog.
 type contender struct {
 	name  string
-	start func(context.Context, *scene, load) (*process, error)
+	start func(context.Context, *scene, conditions) (crew, error)
 	// isThrough reports whether the receiver has all of a load.
 	isThrough func(counts, load) bool
 }
@@ -19,8 +31,8 @@ type contender struct {
 func theWorker() contender {
 	return contender{
 		name: "worker",
-		start: func(ctx context.Context, c *scene, _ load) (*process, error) {
-			return c.startWorker(ctx)
+		start: func(ctx context.Context, c *scene, under conditions) (crew, error) {
+			return c.startWorkers(ctx, under.workers)
 		},
 		isThrough: func(got counts, l load) bool { return got.Distinct >= l.distinct() },
 	}
@@ -29,9 +41,10 @@ func theWorker() contender {
 func theCeiling() contender {
 	return contender{
 		name: "ceiling",
-		start: func(ctx context.Context, c *scene, l load) (*process, error) {
-			return startProcess(ctx, c.dir, "ceiling", c.self, "ceiling", "--config", c.file,
-				"--messages", strconv.Itoa(l.events))
+		start: func(ctx context.Context, c *scene, under conditions) (crew, error) {
+			p, err := process.Start(ctx, c.dir, "ceiling", c.self, "ceiling", "--config", c.file,
+				"--messages", strconv.Itoa(under.events))
+			return crew{p}, err
 		},
 		isThrough: func(got counts, l load) bool { return got.Events >= l.events },
 	}
@@ -44,7 +57,8 @@ type measurement struct {
 	Took     time.Duration // from the first message delivered to the last event received
 	Received counts
 	CPU      usage // over that time
-	Peak     int   // bytes of memory of the contender
+	Peak     int   // bytes of memory of the contender, or of the largest of several
+	Allocs   int   // of the contender, over that time
 }
 
 // rate is in messages, the copies among them, a second: a copy is as much work.
@@ -55,6 +69,14 @@ func (m measurement) rate() float64 { return float64(m.Load.events) / m.Took.Sec
 func (m measurement) busy() float64 {
 	whole := m.Took * time.Duration(runtime.NumCPU())
 	return float64(m.CPU.Contender+m.CPU.NATS+m.CPU.Redis+m.CPU.Receiver) / float64(whole)
+}
+
+// each is a figure's part of one message.
+func (m measurement) each(figure float64) float64 { return figure / float64(m.Load.events) }
+
+// eventsEach is how many events a request carried.
+func (m measurement) eventsEach() float64 {
+	return float64(m.Received.Events) / float64(max(m.Received.Requests, 1))
 }
 
 // usage is the processors' time that each process has used.
@@ -68,25 +90,25 @@ func (u usage) since(before usage) usage {
 }
 
 // backlog publishes a load, has a contender consume it, and measures that.
-func (b *bench) backlog(ctx context.Context, c contender, datasets int) (measurement, error) {
-	b.say("%s: a backlog of %d events, %d datasets", c.name, b.events, datasets)
-	scene, err := b.newScene(ctx, b.answerAfter)
+func (b *bench) backlog(ctx context.Context, c contender, under conditions) (measurement, error) {
+	b.say("%s: a backlog of %d events, %d datasets", c.name, under.events, under.datasets)
+	scene, err := b.newScene(ctx, under.answerAfter, under.configure)
 	if err != nil {
 		return measurement{}, err
 	}
 	defer scene.end()
-	l := load{events: b.events, datasets: datasets, began: time.Now()}
-	if err := scene.publish(ctx, l); err != nil {
+	under.began = time.Now()
+	if err := scene.publish(ctx, under.load); err != nil {
 		return measurement{}, err
 	}
-	running, err := c.start(ctx, scene, l)
+	running, err := c.start(ctx, scene, under)
+	defer running.end()
 	if err != nil {
 		return measurement{}, err
 	}
-	defer running.end()
-	m := measurement{Name: c.name, Load: l}
+	m := measurement{Name: c.name, Load: under.load}
 	if err := scene.watch(ctx, c, running, &m); err != nil {
-		return measurement{}, fmt.Errorf("%s, %d datasets: %w", c.name, datasets, err)
+		return measurement{}, fmt.Errorf("%s, %d datasets: %w", c.name, under.datasets, err)
 	}
 	return m, nil
 }
@@ -94,12 +116,16 @@ func (b *bench) backlog(ctx context.Context, c contender, datasets int) (measure
 // watch measures from the first message on, so that starting up does not count,
 // until the receiver has everything; and then waits until every message has been
 // acknowledged: copies may wait for two seconds for what becomes of their original.
-func (c *scene) watch(ctx context.Context, contender contender, running *process, m *measurement) error {
+func (c *scene) watch(ctx context.Context, contender contender, running crew, m *measurement) error {
 	if err := c.awaitBegin(ctx, running); err != nil {
 		return err
 	}
 	began := time.Now()
 	before, err := c.usage(running)
+	if err != nil {
+		return err
+	}
+	allocated, err := c.allocs(ctx, running)
 	if err != nil {
 		return err
 	}
@@ -113,6 +139,10 @@ func (c *scene) watch(ctx context.Context, contender contender, running *process
 		return err
 	}
 	m.Took, m.CPU = got.Last.Sub(began), after.since(before)
+	if m.Allocs, err = c.allocs(ctx, running); err != nil {
+		return err
+	}
+	m.Allocs -= allocated
 	if m.Peak, err = running.peak(); err != nil {
 		return err
 	}
@@ -123,15 +153,15 @@ func (c *scene) watch(ctx context.Context, contender contender, running *process
 	return err
 }
 
-func (c *scene) awaitBegin(ctx context.Context, running *process) error {
-	return running.await(ctx, "begin", 2*time.Millisecond, func() (bool, error) {
+func (c *scene) awaitBegin(ctx context.Context, running crew) error {
+	return running.leader().Await(ctx, "begin", 2*time.Millisecond, func() (bool, error) {
 		_, begun, err := c.consumed(ctx)
 		return begun, err
 	})
 }
 
-func (c *scene) awaitAcknowledged(ctx context.Context, running *process, messages int) error {
-	return running.await(ctx, "acknowledge everything", 20*time.Millisecond, func() (bool, error) {
+func (c *scene) awaitAcknowledged(ctx context.Context, running crew, messages int) error {
+	return running.leader().Await(ctx, "acknowledge everything", 20*time.Millisecond, func() (bool, error) {
 		acknowledged, _, err := c.consumed(ctx)
 		return acknowledged >= messages, err
 	})
@@ -140,10 +170,10 @@ func (c *scene) awaitAcknowledged(ctx context.Context, running *process, message
 // awaitReceived waits until enough of so many events has been received, and returns
 // what that is.
 func (c *scene) awaitReceived(
-	ctx context.Context, running *process, events int, isEnough func(counts) bool,
+	ctx context.Context, running crew, events int, isEnough func(counts) bool,
 ) (got counts, err error) {
 	patience := time.Minute + time.Duration(events)*time.Millisecond // a thousand a second is very slow
-	err = running.awaitFor(ctx, patience, "send everything", 10*time.Millisecond, func() (bool, error) {
+	err = running.leader().AwaitFor(ctx, patience, "send everything", 10*time.Millisecond, func() (bool, error) {
 		got, err = c.counts(ctx)
 		return err == nil && isEnough(got), err
 	})
@@ -151,11 +181,12 @@ func (c *scene) awaitReceived(
 }
 
 // usage is what the processes have used so far.
-func (c *scene) usage(contender *process) (u usage, err error) {
-	for p, used := range map[*process]*time.Duration{
-		contender: &u.Contender, c.nats: &u.NATS, c.redis: &u.Redis, c.receiver: &u.Receiver,
-	} {
-		if *used, err = p.cpu(); err != nil {
+func (c *scene) usage(contender crew) (u usage, err error) {
+	for _, one := range []struct {
+		processes crew
+		used      *time.Duration
+	}{{contender, &u.Contender}, {c.nats, &u.NATS}, {c.redis, &u.Redis}, {crew{c.receiver}, &u.Receiver}} {
+		if *one.used, err = one.processes.cpu(); err != nil {
 			return usage{}, err
 		}
 	}

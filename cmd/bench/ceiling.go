@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -58,6 +60,9 @@ func ceilingCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := tellAllocs(cmd); err != nil {
+				return err
+			}
 			if err := runCeiling(cmd.Context(), cfg, messages); err != nil {
 				return err
 			}
@@ -68,6 +73,23 @@ func ceilingCommand() *cobra.Command {
 	command.Flags().StringVar(&file, "config", "", "configuration file, as the worker's")
 	command.Flags().IntVar(&messages, "messages", 0, "how many messages there are in the stream")
 	return command
+}
+
+// tellAllocs says where it can be asked what this process has allocated.
+func tellAllocs(cmd *cobra.Command) error {
+	listener, err := new(net.ListenConfig).Listen(cmd.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "{\"admin\":%q}\n", listener.Addr().String())
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(
+		func(w http.ResponseWriter, _ *http.Request) {
+			var memory runtime.MemStats
+			runtime.ReadMemStats(&memory)
+			fmt.Fprintf(w, "%s %d\n", mallocsMetric, memory.Mallocs)
+		})}
+	go func() { _ = server.Serve(listener) }()
+	return nil
 }
 
 func runCeiling(ctx context.Context, cfg *config.Config, messages int) error {

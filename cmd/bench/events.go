@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -13,20 +14,43 @@ import (
 type load struct {
 	events   int // with the copies
 	datasets int
+	size     int     // of an event, in bytes, about
+	poison   float64 // the part of the events that the receiver refuses, of 1
 	began    time.Time
 }
 
 // copyEvery makes 5 % of the events copies.
 const copyEvery = 20
 
+// usualSize is what a purchase of a few things comes to.
+const usualSize = 700
+
 func (l load) copies() int { return l.events / copyEvery }
 
-func (l load) distinct() int { return l.events - l.copies() }
+// distinct is how many events the receiver has in the end.
+func (l load) distinct() (sound int) {
+	for i := range l.events {
+		if l.number(i) == i && !l.isPoison(i) {
+			sound++
+		}
+	}
+	return sound
+}
+
+// isPoison reports whether an event is one that the receiver refuses.
+func (l load) isPoison(number int) bool {
+	const parts = 100_000
+	return scatter(-1-number)%parts < uint64(l.poison*parts)
+}
 
 // message is the i-th message: where it is published, and its event.
 func (l load) message(i int) (subject string, body []byte) {
 	number := l.number(i)
-	return subjectOf(number, l.datasets), event(number, l.began)
+	body = event(number, l.began, l.size)
+	if l.isPoison(number) {
+		body = bytes.Replace(body, []byte(`"Purchase"`), []byte(poisonName), 1)
+	}
+	return subjectOf(number, l.datasets), body
 }
 
 // number is that of the event in the i-th message: its own, or an earlier one's.
@@ -44,21 +68,28 @@ func (l load) number(i int) int {
 // scatter is a number that looks like chance and is the same each time.
 func scatter(i int) uint64 { return rand.NewPCG(uint64(i), 0).Uint64() }
 
-// event is a sound event of some 700 bytes, of each of the three channels in turn.
-// Its id tells the receiver when it was published, and its number.
-func event(number int, published time.Time) []byte {
+// poisonName is the event_name of what the receiver refuses.
+const poisonName = `"Poison"`
+
+// event is a sound event of some size, of each of the three channels in turn. Its id
+// tells the receiver when it was published, and its number.
+func event(number int, published time.Time, size int) []byte {
 	all := channels()
 	channel := all[number%len(all)]
-	return fmt.Appendf(nil, `{"event_name":"Purchase","event_id":"%d-%d","event_time":%d,`+
-		`"action_source":"business_messaging","messaging_channel":%q,"user_data":{%s,`+
-		`"em":["f660ab912ec121d1b1e928a0bb4bc61b15f5ad44d5efdc4e1c92a25e99b8e44a"],`+
+	text := fmt.Appendf(make([]byte, 0, size+100), `{"event_name":"Purchase","event_id":"%d-%d","event_time":%d,`+
+		`"action_source":"business_messaging","messaging_channel":%q,"user_data":{%s`,
+		published.UnixNano(), number, published.Unix(), channel.name, channel.user)
+	if size < usualSize {
+		return fmt.Appendf(text, `},"custom_data":{"currency":"EUR","value":%d.90}}`, 20+number%400)
+	}
+	text = fmt.Appendf(text, `,"em":["f660ab912ec121d1b1e928a0bb4bc61b15f5ad44d5efdc4e1c92a25e99b8e44a"],`+
 		`"ph":["254aa248acb47dd654ca3ea53f48c2c26d641d23d7e2e93a1ec56258df7674c4"]},`+
 		`"custom_data":{"currency":"EUR","value":%d.90,"order_id":"order-%d","content_type":"product",`+
-		`"content_category":"clothing",`+
-		`"contents":[{"id":"sku-10%02d","quantity":1,"item_price":24.95},`+
-		`{"id":"sku-20%02d","quantity":2,"item_price":17.50},{"id":"sku-30%02d","quantity":1,"item_price":4.90}]}}`,
-		published.UnixNano(), number, published.Unix(), channel.name, channel.user,
-		20+number%400, number, number%100, number%77, number%50)
+		`"content_category":"clothing","contents":[`, 20+number%400, number)
+	for i := 0; i < 3 || len(text) < size; i++ {
+		text = fmt.Appendf(text, `{"id":"sku-%d%02d","quantity":%d,"item_price":24.95},`, 10+i, number%100, 1+i%3)
+	}
+	return append(text[:len(text)-1], `]}}`...)
 }
 
 // channel is one of the three, with what tells it who the customer is.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -15,9 +16,10 @@ func TestEventsAreSound(t *testing.T) {
 	t.Parallel()
 	published := time.Now()
 	decoder := rules.NewDecoder(rules.DefaultRules())
-	for number := range 3000 {
-		text := event(number, published)
-		require.InDelta(t, 700, len(text), 60)
+	for number := range 4000 {
+		size := []int{300, 700, 2000, 8000}[number%4]
+		text := event(number, published, size)
+		require.InDelta(t, size, len(text), 100)
 		got, err := decoder.Decode(text)
 		require.NoError(t, err, "%s", text)
 		require.Len(t, got.Events, 1)
@@ -34,7 +36,7 @@ func TestEventsAreSound(t *testing.T) {
 
 func TestOneEventInTwentyIsACopyOfAnEarlierOne(t *testing.T) {
 	t.Parallel()
-	l := load{events: 10_000, datasets: 20, began: time.Now()}
+	l := load{events: 10_000, datasets: 20, size: usualSize, began: time.Now()}
 	seen, datasets := make(map[string]string), make(map[string]int)
 	for i := range l.events {
 		subject, body := l.message(i)
@@ -50,6 +52,21 @@ func TestOneEventInTwentyIsACopyOfAnEarlierOne(t *testing.T) {
 	for subject, events := range datasets {
 		require.InDelta(t, 500, events, 150, subject)
 	}
+}
+
+func TestPoisonIsAsOftenAsWanted(t *testing.T) {
+	t.Parallel()
+	l := load{events: 100_000, datasets: 20, size: usualSize, poison: 0.01}
+	poison := 0
+	for i := range l.events {
+		_, body := l.message(i)
+		if bytes.Contains(body, []byte(poisonName)) {
+			poison++
+			require.True(t, l.isPoison(l.number(i)))
+		}
+	}
+	require.InDelta(t, 1000, poison, 150)
+	require.Less(t, l.distinct(), l.events-l.copies())
 }
 
 func TestQuantiles(t *testing.T) {

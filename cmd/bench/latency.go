@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"regexp"
 	"time"
 )
 
@@ -15,26 +14,27 @@ type pace struct {
 	Rate      int     // asked for, events a second
 	Published float64 // events a second
 	Latencies latencies
+	Requests  int
 }
 
-// paces measures the latency from publisher to receiver at each rate, with one
-// worker.
-func (b *bench) paces(ctx context.Context) (all []pace, err error) {
-	scene, err := b.newScene(ctx, b.answerAfter)
+// paces measures the latency from publisher to receiver at each rate, and how many
+// requests it takes.
+func (b *bench) paces(ctx context.Context, rates []int, under conditions) (all []pace, err error) {
+	scene, err := b.newScene(ctx, under.answerAfter, under.configure)
 	if err != nil {
 		return nil, err
 	}
 	defer scene.end()
-	worker, err := scene.startWorker(ctx)
+	workers, err := scene.startWorkers(ctx, under.workers)
+	defer workers.end()
 	if err != nil {
 		return nil, err
 	}
-	defer worker.end()
-	if err := scene.awaitReady(ctx, worker); err != nil {
+	if err := scene.awaitReady(ctx, workers); err != nil {
 		return nil, err
 	}
-	p := &pacer{scene: scene, worker: worker}
-	for i, rate := range b.rates {
+	p := &pacer{scene: scene, workers: workers, datasets: under.datasets}
+	for i, rate := range rates {
 		if i == 0 { // connections come about with the first events
 			if _, err := p.keep(ctx, rate, b.length/10); err != nil {
 				return nil, err
@@ -50,31 +50,42 @@ func (b *bench) paces(ctx context.Context) (all []pace, err error) {
 	return all, nil
 }
 
-// awaitReady waits until the worker's /readyz says yes.
-func (c *scene) awaitReady(ctx context.Context, worker *process) error {
-	address, err := worker.said(ctx, regexp.MustCompile(`"msg":"dispatching".*"admin":"([^"]+)"`))
-	if err != nil {
-		return err
+// awaitReady waits until each worker's /readyz says yes.
+func (c *scene) awaitReady(ctx context.Context, workers crew) error {
+	for _, worker := range workers {
+		address, err := worker.Said(ctx, admin)
+		if err != nil {
+			return err
+		}
+		if err := worker.Await(ctx, "get ready", 10*time.Millisecond, func() (bool, error) {
+			return c.isReady(ctx, "http://"+address+"/readyz")
+		}); err != nil {
+			return err
+		}
 	}
-	return worker.await(ctx, "get ready", 10*time.Millisecond, func() (bool, error) {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/readyz", http.NoBody)
-		if err != nil {
-			return false, err
-		}
-		response, err := c.http.Do(request)
-		if err != nil {
-			return false, err
-		}
-		return response.StatusCode == http.StatusOK, response.Body.Close()
-	})
+	return nil
+}
+
+func (c *scene) isReady(ctx context.Context, url string) (bool, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return false, err
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return false, err
+	}
+	return response.StatusCode == http.StatusOK, response.Body.Close()
 }
 
 // pacer publishes at a steady rate.
 type pacer struct {
 	*scene
 
-	worker    *process
+	workers   crew
+	datasets  int
 	published int // so far
+	requests  int // so far
 }
 
 // keep keeps a rate up for so long, and returns how long the events of that time
@@ -88,11 +99,16 @@ func (p *pacer) keep(ctx context.Context, rate int, length time.Duration) (pace,
 		return pace{}, err
 	}
 	isAll := func(got counts) bool { return got.Distinct >= p.published }
-	if _, err := p.awaitReceived(ctx, p.worker, p.published, isAll); err != nil {
+	received, err := p.awaitReceived(ctx, p.workers, p.published, isAll)
+	if err != nil {
 		return pace{}, err
 	}
+	before := p.requests
+	p.requests = received.Requests
 	got, err := p.latencies(ctx)
-	return pace{Rate: rate, Published: float64(got.Events) / took.Seconds(), Latencies: got}, err
+	return pace{
+		Rate: rate, Published: float64(got.Events) / took.Seconds(), Latencies: got, Requests: p.requests - before,
+	}, err
 }
 
 // publishSteadily publishes at each tick what is due by then, so that a late tick
@@ -119,7 +135,7 @@ func (p *pacer) publishSteadily(ctx context.Context, rate, events int) (time.Dur
 
 func (p *pacer) publishOne() error {
 	number := p.published
-	if _, err := p.js.PublishAsync(subjectOf(number, latencyDatasets), event(number, time.Now())); err != nil {
+	if _, err := p.js.PublishAsync(subjectOf(number, p.datasets), event(number, time.Now(), usualSize)); err != nil {
 		return fmt.Errorf("publishing: %w", err)
 	}
 	p.published++

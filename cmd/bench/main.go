@@ -4,6 +4,8 @@
 //
 //	go run ./cmd/bench           a minute
 //	go run ./cmd/bench --short   some seconds: shows that it works, its figures mean nothing
+//	go run ./cmd/bench growth    some minutes: what an event costs as the work grows
+//	go run ./cmd/bench scale     some minutes: several workers, and clusters
 //
 // It prints how many events a second the worker carries off a backlog, with few
 // datasets and with many; what an event costs in each process; and how long an
@@ -59,7 +61,7 @@ func newRoot() *cobra.Command {
 		Args:          cobra.NoArgs,
 		SilenceErrors: true, SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			result, err := run(cmd.Context(), f, cmd.ErrOrStderr())
+			result, err := onStage(cmd, f, 1, (*bench).measure)
 			if err != nil {
 				return err
 			}
@@ -72,7 +74,7 @@ func newRoot() *cobra.Command {
 	root.Flags().DurationVar(&f.length, "length", 10*time.Second, "how long each rate lasts")
 	root.Flags().DurationVar(&f.answerAfter, "answer-after", 0, "how long the receiver waits before it answers")
 	root.Flags().BoolVar(&f.short, "short", false, "small sizes, whatever the other flags say")
-	root.AddCommand(receiverCommand(), ceilingCommand())
+	root.AddCommand(growthCommand(), scaleCommand(), receiverCommand(), ceilingCommand())
 	return root
 }
 

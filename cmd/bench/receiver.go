@@ -37,7 +37,7 @@ type latencies struct {
 	P50, P99, P999 time.Duration
 }
 
-// receiver takes every request, as Meta would on its best day. It must cost little
+// receiver takes every request but those with poison in them. It must cost little
 // beside what is measured, so it looks for nothing in a body but the ids.
 type receiver struct {
 	answerAfter time.Duration
@@ -92,6 +92,11 @@ func (r *receiver) receive(w http.ResponseWriter, request *http.Request) {
 		http.Error(w, "the body breaks off", http.StatusBadRequest)
 		return
 	}
+	if bytes.Contains(body.Bytes(), []byte(poisonName)) {
+		time.Sleep(r.answerAfter)
+		r.refuse(w)
+		return
+	}
 	events, err := r.note(body.Bytes(), time.Now())
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
@@ -99,6 +104,18 @@ func (r *receiver) receive(w http.ResponseWriter, request *http.Request) {
 	}
 	time.Sleep(r.answerAfter)
 	writeJSON(w, map[string]int{"events_received": events})
+}
+
+// refuse answers as Meta does to a body with an event that it does not like.
+func (r *receiver) refuse(w http.ResponseWriter) {
+	r.mu.Lock()
+	r.counts.Requests++
+	r.mu.Unlock()
+	const invalidParameter = 100
+	w.WriteHeader(http.StatusBadRequest)
+	writeJSON(w, map[string]any{"error": map[string]any{
+		"message": "Invalid parameter", "type": "OAuthException", "code": invalidParameter, "error_subcode": 2804003,
+	}})
 }
 
 // note counts the events of a body.

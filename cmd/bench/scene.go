@@ -12,6 +12,9 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/bench/process"
+	"github.com/capi-dispatcher/capi-dispatcher/config"
 )
 
 // scene is what each measurement has of its own: new streams, an empty Redis, a
@@ -19,21 +22,28 @@ import (
 type scene struct {
 	*stage
 
-	file     string // of the configuration
-	receiver *process
+	config   config.Config
+	file     string // that it is in
+	receiver *process.Process
 	url      string // of the receiver
 	http     *http.Client
 }
 
-// newScene sets everything up. The caller ends it.
-func (s *stage) newScene(ctx context.Context, answerAfter time.Duration) (*scene, error) {
-	receiver, err := startProcess(ctx, s.dir, "receiver", s.self, "receiver", "--answer-after", answerAfter.String())
+// newScene sets everything up, with a configuration that may differ from what is
+// shipped. The caller ends it.
+func (s *stage) newScene(
+	ctx context.Context, answerAfter time.Duration, configure func(*config.Config),
+) (*scene, error) {
+	receiver, err := process.Start(ctx, s.dir, "receiver", s.self, "receiver", "--answer-after", answerAfter.String())
 	if err != nil {
 		return nil, err
 	}
 	c := &scene{
-		stage: s, file: filepath.Join(s.dir, "config.yaml"), receiver: receiver,
+		stage: s, config: s.config, file: filepath.Join(s.dir, "config.yaml"), receiver: receiver,
 		http: &http.Client{Transport: new(http.Transport)},
+	}
+	if configure != nil {
+		configure(&c.config)
 	}
 	if err := c.begin(ctx); err != nil {
 		c.end()
@@ -43,23 +53,22 @@ func (s *stage) newScene(ctx context.Context, answerAfter time.Duration) (*scene
 }
 
 func (c *scene) begin(ctx context.Context) (err error) {
-	if c.url, err = c.receiver.said(ctx, regexp.MustCompile(`receiving on (\S+)\n`)); err != nil {
+	if c.url, err = c.receiver.Said(ctx, regexp.MustCompile(`receiving on (\S+)\n`)); err != nil {
 		return err
 	}
-	cfg := c.config
-	cfg.Graph.URL = c.url
-	text, err := cfg.YAML()
+	c.config.Graph.URL = c.url
+	text, err := c.config.YAML()
 	if err != nil {
 		return err
 	}
 	if err := os.WriteFile(c.file, []byte(text), 0o600); err != nil {
 		return err
 	}
-	return errors.Join(c.claims.FlushAll(ctx).Err(), c.renewStreams(ctx))
+	return errors.Join(c.forgetClaims(ctx), c.renewStreams(ctx))
 }
 
 func (c *scene) end() {
-	c.receiver.end()
+	c.receiver.End()
 	c.http.CloseIdleConnections()
 }
 
@@ -71,16 +80,24 @@ func (c *scene) renewStreams(ctx context.Context) error {
 			return fmt.Errorf("deleting stream %s: %w", name, err)
 		}
 	}
-	ensure := command(ctx, c.dispatcher, "stream", "ensure", "--config", c.file)
+	ensure := process.Command(ctx, c.dispatcher, "stream", "ensure", "--config", c.file)
 	if out, err := ensure.CombinedOutput(); err != nil {
 		return fmt.Errorf("setting the streams up: %w: %s", err, out)
 	}
 	return nil
 }
 
-// startWorker runs the worker, as it is shipped.
-func (c *scene) startWorker(ctx context.Context) (*process, error) {
-	return startProcess(ctx, c.dir, "worker", c.dispatcher, "run", "--config", c.file)
+// startWorkers runs so many workers, as they are shipped. What it returns is to be
+// ended in any case.
+func (c *scene) startWorkers(ctx context.Context, workers int) (running crew, err error) {
+	for range workers {
+		p, err := process.Start(ctx, c.dir, "worker", c.dispatcher, "run", "--config", c.file)
+		if err != nil {
+			return running, err
+		}
+		running = append(running, p)
+	}
+	return running, nil
 }
 
 // publish puts a load on the stream, as fast as that takes it.

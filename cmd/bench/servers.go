@@ -4,40 +4,36 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/bench/process"
 	"github.com/capi-dispatcher/capi-dispatcher/config"
-	"github.com/capi-dispatcher/capi-dispatcher/internal/secret"
 )
 
-// stage is what stays over all measurements: the programs, the servers, and the
+// stage is what stays over some measurements: the programs, the servers, and the
 // connections of this process to them.
 type stage struct {
 	dir        string
 	self       string // this program
 	dispatcher string // that of the worker
-	nats       *process
-	redis      *process
-	config     config.Config // leads to both servers
+	nodes      int    // of NATS and of Redis; more than one make a cluster
+	nats       crew
+	redis      crew
+	config     config.Config // leads to the servers
 	js         jetstream.JetStream
 	claims     redis.UniversalClient
 	ends       []func()
 }
 
 // newStage builds the programs and starts the servers. The caller ends it.
-func newStage(ctx context.Context) (*stage, error) {
-	s := &stage{config: config.Default()}
+func newStage(ctx context.Context, nodes int) (*stage, error) {
+	s := &stage{config: config.Default(), nodes: nodes}
 	if err := s.begin(ctx); err != nil {
 		s.end()
 		return nil, err
@@ -78,85 +74,14 @@ func (s *stage) end() {
 	}
 }
 
-// natsConfig leaves the port to the system. The store is given more room than any
-// disk has, as NATS sets aside what the streams might need.
-const natsConfig = `
-listen: "127.0.0.1:-1"
-jetstream: {store_dir: %q, max_file_store: 1TB}
-`
-
-func (s *stage) startNATS(ctx context.Context) error {
-	binary, file := filepath.Join(s.dir, "nats-server"), filepath.Join(s.dir, "nats.conf")
-	text := fmt.Sprintf(natsConfig, filepath.Join(s.dir, "nats"))
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		return err
+// build builds the worker and the NATS server that go.mod names, as they are
+// shipped.
+func build(ctx context.Context, dir string) error {
+	cmd := process.Command(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", dir+"/",
+		"github.com/capi-dispatcher/capi-dispatcher/cmd/capi-dispatcher", "github.com/nats-io/nats-server/v2")
+	cmd.Env = append(cmd.Env, "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building the programs: %w: %s", err, out)
 	}
-	p, err := startProcess(ctx, s.dir, "nats", binary, "--config", file)
-	if err != nil {
-		return err
-	}
-	s.nats = p
-	s.atEnd(p.end)
-	address, err := p.said(ctx, regexp.MustCompile(`Listening for client connections on (\S+)(?s:.*)Server is ready`))
-	if err != nil {
-		return err
-	}
-	s.config.NATS.URL = secret.URLs("nats://" + address)
-	conn, err := connect.NATSNow(&s.config.NATS, connect.Publish)
-	if err != nil {
-		return err
-	}
-	s.js = conn
-	s.atEnd(conn.Conn().Close)
 	return nil
-}
-
-func (s *stage) startRedis(ctx context.Context) (err error) {
-	binary, err := exec.LookPath("redis-server")
-	if err != nil {
-		return fmt.Errorf("redis-server is needed; `make redis` installs it: %w", err)
-	}
-	port := 0
-	for range 5 { // another program may take the port before redis-server does
-		if port, err = freePort(ctx); err != nil {
-			return err
-		}
-		if s.redis, err = s.tryRedis(ctx, binary, port); err == nil || ctx.Err() != nil {
-			break
-		}
-	}
-	if err != nil {
-		return err
-	}
-	s.atEnd(s.redis.end)
-	s.config.Redis.URL = secret.URLs(fmt.Sprintf("redis://127.0.0.1:%d/0", port))
-	s.claims, err = connect.Redis(&s.config.Redis, 1)
-	if err != nil {
-		return err
-	}
-	s.atEnd(func() { _ = s.claims.Close() })
-	return nil
-}
-
-func (s *stage) tryRedis(ctx context.Context, binary string, port int) (*process, error) {
-	p, err := startProcess(ctx, s.dir, "redis", binary, "--port", strconv.Itoa(port), "--bind", "127.0.0.1",
-		"--dir", s.dir, "--save", "", "--appendonly", "no")
-	if err != nil {
-		return nil, err
-	}
-	if _, err := p.said(ctx, regexp.MustCompile("(Ready to accept connections)")); err != nil {
-		p.end()
-		return nil, err
-	}
-	return p, nil
-}
-
-// freePort is a port for a server that cannot choose one itself.
-func freePort(ctx context.Context) (int, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().(*net.TCPAddr).Port, nil
 }

@@ -19,10 +19,10 @@ func (r report) print(out io.Writer) error {
 func (r report) printBacklogs(out io.Writer) error {
 	fmt.Fprintf(out, "\nA backlog of %d events, %d of them copies, which the ceiling does not recognise\n",
 		r.Ceiling.Load.events, r.Ceiling.Load.copies())
-	fmt.Fprint(out, "(µs: processors' time an event, of the program itself and of the servers; busy: all of it, of the machine's)\n\n")
+	fmt.Fprint(out, "(µs: processors' time an event, of the program itself and of the servers; busy: all of it, of the machine's; allocs: an event)\n\n")
 	table := newTable(out)
 	fmt.Fprint(table, "\tdatasets\tevents/s\tof ceiling\titself µs\tnats µs\tredis µs\treceiver µs\tbusy\t"+
-		"peak MB\trequests\tevents each\treceived\tagain\t\n")
+		"allocs\tpeak MB\trequests\tevents each\treceived\tagain\t\n")
 	for _, m := range r.Workers {
 		r.row(table, m)
 	}
@@ -49,11 +49,11 @@ func newTable(out io.Writer) *tabwriter.Writer {
 func (r report) row(table io.Writer, m measurement) {
 	fmt.Fprintf(table, "%s\t%d\t%.0f\t%.0f %%\t", m.Name, m.Load.datasets, m.rate(), 100*m.rate()/r.Ceiling.rate())
 	for _, cpu := range []time.Duration{m.CPU.Contender, m.CPU.NATS, m.CPU.Redis, m.CPU.Receiver} {
-		fmt.Fprintf(table, "%.2f\t", float64(cpu.Microseconds())/float64(m.Load.events))
+		fmt.Fprintf(table, "%.2f\t", m.each(float64(cpu.Microseconds())))
 	}
 	got := m.Received
-	fmt.Fprintf(table, "%.0f %%\t%.0f\t%d\t%.1f\t%d\t%d\t\n", 100*m.busy(), float64(m.Peak)/1e6,
-		got.Requests, float64(got.Events)/float64(max(got.Requests, 1)), got.Distinct, got.Events-got.Distinct)
+	fmt.Fprintf(table, "%.0f %%\t%.1f\t%.0f\t%d\t%.1f\t%d\t%d\t\n",
+		100*m.busy(), m.each(float64(m.Allocs)), float64(m.Peak)/1e6, got.Requests, m.eventsEach(), got.Distinct, got.Events-got.Distinct)
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

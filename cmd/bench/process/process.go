@@ -1,4 +1,6 @@
-package main
+// Package process runs programs beside this one, and says what they use of the
+// machine. They end with it, however it ends.
+package process
 
 import (
 	"context"
@@ -13,10 +15,11 @@ import (
 	"time"
 )
 
-var errNotLinux = errors.New("what a process uses is read from /proc, which only Linux has")
+// ErrNotLinux says that what a process uses cannot be told here.
+var ErrNotLinux = errors.New("what a process uses is read from /proc, which only Linux has")
 
-// process is a program that runs beside this one, with its output in a file.
-type process struct {
+// Process is a program that runs beside this one, with its output in a file.
+type Process struct {
 	name  string
 	cmd   *exec.Cmd
 	log   string // path
@@ -24,16 +27,16 @@ type process struct {
 	ended chan struct{}
 }
 
-// startProcess runs a program until end is called or ctx ends.
-func startProcess(ctx context.Context, dir, name, binary string, args ...string) (*process, error) {
+// Start runs a program until End is called or ctx ends.
+func Start(ctx context.Context, dir, name, binary string, args ...string) (*Process, error) {
 	log, err := os.CreateTemp(dir, name+"-*.log")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = log.Close() }() // the program has its own
 	ctx, stop := context.WithCancel(ctx)
-	p := &process{name: name, log: log.Name(), stop: stop, ended: make(chan struct{})}
-	p.cmd = command(ctx, binary, args...)
+	p := &Process{name: name, log: log.Name(), stop: stop, ended: make(chan struct{})}
+	p.cmd = Command(ctx, binary, args...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
 	p.cmd.WaitDelay = time.Minute // longer than a worker takes to end; then it is killed
@@ -48,10 +51,10 @@ func startProcess(ctx context.Context, dir, name, binary string, args ...string)
 	return p, nil
 }
 
-// command is a program with the environment of this one, but for what would
+// Command is a program with the environment of this one, but for what would
 // reach into the figures: the worker's settings, which could even lead it to other
 // servers, and what it is to export.
-func command(ctx context.Context, binary string, args ...string) *exec.Cmd {
+func Command(ctx context.Context, binary string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, binary, args...) //nolint:gosec // the programs that are measured
 	cmd.SysProcAttr = dieWithUs()
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool {
@@ -60,24 +63,24 @@ func command(ctx context.Context, binary string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// end ends the process and waits until it is gone.
-func (p *process) end() {
+// End ends the process and waits until it is gone.
+func (p *Process) End() {
 	p.stop()
 	<-p.ended
 }
 
 // failed is that something is wrong with the process, and what it said last.
-func (p *process) failed(what string) error {
+func (p *Process) failed(what string) error {
 	const most = 2000
 	text, err := os.ReadFile(p.log)
 	text = text[max(0, len(text)-most):]
 	return errors.Join(fmt.Errorf("%s %s; its log ends so:\n%s", p.name, what, text), err)
 }
 
-// said waits until a pattern is in the process' output, and returns its first
+// Said waits until a pattern is in the process' output, and returns its first
 // group.
-func (p *process) said(ctx context.Context, pattern *regexp.Regexp) (group string, err error) {
-	err = p.await(ctx, "say "+pattern.String(), 10*time.Millisecond, func() (bool, error) {
+func (p *Process) Said(ctx context.Context, pattern *regexp.Regexp) (group string, err error) {
+	err = p.Await(ctx, "say "+pattern.String(), 10*time.Millisecond, func() (bool, error) {
 		text, err := os.ReadFile(p.log)
 		if match := pattern.FindSubmatch(text); match != nil {
 			group = string(match[1])
@@ -87,14 +90,14 @@ func (p *process) said(ctx context.Context, pattern *regexp.Regexp) (group strin
 	return group, err
 }
 
-// await asks now and then until the answer is yes, for a minute at the most.
-func (p *process) await(ctx context.Context, what string, often time.Duration, ask func() (bool, error)) error {
-	return p.awaitFor(ctx, time.Minute, what, often, ask)
+// Await asks now and then until the answer is yes, for a minute at the most.
+func (p *Process) Await(ctx context.Context, what string, often time.Duration, ask func() (bool, error)) error {
+	return p.AwaitFor(ctx, time.Minute, what, often, ask)
 }
 
-// awaitFor does so for a time of the caller's. The process has to be there until
+// AwaitFor does so for a time of the caller's. The process has to be there until
 // then.
-func (p *process) awaitFor(
+func (p *Process) AwaitFor(
 	ctx context.Context, patience time.Duration, what string, often time.Duration, ask func() (bool, error),
 ) error {
 	ticker, tooLong := time.NewTicker(often), time.NewTimer(patience)
@@ -117,16 +120,4 @@ func (p *process) awaitFor(
 			return p.failed("does not " + what)
 		}
 	}
-}
-
-// build builds the worker and the NATS server that go.mod names, as they are
-// shipped.
-func build(ctx context.Context, dir string) error {
-	cmd := command(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", dir+"/",
-		"github.com/capi-dispatcher/capi-dispatcher/cmd/capi-dispatcher", "github.com/nats-io/nats-server/v2")
-	cmd.Env = append(cmd.Env, "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("building the programs: %w: %s", err, out)
-	}
-	return nil
 }

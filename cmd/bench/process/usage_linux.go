@@ -1,4 +1,4 @@
-package main
+package process
 
 import (
 	"bytes"
@@ -13,8 +13,8 @@ import (
 // tick is the unit of /proc/<pid>/stat: USER_HZ is 100 wherever Go runs.
 const tick = time.Second / 100
 
-// cpu is how much of a processor's time the process has used so far.
-func (p *process) cpu() (time.Duration, error) {
+// CPU is how much of a processor's time the process has used so far.
+func (p *Process) CPU() (time.Duration, error) {
 	file := fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid)
 	stat, err := os.ReadFile(file)
 	if err != nil {
@@ -37,8 +37,8 @@ func (p *process) cpu() (time.Duration, error) {
 	return time.Duration(ticks) * tick, nil
 }
 
-// peak is the most memory that the process has had so far, in bytes.
-func (p *process) peak() (int, error) {
+// Peak is the most memory that the process has had so far, in bytes.
+func (p *Process) Peak() (int, error) {
 	file := fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid)
 	status, err := os.ReadFile(file)
 	if err != nil {
