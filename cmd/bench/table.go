@@ -53,7 +53,8 @@ func (r report) row(table io.Writer, m measurement) {
 	}
 	got := m.Received
 	fmt.Fprintf(table, "%.0f %%\t%.1f\t%.0f\t%d\t%.1f\t%d\t%d\t\n",
-		100*m.busy(), m.each(float64(m.Allocs)), float64(m.Peak)/1e6, got.Requests, m.eventsEach(), got.Distinct, got.Events-got.Distinct)
+		100*m.busy(), m.each(float64(m.Allocs)), float64(m.Peak)/1e6, got.Requests, m.eventsEach(),
+		got.Distinct, got.Events-got.Distinct)
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
