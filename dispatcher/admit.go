@@ -123,7 +123,9 @@ func (a *admitter) direct(events []*inFlight) {
 	a.meters.received(events...)
 	a.count(events)
 	staying, leaving := whoStays(events)
-	if leading := a.identities.Join(staying); len(leading) > 0 {
+	leading := a.identities.Join(staying)
+	traceHeld(staying, leading)
+	if len(leading) > 0 {
 		a.batches.Add(items(leading)...)
 	}
 	if len(leaving) > 0 {

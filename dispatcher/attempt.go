@@ -5,20 +5,21 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
-	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/breaker"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/pacing"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/traces"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
 
-// post makes one attempt, and one wide line in the log.
-func (d *delivery) post(events []*inFlight) graph.Answer {
+// post makes one attempt, and one wide line in the log. resend is which repetition
+// of the request it is.
+func (d *delivery) post(events []*inFlight, resend int) graph.Answer {
 	ctx, cancel := context.WithDeadline(d.workCtx, d.latestBegin(events).Add(d.cfg.RequestTimeout))
 	defer cancel()
-	ctx, span := d.startPost(ctx, d.lane, events)
+	ctx, span := d.startPost(ctx, events, resend)
 	request := graph.Request{Dataset: d.lane.dataset, Envelope: d.lane.envelope, Events: make([][]byte, len(events))}
 	for i, e := range events {
 		request.Events[i] = e.event.Raw
@@ -28,7 +29,7 @@ func (d *delivery) post(events []*inFlight) graph.Answer {
 	}
 	d.token, d.posted = d.deps.Tokens.Fingerprint(d.lane.dataset), time.Now()
 	answer := d.deps.Graph.Send(ctx, request)
-	endPost(span, &answer)
+	span.End(&answer)
 	d.meters.posted(ctx, d.lane.dataset, len(events), &answer)
 	d.logPost(d.lane.dataset, span, events, &answer)
 	d.noteReach(&answer)
@@ -36,7 +37,11 @@ func (d *delivery) post(events []*inFlight) graph.Answer {
 	return answer
 }
 
-func (s *sender) logPost(dataset string, span trace.Span, events []*inFlight, answer *graph.Answer) {
+// logOfRequest is the log, for lines about the request that was made last: they lead
+// to its span.
+func (d *delivery) logOfRequest() *zap.Logger { return d.log.With(d.requests.Last().Fields()...) }
+
+func (s *sender) logPost(dataset string, span traces.Request, events []*inFlight, answer *graph.Answer) {
 	fields := []zap.Field{
 		zap.String("dataset", dataset),
 		zap.Int("events", len(events)),
@@ -45,9 +50,7 @@ func (s *sender) logPost(dataset string, span trace.Span, events []*inFlight, an
 		zap.Duration("took", answer.Took),
 		zap.String("fbtrace_id", answer.TraceID),
 	}
-	if id := span.SpanContext().TraceID(); id.IsValid() {
-		fields = append(fields, zap.Stringer("trace_id", id))
-	}
+	fields = append(fields, span.Fields()...)
 	if answer.Verdict == graph.Accepted {
 		if len(answer.Messages) > 0 {
 			fields = append(fields, zap.Int("messages", len(answer.Messages))) // they may quote events
@@ -104,7 +107,7 @@ func (d *delivery) noteUsage(answer *graph.Answer) {
 		{pacing.App(d.token), usage.App, true},
 	} {
 		if d.pacer.Note(of.limit, of.percent) {
-			d.logUsage(d.lane.dataset, of.limit, of.percent)
+			d.logUsage(of.limit, of.percent)
 		}
 		if of.percent >= pacing.Full {
 			d.breaker.Pause(d.lane.dataset, d.token, of.app, max(usage.Regain, fullPause))
@@ -112,13 +115,14 @@ func (d *delivery) noteUsage(answer *graph.Answer) {
 	}
 }
 
-func (s *sender) logUsage(dataset string, limit pacing.Limit, percent float64) {
-	fields := []zap.Field{zap.String("dataset", dataset), zap.Stringer("limit", limit), zap.Float64("percent", percent)}
+func (d *delivery) logUsage(limit pacing.Limit, percent float64) {
+	log := d.logOfRequest()
+	fields := []zap.Field{zap.String("dataset", d.lane.dataset), zap.Stringer("limit", limit), zap.Float64("percent", percent)}
 	if percent >= pacing.High {
-		s.log.Warn("a limit of Meta's is near; requests are sent more slowly", fields...)
+		log.Warn("a limit of Meta's is near; requests are sent more slowly", fields...)
 		return
 	}
-	s.log.Info("no limit of Meta's is near any more", fields...)
+	log.Info("no limit of Meta's is near any more", fields...)
 }
 
 // awaitTurn waits for the request's place in the row of its dataset and app. The
@@ -185,7 +189,7 @@ func (d *delivery) accept(events []*inFlight) {
 // the time for waiting is up. It returns the events that were posted last:
 // others have been let go.
 func (d *delivery) try(events []*inFlight) ([]*inFlight, graph.Answer) {
-	for {
+	for resend := 0; ; resend++ {
 		events = d.prepare(events)
 		if len(events) == 0 {
 			return nil, graph.Answer{}
@@ -193,7 +197,7 @@ func (d *delivery) try(events []*inFlight) ([]*inFlight, graph.Answer) {
 		if d.claimStale(events) {
 			continue // something has held us up
 		}
-		answer := d.post(events)
+		answer := d.post(events, resend)
 		if answer.Verdict == graph.Accepted || blamesEvents(answer) {
 			d.backoff.Reset() // Meta has judged the events; what comes next begins anew
 		}
@@ -299,8 +303,8 @@ func (d *delivery) parkAndTrip(events []*inFlight, answer graph.Answer) {
 		Wait: askedDelay(answer),
 	})
 	if news {
-		d.log.Warn("the dataset's events wait", zap.String("dataset", d.lane.dataset), zap.Bool("app_wide", answer.AppWide()),
-			zap.Time("until", until), zap.String("reason", answer.Reason()))
+		d.logOfRequest().Warn("the dataset's events wait", zap.String("dataset", d.lane.dataset),
+			zap.Bool("app_wide", answer.AppWide()), zap.Time("until", until), zap.String("reason", answer.Reason()))
 	}
 	d.settler.settle(events, toPark(reasonToPark(answer.Verdict), d.forLong(until)))
 }

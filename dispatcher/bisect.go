@@ -53,7 +53,7 @@ func (d *delivery) resolve() {
 		case d.trouble != nil: // something else holds everything up
 			d.parkAndTrip(append(refused, untried...), *d.trouble)
 		case d.doubts.Exist(d.lane.dataset):
-			d.log.Warn("so many events have been refused alone, and none accepted, that it is no event's fault; the dataset's events wait",
+			d.logOfRequest().Warn("so many events have been refused alone, and none accepted, that it is no event's fault; the dataset's events wait",
 				zap.String("dataset", d.lane.dataset), zap.String("reason", found.refusal.Reason()))
 			d.parkAndTrip(append(refused, untried...), found.refusal)
 		default:
@@ -145,6 +145,12 @@ func (d *delivery) bisect(group []*inFlight, refusal graph.Answer) {
 		d.refuse(group[0], refusal)
 		return
 	}
+	defer d.requests.Halve()()
+	d.halve(group, refusal)
+}
+
+// halve sends what a refused group is made of.
+func (d *delivery) halve(group []*inFlight, refusal graph.Answer) {
 	culprit := d.culprit(group, refusal)
 	first, second := split(group, culprit)
 	sent, answer := d.try(first)
@@ -153,7 +159,8 @@ func (d *delivery) bisect(group []*inFlight, refusal graph.Answer) {
 		d.accept(sent)
 		d.misled = d.misled || culprit >= 0
 		if len(sent) == len(first) && len(second) > 1 {
-			d.bisect(second, withoutCulprit(refusal))
+			defer d.requests.HalveOn()()
+			d.halve(second, withoutCulprit(refusal))
 			return
 		}
 	case len(sent) > 0 && blamesEvents(answer):

@@ -16,6 +16,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/traces"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/directory"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
@@ -169,6 +170,8 @@ func checkBackoff(f *faults.List, key string, b retry.Backoff) {
 // Sender posts one request to Meta, once.
 type Sender interface {
 	Send(ctx context.Context, request graph.Request) graph.Answer
+	// Endpoint returns the address that a dataset's events are posted to.
+	Endpoint(dataset string) string
 }
 
 // Tokens knows when a dataset's access token is replaced, and which datasets
@@ -200,7 +203,9 @@ type Deps struct {
 	Now    func() time.Time
 	Log    *zap.Logger
 	Tracer trace.Tracer
-	Meter  metric.Meter
+	// Sampled is asked before a span is made; nil samples everything.
+	Sampled traces.Sampler
+	Meter   metric.Meter
 }
 
 func (d *Deps) wallClock() func() time.Time {

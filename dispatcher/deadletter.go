@@ -66,6 +66,7 @@ func (l *deadLetters) bury(groups [][]*inFlight) {
 // end ends the stay of the events of letters that are stored, or at least parked.
 func (l *deadLetters) end(letters []*publication, as fate) {
 	l.noteDeaths(letters, as == deadLettered)
+	traceDeaths(letters, as == deadLettered)
 	dead := eventsOf(letters)
 	l.settler.releaseUnsent(dead)
 	l.settler.end(dead, outcome{fate: as})
@@ -101,7 +102,7 @@ func (l *deadLetters) newLetter(group []*inFlight, now time.Time) *deadletter.Le
 	if e.claimed && h.maybeSent > 0 {
 		letter.Claim = int64(e.message.owner())
 	}
-	injectTrace(e, letter.Trace)
+	l.injectTrace(e, letter.Trace)
 	return letter
 }
 

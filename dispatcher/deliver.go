@@ -17,6 +17,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/inflight"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/pacing"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/traces"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
 
@@ -68,6 +69,8 @@ type delivery struct {
 	trouble *graph.Answer
 	// suspicion is that it may be no event's fault that they are refused.
 	suspicion *suspicion
+	// requests are the spans of its requests.
+	requests traces.Requests
 	// misled: Meta has named an event that it takes, so its hints count for
 	// nothing in this batch.
 	misled bool
@@ -75,13 +78,15 @@ type delivery struct {
 
 func (s *sender) newDelivery(batch *batcher.Batch[lane, *inFlight]) *delivery {
 	retry := s.cfg.Delivery.Retry
-	return &delivery{sender: s, batch: batch, lane: batch.Lane, backoff: backoff.NewExponentialBackOff(
+	d := &delivery{sender: s, batch: batch, lane: batch.Lane, requests: s.spans.Requests()}
+	d.backoff = backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(retry.Initial),
 		backoff.WithMaxInterval(retry.Max),
 		backoff.WithMultiplier(2),
 		// 0 would mean no bound at all.
 		backoff.WithMaxElapsedTime(max(retry.Budget, 1)),
-	)}
+	)
+	return d
 }
 
 // shortWait is a wait that is not worth the way through the parked stream.
@@ -276,6 +281,7 @@ type claimAnswers struct {
 func newClaimAnswers(results []dedupe.Result, events []*inFlight, asked time.Time) (a claimAnswers) {
 	for i, e := range events {
 		state, renewed := results[i].State, e.certain
+		e.trace.Claim(state.String())
 		e.claimed = state != dedupe.Held
 		e.certain = e.claimed && state != dedupe.Failed
 		switch {

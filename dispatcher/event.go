@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
@@ -19,6 +18,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/lease"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/metrics"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/traces"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event/redact"
@@ -46,7 +46,7 @@ type inFlight struct {
 	key     dedupe.Key
 	holder  dedupe.Holder
 	history history
-	span    trace.Span
+	trace   traces.Event
 	series  *metrics.Dataset // as it was named when the event was received
 
 	// claimed: the claim in Redis may be ours; certain: it was, when Redis last
@@ -276,8 +276,9 @@ type message struct {
 	sequence    uint64
 	published   time.Time
 	redelivered bool
-	bytes       int  // what it weighs, and its events once they are admitted
-	admitted    bool // its events are in flight
+	bytes       int          // what it weighs, and its events once they are admitted
+	admitted    bool         // its events are in flight
+	trace       traces.Event // of the first of its events that is sampled
 
 	lease *lease.Lease
 

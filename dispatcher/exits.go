@@ -214,6 +214,9 @@ func (s *settler) park(events []*inFlight, o outcome) {
 	}
 	stored, refused := s.parking.Publish(publications)
 	moved := eventsOf(stored)
+	for _, e := range moved {
+		e.trace.Park(string(o.reason))
+	}
 	s.release(moved)
 	s.end(moved, o)
 	s.leaveThere(refused)
@@ -237,15 +240,15 @@ func (s *settler) wakeTime(e *inFlight, now time.Time) time.Time {
 }
 
 func (s *settler) parkedMessage(e *inFlight, reason parked.Reason, at time.Time) *publication {
-	event, subjects := e.parked(reason), s.parkedSubjects()
+	event, subjects := s.parked(e, reason), s.parkedSubjects()
 	return &publication{
 		For: leaving{events: []*inFlight{e}}, Msg: event.Message(subjects, e.destination(), e.id()),
 		Opts: append(subjects.Schedule(e.destination(), at), jetstream.WithMsgID("park-"+e.id())),
 	}
 }
 
-// parked is the event as it is to be parked.
-func (e *inFlight) parked(reason parked.Reason) *parked.Event {
+// parked is an event as it is to be parked.
+func (s *settler) parked(e *inFlight, reason parked.Reason) *parked.Event {
 	h := &e.history
 	event := &parked.Event{
 		Reason: reason, FirstSeen: h.firstSeen,
@@ -254,7 +257,7 @@ func (e *inFlight) parked(reason parked.Reason) *parked.Event {
 		Claim: int64(h.replaces), DedupeID: h.dedupeID(), Trace: nats.Header{},
 	}
 	event.Data, event.Envelope = pack(e.lane.envelope, e)
-	injectTrace(e, event.Trace)
+	s.injectTrace(e, event.Trace)
 	return event
 }
 

@@ -31,6 +31,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/traces"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/directory"
 	rules "github.com/capi-dispatcher/capi-dispatcher/graph/event"
@@ -55,7 +56,8 @@ type options struct {
 	redis   redis.UniversalClient
 	nats    *natstest.Server
 	log     *zap.Logger
-	now     func() time.Time                // the wall clock
+	now     func() time.Time // the wall clock
+	sampled traces.Sampler
 	claims  func(claims.Store) claims.Store // in front of Redis
 }
 
@@ -175,8 +177,8 @@ func (b *harness) launch() *worker {
 		Graph:     client, Tokens: client.Tokens(), Secrets: client.Tokens().Used(),
 		Now:    o.now,
 		Log:    o.log,
-		Tracer: provider.Tracer("test"),
-		Meter:  b.meters.Meter("test"),
+		Tracer: provider.Tracer("test"), Sampled: o.sampled,
+		Meter: b.meters.Meter("test"),
 	}
 	if o.resolve {
 		datasets := directory.New(client, client.Tokens(), o.redis)

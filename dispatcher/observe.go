@@ -3,22 +3,18 @@ package dispatcher
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/nats-io/nats.go"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/metric"
-	"go.opentelemetry.io/otel/propagation"
-	"go.opentelemetry.io/otel/trace"
-	"go.opentelemetry.io/otel/trace/noop"
 
-	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/inflight"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/metrics"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/serverclock"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/traces"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
-	"github.com/capi-dispatcher/capi-dispatcher/graph/event/redact"
 )
 
 // meters count what happens to events. An event is counted for the dataset that
@@ -158,137 +154,115 @@ func boolToInt(b bool) int64 {
 	return 0
 }
 
-// One trace leads from the producer to Meta: an event's span continues the
-// producer's trace and lasts until the event is settled; the span of a POST,
-// which carries the events of many traces, links to the span of each.
+// What becomes of an event is in its trace: see package traces. Here it is said
+// what of an event that package is told.
 
-// traceContext reads and writes W3C trace context. Baggage is carried along as
-// it is and not read: nothing here asks for it, and what is not well-formed in
-// it would be reported for each event, text and all.
-func traceContext() propagation.TextMapPropagator { return propagation.TraceContext{} }
+// spans make the spans of events, by the stream that they come from.
+type spans struct {
+	*traces.Tracer
 
-// carrier lets trace context travel in a message's headers.
-type carrier nats.Header
-
-// Get returns a header, however its producer has spelled it, unless it holds
-// what looks like a secret: it would go into spans, parked events and letters.
-func (c carrier) Get(key string) string {
-	value := c.get(key)
-	if redact.HoldsToken(value) {
-		return ""
-	}
-	return value
+	events, parked *traces.Source
 }
 
-func (c carrier) get(key string) string {
-	if values := c[key]; len(values) > 0 {
-		return values[0]
+func newSpans(cfg *Config, deps *Deps) spans {
+	t := traces.New(traces.Config{
+		Tracer: deps.Tracer, Sampled: deps.Sampled, Endpoint: deps.Graph.Endpoint,
+		EventNames: cfg.Rules.MessagingEvents, Private: cfg.Rules.HashPersonalData,
+	})
+	return spans{
+		Tracer: t,
+		events: t.Source(cfg.Streams.Stream, cfg.Streams.Consumer),
+		parked: t.Source(cfg.Streams.ParkedStream, cfg.Streams.Consumer),
 	}
-	for name, values := range c {
-		if strings.EqualFold(name, key) && len(values) > 0 {
-			return values[0]
-		}
+}
+
+func (s *spans) of(role streams.Role) *traces.Source {
+	if role == streams.Parked {
+		return s.parked
+	}
+	return s.events
+}
+
+// startSpan begins the span of an event in flight.
+func (a *admitter) startSpan(e *inFlight) {
+	m := e.message
+	e.trace = m.source.traces.Start(a.workCtx,
+		traces.Message{Headers: m.Header, Subject: a.showableSubject(m), Sequence: m.sequence},
+		traces.About{Dataset: e.lane.dataset, ID: e.event.ID, Name: e.event.Name, Channel: string(e.event.Channel)})
+	if !e.trace.Sampled() {
+		return
+	}
+	if !m.trace.Sampled() {
+		m.trace = e.trace
+	}
+	if m.source.parked() && !m.replayed() {
+		e.trace.Wake(string(e.history.parkedFor), !e.history.recalled.IsZero())
+	}
+	e.trace.Repair(e.event.Repaired)
+}
+
+// showableSubject is a message's subject if it ends in a dataset: a producer may
+// have put anything there.
+func (a *admitter) showableSubject(m *message) string {
+	if word := a.subjectWord(m); graph.IsID(word) || word == admission.Auto {
+		return m.Subject
 	}
 	return ""
 }
 
-func (c carrier) Set(key, value string) { c[key] = []string{value} }
-
-func (c carrier) Keys() []string {
-	keys := make([]string, 0, len(c))
-	for key := range c {
-		keys = append(keys, key)
+// traceHeld notes which events wait for others: those of them that do not lead, in
+// the same order.
+func traceHeld(all, leading []*inFlight) {
+	if len(leading) == len(all) {
+		return
 	}
-	return keys
+	for _, e := range all {
+		if len(leading) > 0 && leading[0] == e {
+			leading = leading[1:]
+			continue
+		}
+		e.trace.Hold()
+	}
 }
 
-// startSpan begins the span of an event in flight. Where nobody traces, it costs
-// nothing, and the producer's trace context is passed on as it came.
-func (r *run) startSpan(e *inFlight) {
-	if !r.traced {
-		e.span = noop.Span{}
-		return
+// traceDeaths notes which events have become dead letters, or are letters that wait.
+func traceDeaths(letters []*publication, stored bool) {
+	for _, p := range letters {
+		var fault string
+		if faults := p.For.letter.Faults; len(faults) > 0 {
+			fault = string(faults[0].Code)
+		}
+		for _, e := range p.For.events {
+			if stored {
+				e.trace.Bury(string(e.reason), fault, p.Number)
+			} else {
+				e.trace.Park("undelivered")
+			}
+		}
 	}
-	ctx := r.workCtx
-	if headers := e.message.Header; len(headers) > 0 {
-		ctx = traceContext().Extract(ctx, carrier(headers))
-	}
-	_, e.span = r.deps.Tracer.Start(ctx, "process event", trace.WithSpanKind(trace.SpanKindConsumer))
-	if !e.span.IsRecording() {
-		return
-	}
-	e.span.SetAttributes(
-		attribute.String("messaging.system", "nats"),
-		attribute.String("messaging.operation.type", "process"),
-		attribute.String("messaging.destination.name", e.message.source.stream),
-		attribute.Int64("messaging.nats.stream.sequence", int64(e.message.sequence)),
-		attribute.String("capi.dataset", e.lane.dataset),
-		attribute.String("capi.event.name", e.event.Name),
-		attribute.String("capi.event.channel", string(e.event.Channel)),
-	)
 }
 
 // endSpan ends the span of an event with what has become of it.
 func endSpan(e *inFlight, f fate) {
-	if e.span.IsRecording() {
-		e.span.SetAttributes(
-			attribute.String("capi.outcome", f.String()),
-			attribute.Int("capi.attempts", e.history.attempts),
-			attribute.Int("capi.maybe_sent", e.history.maybeSent),
-		)
-		if e.reason != "" {
-			e.span.SetAttributes(attribute.String("capi.reason", string(e.reason)))
-			e.span.SetStatus(codes.Error, string(e.reason))
-		}
-	}
-	e.span.End()
+	e.trace.End(traces.Ending{
+		Outcome: f.String(), Reason: string(e.reason), Failed: f == deadLettered || e.reason != "" || f == abandoned,
+		Attempts: e.history.attempts, MaybeSent: e.history.maybeSent,
+	})
 }
 
-// injectTrace writes the event's trace context into the headers of its next
-// message. An event that is not traced keeps its producer's.
-func injectTrace(e *inFlight, into nats.Header) {
-	producers := []string{header.TraceParent, header.TraceState, header.Baggage}
-	if e.span.SpanContext().IsValid() {
-		traceContext().Inject(trace.ContextWithSpan(context.Background(), e.span), carrier(into))
-		producers = []string{header.Baggage}
-	}
-	for _, name := range producers {
-		if value := carrier(e.message.Header).Get(name); value != "" && len(value) <= longHeader {
-			into.Set(name, value)
-		}
-	}
+// injectTrace writes the event's trace into the headers of its next message. What
+// is in its baggage nobody knows, so it does not go where personal data may not.
+func (r *run) injectTrace(e *inFlight, into nats.Header) {
+	e.trace.Inject(into, e.message.Header, !r.cfg.Rules.HashPersonalData)
 }
 
 // startPost begins the span of one request.
-func (s *sender) startPost(ctx context.Context, lane lane, events []*inFlight) (context.Context, trace.Span) {
-	var links []trace.Link
+func (d *delivery) startPost(ctx context.Context, events []*inFlight, resend int) (context.Context, traces.Request) {
+	var sampled []traces.Event
 	for _, e := range events {
-		if context := e.span.SpanContext(); context.IsValid() {
-			links = append(links, trace.Link{SpanContext: context})
+		if e.trace.Sampled() {
+			sampled = append(sampled, e.trace)
 		}
 	}
-	return s.deps.Tracer.Start(ctx, "POST events", trace.WithNewRoot(),
-		trace.WithSpanKind(trace.SpanKindClient), trace.WithLinks(links...),
-		trace.WithAttributes(
-			attribute.String("http.request.method", "POST"),
-			attribute.String("capi.dataset", lane.dataset),
-			attribute.Int("messaging.batch.message_count", len(events)),
-		))
-}
-
-// endPost ends the span of a request with its verdict.
-func endPost(span trace.Span, answer *graph.Answer) {
-	defer span.End()
-	if !span.IsRecording() {
-		return
-	}
-	span.SetAttributes(
-		attribute.String("capi.verdict", answer.Verdict.String()),
-		attribute.Int("http.response.status_code", answer.Status),
-		attribute.Int("capi.events_received", answer.Received),
-		attribute.String("capi.fbtrace_id", answer.TraceID),
-	)
-	if answer.Verdict != graph.Accepted {
-		span.SetStatus(codes.Error, answer.Reason())
-	}
+	return d.requests.Begin(ctx, traces.Post{Dataset: d.lane.dataset, Events: len(events), Resend: resend}, sampled)
 }

@@ -62,7 +62,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/zap"
 	"golang.org/x/time/rate"
 
@@ -128,7 +127,7 @@ type run struct {
 	log    *zap.Logger
 	clock  *serverclock.Clock
 	meters *meters
-	traced bool // somebody takes spans
+	spans  spans
 
 	background sync.WaitGroup // what ends with workCtx
 	deadline   atomic.Int64   // of the drain, in Unix nanoseconds
@@ -173,8 +172,7 @@ func newRun(cfg Config, deps Deps) (*run, error) {
 	clock := serverclock.New(deps.wallClock())
 	meters, err := newMeters(&cfg, &deps, clock)
 	log := deps.Log.With(zap.String("component", "dispatcher"))
-	_, untraced := deps.Tracer.(noop.Tracer)
-	return &run{cfg: cfg, deps: deps, log: log, clock: clock, meters: meters, traced: !untraced}, err
+	return &run{cfg: cfg, deps: deps, log: log, clock: clock, meters: meters, spans: newSpans(&cfg, &deps)}, err
 }
 
 // connect makes the stages and leads each to the next: from the last to the first.

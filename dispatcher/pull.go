@@ -114,6 +114,7 @@ func (d Delivery) mostMessages() int { return min(d.MaxInFlight, d.MaxInFlightBy
 // did not need.
 func (p *puller) pull(s *source, messages, bytes int, pulled chan<- *message) (err error) {
 	defer func() { p.budget.Free(messages, bytes) }()
+	s.traces.At(p.deps.JetStream.Conn().ConnectedUrlRedacted())
 	s.epoch.Pulling()
 	defer func() { s.epoch.Pulled(err != nil) }()
 	asked, got := time.Now(), false

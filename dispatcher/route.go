@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
 	"go.uber.org/zap"
 
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
@@ -151,11 +150,20 @@ func (a *admitter) lookUp(asset graph.Asset, events []*inFlight) {
 // resolve makes an event one of a known dataset, as if it had come so.
 func (a *admitter) resolve(e *inFlight, dataset string, fault *event.Fault) {
 	e.asset = graph.Asset{}
+	e.trace.LookUp(found(fault))
 	if fault == nil {
 		e.lane = lane{dataset: dataset, envelope: a.admission.Complete(e.lane.envelope, dataset)}
-		e.span.SetAttributes(attribute.String("capi.dataset", dataset))
+		e.trace.OfDataset(dataset)
 	}
 	a.check(e, fault)
+}
+
+// found says whether a dataset was found.
+func found(fault *event.Fault) string {
+	if fault != nil {
+		return "none"
+	}
+	return "found"
 }
 
 // parkUnfound parks events whose dataset could not be found out yet, until it
@@ -163,6 +171,9 @@ func (a *admitter) resolve(e *inFlight, dataset string, fault *event.Fault) {
 // none is dead-lettered unless it expires.
 func (a *admitter) parkUnfound(asset graph.Asset, events []*inFlight, finding directory.Finding) {
 	a.meters.received(events...)
+	for _, e := range events {
+		e.trace.LookUp("no_answer")
+	}
 	if a.stopping() {
 		a.settler.settle(events, toReturn(0))
 		return

@@ -13,6 +13,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/lease"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/outlet"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/traces"
 )
 
 // outcome is how an event's stay here ends. Only [settler.settle] acts on it.
@@ -161,11 +162,19 @@ func (s *settler) finish(messages []*message) {
 func (s *settler) acknowledge(messages []*message, current bool) {
 	s.endLeases(messages)
 	defer s.makeRoom(messages)
+	var span traces.Settling
+	for _, m := range messages {
+		span.Add(m.source.traces, m.trace)
+	}
+	span.Begin(s.workCtx)
+	var failed error
 	for _, m := range messages {
 		if err := m.answer(current); err != nil {
+			failed = err
 			s.log.Debug("acknowledgement not sent; the message will come again", zap.Error(err))
 		}
 	}
+	span.End(failed)
 }
 
 func (s *settler) endLeases(messages []*message) {

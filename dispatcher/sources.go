@@ -20,6 +20,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/rights"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/traces"
 )
 
 // source is a consumer that events are pulled from.
@@ -30,6 +31,7 @@ type source struct {
 	epoch    *epoch.Epoch
 	gate     *health.Gate // open while pulling works
 	role     streams.Role
+	traces   *traces.Source
 	pending  *atomic.Int64
 
 	// Only the goroutine that pulls from the source reads or writes these.
@@ -147,7 +149,7 @@ func (p *puller) openSource(ctx context.Context, role streams.Role) (*source, er
 		p.log.Info("the workers with other settings are gone", zap.String("stream", name))
 	}
 	return &source{
-		waits: waits, stream: name, role: role, pending: pending, gate: gate, checked: time.Now(),
+		waits: waits, stream: name, role: role, traces: p.spans.of(role), pending: pending, gate: gate, checked: time.Now(),
 		consumer: consumer, pulls: fetch.Consumer{
 			Conn:    p.deps.JetStream.Conn(),
 			Subject: rights.APIPrefix(p.deps.JetStream) + "CONSUMER.MSG.NEXT." + name + "." + p.cfg.Streams.Consumer,

@@ -48,6 +48,8 @@ type Answer struct {
 	Version string
 	// Took is the time from the first byte sent to the verdict.
 	Took time.Duration
+	// Sent is how many bytes the request's body has, 0 where none was made.
+	Sent int
 }
 
 // Reason is the answer in a short sentence, for logs, traces and conditions:

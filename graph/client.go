@@ -104,20 +104,33 @@ func (c *Client) Send(ctx context.Context, request Request) Answer {
 	return answer
 }
 
+// Endpoint returns the address that a dataset's events are posted to.
+func (c *Client) Endpoint(dataset string) string {
+	target, err := url.JoinPath(c.cfg.URL, c.cfg.Version, dataset, "events")
+	if err != nil {
+		return c.cfg.URL // it has been checked
+	}
+	return target
+}
+
 func (c *Client) post(ctx context.Context, request Request, token Secret) Answer {
 	var progress progress
 	httpRequest, err := c.newRequest(progress.trace(ctx), request, token)
 	if err != nil {
 		return Answer{Verdict: Paused, Cause: err}
 	}
+	sent := int(httpRequest.ContentLength)
 	response, err := c.over(request.Fresh).Do(httpRequest)
 	if err != nil {
 		c.stale.note(&progress, err)
-		return progress.judge(err)
+		answer := progress.judge(err)
+		answer.Sent = sent
+		return answer
 	}
 	defer func() { _ = response.Body.Close() }()
 	body, err := readAnswer(response)
 	answer := Judge(response.StatusCode, response.Header, body, len(request.Events))
+	answer.Sent = sent
 	answer.redact(token)
 	if err != nil && answer.Cause != nil {
 		answer.Cause = fmt.Errorf("%w (%w)", answer.Cause, newExchangeError(err))
