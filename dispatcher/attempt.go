@@ -19,7 +19,8 @@ import (
 func (d *delivery) post(events []*inFlight, resend int) graph.Answer {
 	ctx, cancel := context.WithDeadline(d.workCtx, d.latestBegin(events).Add(d.cfg.RequestTimeout))
 	defer cancel()
-	ctx, span := d.startPost(ctx, events, resend)
+	ctx, span := d.requests.Begin(ctx, traces.Post{Dataset: d.lane.dataset, Events: len(events), Resend: resend},
+		sampled(events))
 	request := graph.Request{Dataset: d.lane.dataset, Envelope: d.lane.envelope, Events: make([][]byte, len(events))}
 	for i, e := range events {
 		request.Events[i] = e.event.Raw
@@ -29,7 +30,7 @@ func (d *delivery) post(events []*inFlight, resend int) graph.Answer {
 	}
 	d.token, d.posted = d.deps.Tokens.Fingerprint(d.lane.dataset), time.Now()
 	answer := d.deps.Graph.Send(ctx, request)
-	span.End(&answer)
+	d.requests.End(&answer)
 	d.meters.posted(ctx, d.lane.dataset, len(events), &answer)
 	d.logPost(d.lane.dataset, span, events, &answer)
 	d.noteReach(&answer)
@@ -37,9 +38,8 @@ func (d *delivery) post(events []*inFlight, resend int) graph.Answer {
 	return answer
 }
 
-// logOfRequest is the log, for lines about the request that was made last: they lead
-// to its span.
-func (d *delivery) logOfRequest() *zap.Logger { return d.log.With(d.requests.Last().Fields()...) }
+// requestLog is the log, for lines about a request: they lead to its span.
+func requestLog(log *zap.Logger, of traces.Request) *zap.Logger { return log.With(of.Fields()...) }
 
 func (s *sender) logPost(dataset string, span traces.Request, events []*inFlight, answer *graph.Answer) {
 	fields := []zap.Field{
@@ -107,7 +107,7 @@ func (d *delivery) noteUsage(answer *graph.Answer) {
 		{pacing.App(d.token), usage.App, true},
 	} {
 		if d.pacer.Note(of.limit, of.percent) {
-			d.logUsage(of.limit, of.percent)
+			logUsage(requestLog(d.log, d.requests.Last()), d.lane.dataset, of.limit, of.percent)
 		}
 		if of.percent >= pacing.Full {
 			d.breaker.Pause(d.lane.dataset, d.token, of.app, max(usage.Regain, fullPause))
@@ -115,9 +115,8 @@ func (d *delivery) noteUsage(answer *graph.Answer) {
 	}
 }
 
-func (d *delivery) logUsage(limit pacing.Limit, percent float64) {
-	log := d.logOfRequest()
-	fields := []zap.Field{zap.String("dataset", d.lane.dataset), zap.Stringer("limit", limit), zap.Float64("percent", percent)}
+func logUsage(log *zap.Logger, dataset string, limit pacing.Limit, percent float64) {
+	fields := []zap.Field{zap.String("dataset", dataset), zap.Stringer("limit", limit), zap.Float64("percent", percent)}
 	if percent >= pacing.High {
 		log.Warn("a limit of Meta's is near; requests are sent more slowly", fields...)
 		return
@@ -303,7 +302,7 @@ func (d *delivery) parkAndTrip(events []*inFlight, answer graph.Answer) {
 		Wait: askedDelay(answer),
 	})
 	if news {
-		d.logOfRequest().Warn("the dataset's events wait", zap.String("dataset", d.lane.dataset),
+		requestLog(d.log, d.requests.Last()).Warn("the dataset's events wait", zap.String("dataset", d.lane.dataset),
 			zap.Bool("app_wide", answer.AppWide()), zap.Time("until", until), zap.String("reason", answer.Reason()))
 	}
 	d.settler.settle(events, toPark(reasonToPark(answer.Verdict), d.forLong(until)))

@@ -53,7 +53,7 @@ func (d *delivery) resolve() {
 		case d.trouble != nil: // something else holds everything up
 			d.parkAndTrip(append(refused, untried...), *d.trouble)
 		case d.doubts.Exist(d.lane.dataset):
-			d.logOfRequest().Warn("so many events have been refused alone, and none accepted, that it is no event's fault; the dataset's events wait",
+			requestLog(d.log, d.requests.Last()).Warn("so many events have been refused alone, and none accepted, that it is no event's fault; the dataset's events wait",
 				zap.String("dataset", d.lane.dataset), zap.String("reason", found.refusal.Reason()))
 			d.parkAndTrip(append(refused, untried...), found.refusal)
 		default:
@@ -146,11 +146,6 @@ func (d *delivery) bisect(group []*inFlight, refusal graph.Answer) {
 		return
 	}
 	defer d.requests.Halve()()
-	d.halve(group, refusal)
-}
-
-// halve sends what a refused group is made of.
-func (d *delivery) halve(group []*inFlight, refusal graph.Answer) {
 	culprit := d.culprit(group, refusal)
 	first, second := split(group, culprit)
 	sent, answer := d.try(first)
@@ -159,8 +154,7 @@ func (d *delivery) halve(group []*inFlight, refusal graph.Answer) {
 		d.accept(sent)
 		d.misled = d.misled || culprit >= 0
 		if len(sent) == len(first) && len(second) > 1 {
-			defer d.requests.HalveOn()()
-			d.halve(second, withoutCulprit(refusal))
+			d.bisect(second, withoutCulprit(refusal))
 			return
 		}
 	case len(sent) > 0 && blamesEvents(answer):

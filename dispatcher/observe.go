@@ -256,13 +256,12 @@ func (r *run) injectTrace(e *inFlight, into nats.Header) {
 	e.trace.Inject(into, e.message.Header, !r.cfg.Rules.HashPersonalData)
 }
 
-// startPost begins the span of one request.
-func (d *delivery) startPost(ctx context.Context, events []*inFlight, resend int) (context.Context, traces.Request) {
-	var sampled []traces.Event
+// sampled returns those of events that have a span.
+func sampled(events []*inFlight) (spans []traces.Event) {
 	for _, e := range events {
 		if e.trace.Sampled() {
-			sampled = append(sampled, e.trace)
+			spans = append(spans, e.trace)
 		}
 	}
-	return d.requests.Begin(ctx, traces.Post{Dataset: d.lane.dataset, Events: len(events), Resend: resend}, sampled)
+	return spans
 }

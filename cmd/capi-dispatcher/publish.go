@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/term"
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
@@ -21,6 +22,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/config"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/traces"
 )
 
 // publishFlags is what publish can be told.
@@ -40,7 +42,10 @@ a JSON array of them, or from one request body as Meta documents it. Each
 message is acknowledged by NATS before it counts.
 
 What the dispatcher would dead-letter is not published: it is reported with its
-line, the rest goes on, and the exit code is 3.`,
+line, the rest goes on, and the exit code is 3.
+
+Where the OTEL_* variables name a collector, each message begins a trace, or goes
+on with the one that TRACEPARENT names: see docs/traces.md.`,
 		Example: `  capi-dispatcher publish --dataset 1234567890 events.ndjson
   jq -c '.orders[] | …' shop.json | capi-dispatcher publish -`,
 		Args: cobra.ExactArgs(1),
@@ -50,8 +55,10 @@ line, the rest goes on, and the exit code is 3.`,
 				return err
 			}
 			defer nats.Conn().Close()
-			return withInput(cmd, args[0], func(in io.Reader, size int64) error {
-				return flags.publish(cmd, cfg, nats, in, size)
+			return withSpans(cmd.Context(), func(tracer trace.Tracer) error {
+				return withInput(cmd, args[0], func(in io.Reader, size int64) error {
+					return flags.publish(cmd, cfg, nats, tracer, in, size)
+				})
 			})
 		},
 	}
@@ -64,12 +71,13 @@ line, the rest goes on, and the exit code is 3.`,
 
 // publish publishes an input of a size, and reports.
 func (f *publishFlags) publish(
-	cmd *cobra.Command, cfg *config.Config, nats *connect.Connection, in io.Reader, size int64,
+	cmd *cobra.Command, cfg *config.Config, nats *connect.Connection, tracer trace.Tracer, in io.Reader, size int64,
 ) error {
 	bar := newBar(os.Stderr, size)
 	out := publisher{
 		js: nats, flags: *f, checker: newChecker(cfg, f.dataset), subject: cfg.NATS.Subject + "." + f.dataset,
 		complain: func(text string) { _ = bar.Clear(); cmd.PrintErrln(text) },
+		spans:    traces.New(traces.Config{Tracer: tracer}).Producer(cfg.NATS.Stream, nats.Conn().ConnectedUrlRedacted()),
 	}
 	out.checker.testCode = f.testCode
 	began := time.Now()
@@ -100,6 +108,7 @@ type publisher struct {
 	checker  *checker
 	subject  string
 	complain func(text string)
+	spans    *traces.Producer
 	denied   <-chan struct{} // closed when NATS takes nothing
 
 	published, events int // acknowledged by NATS
@@ -112,6 +121,7 @@ type publishing struct {
 	place  string
 	events int
 	future jetstream.PubAckFuture
+	span   traces.Publication
 }
 
 // atOnce is how many messages may be unacknowledged.
@@ -122,7 +132,7 @@ func (p *publisher) publishAll(ctx context.Context, in io.Reader) error {
 		if ctx.Err() != nil || p.isDenied() {
 			break
 		}
-		p.publish(r)
+		p.publish(ctx, r)
 	}
 	for len(p.underway) > 0 {
 		p.awaitOldest()
@@ -130,7 +140,7 @@ func (p *publisher) publishAll(ctx context.Context, in io.Reader) error {
 	return ctx.Err()
 }
 
-func (p *publisher) publish(r record) {
+func (p *publisher) publish(ctx context.Context, r record) {
 	refusal := p.checker.faults(&r)
 	if refusal == nil && len(r.data) > int(p.js.Conn().MaxPayload()) {
 		refusal = fmt.Errorf("%s: %d bytes are more than NATS takes in a message (%d)", r.place, len(r.data),
@@ -149,24 +159,39 @@ func (p *publisher) publish(r record) {
 	if p.flags.testCode != "" {
 		msg.Header.Set(header.TestEventCode, p.flags.testCode)
 	}
+	span := p.spans.Publish(traces.FromEnvironment(ctx), msg.Header, msg.Subject, p.dataset())
 	future, err := p.js.PublishMsgAsync(msg)
 	if err != nil {
+		span.End(0, err)
 		p.fail(r.place, err)
 		return
 	}
-	p.underway = append(p.underway, publishing{place: r.place, events: len(r.request.Events), future: future})
+	p.underway = append(p.underway, publishing{
+		place: r.place, events: len(r.request.Events), future: future, span: span,
+	})
+}
+
+// dataset is the one that everything is published for, or "".
+func (p *publisher) dataset() string {
+	if p.flags.dataset == admission.Auto {
+		return ""
+	}
+	return p.flags.dataset
 }
 
 func (p *publisher) awaitOldest() {
 	oldest := p.underway[0]
 	p.underway = p.underway[1:]
 	select {
-	case <-oldest.future.Ok():
+	case ack := <-oldest.future.Ok():
+		oldest.span.End(ack.Sequence, nil)
 		p.published++
 		p.events += oldest.events
 	case err := <-oldest.future.Err():
+		oldest.span.End(0, err)
 		p.fail(oldest.place, err)
 	case <-p.denied: // why is said once, at the end
+		oldest.span.End(0, context.Canceled)
 		p.failed++
 	}
 }

@@ -1,15 +1,20 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"github.com/spf13/cobra"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/dlq"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/telemetry"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 	"github.com/capi-dispatcher/capi-dispatcher/config"
 )
@@ -39,8 +44,8 @@ input was refused.`,
 	root.PersistentFlags().StringVar(&p.configFile, "config", "",
 		"configuration file (YAML); CAPI_… variables override it")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.Usage(err) })
-	root.AddCommand(p.run(), p.publish(), p.validate(), p.testEvent(), p.explain(), dlq.Command(p.connect), p.dataset(),
-		p.streams(), p.config(), p.schema(), p.doctor())
+	root.AddCommand(p.run(), p.publish(), p.validate(), p.testEvent(), p.explain(),
+		dlq.Command(p.connect, withSpans), p.dataset(), p.streams(), p.config(), p.schema(), p.doctor())
 	for _, command := range root.Commands() {
 		refuseWrongArguments(command)
 	}
@@ -83,6 +88,23 @@ func (p *program) connect(role connect.Role) (*config.Config, *connect.Connectio
 		return nil, nil, err
 	}
 	return cfg, nats, nil
+}
+
+// withSpans does a verb's work with spans that go where the environment says.
+func withSpans(ctx context.Context, work func(trace.Tracer) error) error {
+	spans, err := telemetry.StartSpans(ctx, version())
+	if err != nil {
+		return exit.Usage(fmt.Errorf("telemetry: %w", err))
+	}
+	const patience = 3 * time.Second // for a collector, at the end
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+		defer cancel()
+		if err := spans.Shutdown(ctx); err != nil {
+			otel.Handle(err)
+		}
+	}()
+	return work(spans.Tracer)
 }
 
 // version returns version, commit, date and Go version, from what the Go tool

@@ -12,11 +12,13 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/explain"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/traces"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event/redact"
@@ -57,11 +59,14 @@ The exit code is 3 if not all events were accepted.`,
 				if err != nil {
 					return exit.Usage(err)
 				}
-				trial := trial{
-					flags: flags, checker: newChecker(cfg, flags.dataset), client: client,
-					exchange: &exchange, out: cmd.OutOrStdout(),
-				}
-				return trial.run(cmd.Context(), in)
+				return withSpans(cmd.Context(), func(tracer trace.Tracer) error {
+					trial := trial{
+						flags: flags, checker: newChecker(cfg, flags.dataset), client: client,
+						exchange: &exchange, out: cmd.OutOrStdout(),
+						requests: traces.New(traces.Config{Tracer: tracer, Endpoint: client.Endpoint}).Requests(),
+					}
+					return trial.run(cmd.Context(), in)
+				})
 			})
 		},
 	}
@@ -79,6 +84,7 @@ type trial struct {
 	client   *graph.Client
 	exchange *exchange
 	out      io.Writer
+	requests traces.Requests
 }
 
 func (t *trial) run(ctx context.Context, in io.Reader) error {
@@ -122,9 +128,13 @@ func (t *trial) choose(r *record) (events [][]byte, err error) {
 func (t *trial) send(ctx context.Context, envelope event.Envelope, events [][]byte) graph.Answer {
 	envelope.TestEventCode = t.flags.code
 	*t.exchange = exchange{}
-	return t.client.Send(ctx, graph.Request{
+	ctx = t.requests.BeginAlone(traces.FromEnvironment(ctx),
+		traces.Post{Dataset: t.flags.dataset, Events: len(events)})
+	answer := t.client.Send(ctx, graph.Request{
 		Dataset: t.flags.dataset, Envelope: t.checker.admission.Complete(envelope, t.flags.dataset), Events: events,
 	})
+	t.requests.End(&answer)
+	return answer
 }
 
 // show prints a request and what came of it.

@@ -79,10 +79,10 @@ func TestOneTraceFromProducerToMeta(t *testing.T) {
 	})
 	require.NoError(t, err)
 	r.await("the spans have arrived", func() bool {
-		return len(received.named("process event")) == 1 && len(received.named("POST events")) == 1
+		return len(received.named("process CAPI")) == 1 && len(received.named("POST /v26.0/{dataset}/events")) == 1
 	})
 	w.stop()
-	process, post := received.named("process event")[0], received.named("POST events")[0]
+	process, post := received.named("process CAPI")[0], received.named("POST /v26.0/{dataset}/events")[0]
 	require.Equal(t, trace, hex.EncodeToString(process.GetTraceId()))
 	require.Equal(t, "00f067aa0ba902b7", hex.EncodeToString(process.GetParentSpanId()))
 	require.Len(t, post.GetLinks(), 1)

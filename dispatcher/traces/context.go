@@ -80,13 +80,29 @@ func producers(headers nats.Header) trace.SpanContext {
 	return trace.SpanContextFromContext(Propagator().Extract(context.Background(), Carrier(headers)))
 }
 
+// longState is what is too long of a producer's state for a span. All have to carry
+// 512 bytes of it, and none more.
+const longState = 512
+
+// withState adds what a producer says of its trace beside the ids.
+func withState(ids trace.SpanContext, headers nats.Header) trace.SpanContext {
+	value := Carrier(headers).Get(header.TraceState)
+	if value == "" || len(value) > longState {
+		return ids
+	}
+	state, err := trace.ParseTraceState(value)
+	if err != nil {
+		return ids
+	}
+	return ids.WithTraceState(state)
+}
+
 // Inject writes the event's trace into the headers of its next message: that of its
 // span, or else its producer's, or that it is not to be sampled when it comes back.
 func (e Event) Inject(into, came nats.Header, keepBaggage bool) {
 	switch {
 	case e.span != nil:
 		Propagator().Inject(trace.ContextWithSpan(context.Background(), e.span), Carrier(into))
-		dropLong(into, header.TraceState)
 	case e.unsampled.IsValid():
 		into.Set(header.TraceParent, "00-"+e.unsampled.String()+"-"+e.unsampled.String()[:16]+"-00")
 	default:
@@ -101,11 +117,5 @@ func (e Event) Inject(into, came nats.Header, keepBaggage bool) {
 func carry(into, came nats.Header, name string) {
 	if value := Carrier(came).Get(name); value != "" && len(value) <= LongHeader {
 		into.Set(name, value)
-	}
-}
-
-func dropLong(headers nats.Header, name string) {
-	if len(headers.Get(name)) > LongHeader {
-		headers.Del(name)
 	}
 }

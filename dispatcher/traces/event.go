@@ -73,12 +73,10 @@ func (s *Source) Start(ctx context.Context, m Message, about About) Event {
 		}
 		return Event{unsampled: id}
 	}
-	if parent.IsValid() {
-		ctx = Propagator().Extract(ctx, Carrier(m.Headers))
-	} else {
-		// The id of the trace that the sampler was asked about, of no span.
-		ctx = trace.ContextWithSpanContext(ctx, trace.NewSpanContext(trace.SpanContextConfig{TraceID: id}))
+	if !parent.IsValid() { // the id of the trace that the sampler was asked about, of no span
+		parent = trace.NewSpanContext(trace.SpanContextConfig{TraceID: id})
 	}
+	ctx = trace.ContextWithSpanContext(ctx, withState(parent, m.Headers))
 	_, span := s.tracer.Start(ctx, s.process, trace.WithSpanKind(trace.SpanKindConsumer),
 		trace.WithAttributes(s.ofEvent(&m, &about)...))
 	if !span.IsRecording() {

@@ -30,6 +30,7 @@ const (
 type Requests struct {
 	tracer  *Tracer
 	last    Request
+	blamed  Request // that was refused last
 	refused Request // of which the halves are sent
 	depth   int     // how often the batch has been halved
 }
@@ -63,18 +64,33 @@ func (r *Requests) Begin(ctx context.Context, post Post, sampled []Event) (conte
 	for i, e := range sampled {
 		links[i] = linkTo(e.SpanContext())
 	}
-	name, about := r.describe(post)
-	ctx, span := r.tracer.tracer.Start(child(ctx, parent), name, trace.WithSpanKind(trace.SpanKindClient),
-		trace.WithLinks(links...), trace.WithAttributes(about...))
-	if !span.IsRecording() {
-		return ctx, r.last
+	ctx = r.start(child(ctx, parent), post, links)
+	if r.last.span != nil {
+		back := linkTo(r.last.span.SpanContext())
+		for _, e := range sampled {
+			e.span.AddLink(back)
+		}
 	}
-	back := linkTo(span.SpanContext())
-	for _, e := range sampled {
-		e.span.AddLink(back)
-	}
-	r.last = Request{span: span}
 	return ctx, r.last
+}
+
+// BeginAlone begins the span of a request whose events are in no trace.
+func (r *Requests) BeginAlone(ctx context.Context, post Post) context.Context {
+	r.last = Request{}
+	if r.tracer.off {
+		return ctx
+	}
+	return r.start(ctx, post, nil)
+}
+
+func (r *Requests) start(ctx context.Context, post Post, links []trace.Link) context.Context {
+	name, about := r.describe(post)
+	ctx, span := r.tracer.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithLinks(links...), trace.WithAttributes(about...))
+	if span.IsRecording() {
+		r.last = Request{span: span}
+	}
+	return ctx
 }
 
 func (r *Requests) describe(post Post) (name string, about []attribute.KeyValue) {
@@ -104,30 +120,26 @@ func templateOf(address, dataset string) string {
 	return strings.Replace(u.Path, "/"+dataset+"/", "/{dataset}/", 1)
 }
 
+// End ends the span of the request that was begun last with Meta's answer.
+func (r *Requests) End(answer *graph.Answer) {
+	if r.last.span != nil && (answer.Verdict == graph.Refused || answer.PerAsset) {
+		r.blamed = r.last
+	}
+	r.last.end(answer)
+}
+
 // Halve makes the requests that follow children of the one that was refused last,
 // until the end that it returns.
 func (r *Requests) Halve() (end func()) {
-	before := *r
-	r.depth++
-	if r.last.span != nil {
-		r.refused = r.last
-	}
-	return func() { r.refused, r.depth = before.refused, before.depth }
-}
-
-// HalveOn makes the requests that follow children of the same one as before: of a
-// half that has been refused with the whole, and was not sent by itself.
-func (r *Requests) HalveOn() (end func()) {
-	before := r.depth
-	r.depth++
-	return func() { r.depth = before }
+	before, depth := r.refused, r.depth
+	r.refused, r.depth = r.blamed, depth+1
+	return func() { r.refused, r.depth = before, depth }
 }
 
 // Last is the request that was made last.
 func (r *Requests) Last() Request { return r.last }
 
-// End ends the span of a request with Meta's answer.
-func (r Request) End(answer *graph.Answer) {
+func (r Request) end(answer *graph.Answer) {
 	if r.span == nil {
 		return
 	}

@@ -22,7 +22,6 @@ import (
 	"context"
 	"encoding/binary"
 	"math/rand/v2"
-
 	"net/url"
 	"strconv"
 	"sync/atomic"

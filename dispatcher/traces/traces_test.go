@@ -66,8 +66,8 @@ func TestAnEventThatIsNotSampledCostsNothing(t *testing.T) {
 			e.Wake("paused", true)
 			e.Hold()
 			e.Claim("fresh")
-			_, request := requests.Begin(ctx, traces.Post{Dataset: "1", Events: 1}, nil)
-			request.End(answer)
+			requests.Begin(ctx, traces.Post{Dataset: "1", Events: 1}, nil)
+			requests.End(answer)
 			e.Park("throttled")
 			e.Bury("refused", "", 1)
 			e.End(traces.Ending{Outcome: "accepted", Attempts: 1})
@@ -197,8 +197,8 @@ func TestLinksRepeatNothing(t *testing.T) {
 	came := nats.Header{"traceparent": {sampledParent}, "tracestate": {"vendor=" + strings.Repeat("x", 200)}}
 	e := source.Start(t.Context(), traces.Message{Headers: came}, traces.About{})
 	requests := source.Requests()
-	_, request := requests.Begin(context.Background(), traces.Post{Dataset: "1", Events: 1}, []traces.Event{e})
-	request.End(&graph.Answer{Verdict: graph.Accepted, Status: 200, Received: 1})
+	requests.Begin(context.Background(), traces.Post{Dataset: "1", Events: 1}, []traces.Event{e})
+	requests.End(&graph.Answer{Verdict: graph.Accepted, Status: 200, Received: 1})
 	e.End(traces.Ending{Outcome: "accepted"})
 	into := nats.Header{}
 	e.Inject(into, came, true)
@@ -217,13 +217,13 @@ func TestHalves(t *testing.T) {
 	e := source.Start(t.Context(), traces.Message{}, traces.About{})
 	requests := source.Requests()
 	post := func(verdict graph.Verdict) {
-		_, request := requests.Begin(t.Context(), traces.Post{Dataset: "1", Events: 1}, []traces.Event{e})
-		request.End(&graph.Answer{Verdict: verdict, Status: 200})
+		requests.Begin(t.Context(), traces.Post{Dataset: "1", Events: 1}, []traces.Event{e})
+		requests.End(&graph.Answer{Verdict: verdict, Status: 200})
 	}
 	post(graph.Refused) // 0: the whole
 	end := requests.Halve()
 	post(graph.Accepted) // 1: its first half
-	further := requests.HalveOn()
+	further := requests.Halve()
 	post(graph.Refused) // 2: half of the second
 	deeper := requests.Halve()
 	post(graph.Accepted) // 3

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
@@ -20,12 +21,17 @@ import (
 
 // verbs are those of dlq.
 type verbs struct {
-	open func(connect.Role) (*config.Config, *connect.Connection, error)
+	open  func(connect.Role) (*config.Config, *connect.Connection, error)
+	spans func(context.Context, func(trace.Tracer) error) error
 }
 
-// Command returns the verbs. open reads the configuration and connects.
-func Command(open func(connect.Role) (*config.Config, *connect.Connection, error)) *cobra.Command {
-	v := verbs{open}
+// Command returns the verbs. open reads the configuration and connects; spans does
+// work that has spans.
+func Command(
+	open func(connect.Role) (*config.Config, *connect.Connection, error),
+	spans func(context.Context, func(trace.Tracer) error) error,
+) *cobra.Command {
+	v := verbs{open, spans}
 	command := &cobra.Command{
 		Use:   "dlq",
 		Short: "Work with dead letters",
@@ -39,6 +45,13 @@ original bytes and the reason.`,
 // withBox connects, opens the dead-letter stream and works with it. The
 // command's context ends when NATS denies a right to it.
 func (v verbs) withBox(cmd *cobra.Command, work func(box *deadletter.Box) error) error {
+	return v.withServer(cmd, func(box *deadletter.Box, _ *config.Config, _ string) error { return work(box) })
+}
+
+// withServer does so, and says where the server is.
+func (v verbs) withServer(
+	cmd *cobra.Command, work func(box *deadletter.Box, cfg *config.Config, server string) error,
+) error {
 	cfg, nats, err := v.open(connect.DLQ)
 	if err != nil {
 		return err
@@ -53,7 +66,7 @@ func (v verbs) withBox(cmd *cobra.Command, work func(box *deadletter.Box) error)
 		if err != nil {
 			return err
 		}
-		return work(box)
+		return work(box, cfg, nats.Conn().ConnectedUrlRedacted())
 	})
 }
 

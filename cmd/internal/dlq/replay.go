@@ -4,15 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/time/rate"
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
+	"github.com/capi-dispatcher/capi-dispatcher/config"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/traces"
 )
 
 // replayFlags is what replay can be told.
@@ -42,6 +47,8 @@ A letter that is not there any more has been replayed or removed by somebody
 else: that is no failure. One that has only a part of its event is not replayed:
 publish the whole event anew.
 
+The trace of a letter goes on: see docs/traces.md.
+
 Letters of unknown outcome may have been accepted: they are left out unless they
 are named by number or by --reason unknown_outcome.`,
 		Example: `  capi-dispatcher dlq replay 17 18
@@ -58,12 +65,16 @@ are named by number or by --reason unknown_outcome.`,
 			if len(numbers) > 0 && (flags.given() || flags.all) {
 				return exit.Usage(errors.New("numbers and flags choose in different ways; use one of them"))
 			}
-			return v.withBox(cmd, func(box *deadletter.Box) error {
+			return v.withServer(cmd, func(box *deadletter.Box, cfg *config.Config, server string) error {
 				letters, gone, err := flags.choose(cmd.Context(), box, numbers)
 				if err != nil {
 					return err
 				}
-				return flags.replay(cmd, box, letters, gone)
+				return v.spans(cmd.Context(), func(tracer trace.Tracer) error {
+					spans := traces.New(traces.Config{Tracer: tracer})
+					r := replayer{box: box, keep: flags.keep, spans: spans.Producer(cfg.NATS.ParkedStream, server)}
+					return flags.replay(cmd, &r, letters, gone)
+				})
 			})
 		},
 	}
@@ -109,7 +120,26 @@ func (f *replayFlags) choose(
 	return letters, 0, err
 }
 
-func (f *replayFlags) replay(cmd *cobra.Command, box *deadletter.Box, letters []deadletter.Letter, gone int) error {
+// replayer replays letters, each in the trace that it has.
+type replayer struct {
+	box   *deadletter.Box
+	keep  bool
+	spans *traces.Producer
+}
+
+func (r *replayer) replay(ctx context.Context, letter *deadletter.Letter) error {
+	goesOn := maps.Clone(letter.Trace)
+	if goesOn == nil {
+		goesOn = nats.Header{}
+	}
+	span := r.spans.Publish(traces.FromHeaders(ctx, letter.Trace), goesOn, "", letter.Dataset)
+	letter.Trace = goesOn
+	err := r.box.Replay(ctx, *letter, r.keep)
+	span.End(0, err)
+	return err
+}
+
+func (f *replayFlags) replay(cmd *cobra.Command, r *replayer, letters []deadletter.Letter, gone int) error {
 	out := cmd.OutOrStdout()
 	if f.dryRun {
 		for i := range letters {
@@ -123,12 +153,12 @@ func (f *replayFlags) replay(cmd *cobra.Command, box *deadletter.Box, letters []
 	limiter := rate.NewLimiter(rate.Limit(f.rate), 1)
 	replayed := 0
 	var failed failures
-	for _, letter := range letters {
+	for i := range letters {
 		if err := limiter.Wait(cmd.Context()); err != nil {
 			failed.add(err)
 			break
 		}
-		if err := box.Replay(cmd.Context(), letter, f.keep); err != nil {
+		if err := r.replay(cmd.Context(), &letters[i]); err != nil {
 			failed.add(err)
 			continue
 		}

@@ -12,7 +12,8 @@ import (
 	"errors"
 	"net/http"
 	"os"
-	"strings"
+	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -23,9 +24,6 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-	"go.opentelemetry.io/otel/trace"
-	"go.opentelemetry.io/otel/trace/noop"
 )
 
 const name = "github.com/capi-dispatcher/capi-dispatcher"
@@ -36,8 +34,9 @@ const maxScrapes = 4
 
 // Telemetry is where the program reports what it does.
 type Telemetry struct {
-	Tracer trace.Tracer
-	Meter  metric.Meter
+	*Spans
+
+	Meter metric.Meter
 	// Metrics serves all metrics in Prometheus' format.
 	Metrics http.Handler
 
@@ -47,6 +46,26 @@ type Telemetry struct {
 // Setup starts telemetry, with that many sets of attributes for each instrument at
 // the most. The caller ends it with Shutdown.
 func Setup(ctx context.Context, version string, maxSets int) (*Telemetry, error) {
+	about, err := describe(ctx, version)
+	if err != nil {
+		return nil, err
+	}
+	var t Telemetry
+	if t.Spans, err = startSpans(ctx, about); err != nil {
+		return nil, err
+	}
+	t.shutdown = append(t.shutdown, t.Spans.Shutdown)
+	if err := t.startMetrics(ctx, about, maxSets); err != nil {
+		return nil, errors.Join(err, t.Shutdown(ctx))
+	}
+	if t.exports != nil {
+		err = t.exports.observe(t.Meter)
+	}
+	return &t, err
+}
+
+// describe says what the telemetry is of.
+func describe(ctx context.Context, version string) (*resource.Resource, error) {
 	about, err := resource.New(ctx,
 		resource.WithTelemetrySDK(), resource.WithHost(), resource.WithProcessPID(),
 		resource.WithAttributes(attribute.String("service.name", "capi-dispatcher"),
@@ -56,53 +75,24 @@ func Setup(ctx context.Context, version string, maxSets int) (*Telemetry, error)
 	if err != nil && !errors.Is(err, resource.ErrPartialResource) {
 		return nil, err
 	}
-	var t Telemetry
-	if err := t.startTraces(ctx, about); err != nil {
-		return nil, err
-	}
-	if err := t.startMetrics(ctx, about, maxSets); err != nil {
-		return nil, errors.Join(err, t.Shutdown(ctx))
-	}
-	return &t, nil
+	return about, nil
 }
 
-// Shutdown exports what is left and ends telemetry.
+// shutdownTimeout is how long a worker waits at its end for those who take its
+// telemetry.
+const shutdownTimeout = 3 * time.Second
+
+// Shutdown exports what is left and ends telemetry, within a few seconds.
 func (t *Telemetry) Shutdown(ctx context.Context) error {
-	var errs []error
-	for _, shutdown := range t.shutdown {
-		errs = append(errs, shutdown(ctx))
+	ctx, cancel := context.WithTimeout(ctx, shutdownTimeout)
+	defer cancel()
+	errs := make([]error, len(t.shutdown))
+	var all sync.WaitGroup
+	for i, shutdown := range t.shutdown {
+		all.Go(func() { errs[i] = shutdown(ctx) })
 	}
+	all.Wait()
 	return errors.Join(errs...)
-}
-
-func (t *Telemetry) startTraces(ctx context.Context, about *resource.Resource) error {
-	var options []autoexport.SpanOption
-	if !otlpConfigured() {
-		options = append(options, autoexport.WithFallbackSpanExporter(noSpans))
-	}
-	exporter, err := autoexport.NewSpanExporter(ctx, options...)
-	if err != nil {
-		return err
-	}
-	if exporter == nil || autoexport.IsNoneSpanExporter(exporter) {
-		t.Tracer = noop.NewTracerProvider().Tracer(name)
-		return nil
-	}
-	provider := sdktrace.NewTracerProvider(
-		sdktrace.WithResource(about), sdktrace.WithBatcher(exporter), sdktrace.WithRawSpanLimits(limits()))
-	t.Tracer = provider.Tracer(name)
-	t.shutdown = append(t.shutdown, provider.Shutdown)
-	return nil
-}
-
-// limits lets a request's span link to all of its events, unless the
-// environment says otherwise: the usual limit is 128.
-func limits() sdktrace.SpanLimits {
-	limits := sdktrace.NewSpanLimits()
-	if os.Getenv("OTEL_SPAN_LINK_COUNT_LIMIT") == "" {
-		limits.LinkCountLimit = 1000
-	}
-	return limits
 }
 
 func (t *Telemetry) startMetrics(ctx context.Context, about *resource.Resource, maxSets int) error {
@@ -134,7 +124,7 @@ func (t *Telemetry) startMetrics(ctx context.Context, about *resource.Resource, 
 // metricReader is what the environment wants metrics to be pushed to, if
 // anything.
 func metricReader(ctx context.Context) (sdkmetric.Reader, error) {
-	if os.Getenv("OTEL_METRICS_EXPORTER") == "" && !otlpConfigured() {
+	if os.Getenv("OTEL_METRICS_EXPORTER") == "" && !otlpConfigured("METRICS") {
 		return nil, nil //nolint:nilnil // nothing is configured, and that is no error
 	}
 	reader, err := autoexport.NewMetricReader(ctx)
@@ -144,15 +134,8 @@ func metricReader(ctx context.Context) (sdkmetric.Reader, error) {
 	return reader, nil
 }
 
-func otlpConfigured() bool {
-	for _, variable := range os.Environ() {
-		if strings.HasPrefix(variable, "OTEL_EXPORTER_OTLP_") && strings.Contains(variable, "ENDPOINT=") {
-			return true
-		}
-	}
-	return false
-}
-
-func noSpans(context.Context) (sdktrace.SpanExporter, error) {
-	return nil, nil //nolint:nilnil // means: export nothing
+// otlpConfigured reports whether there is an address for a signal: TRACES or
+// METRICS.
+func otlpConfigured(signal string) bool {
+	return os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_"+signal+"_ENDPOINT") != ""
 }

@@ -54,7 +54,7 @@ func Run(ctx context.Context, cfg *config.Config, version string, log *zap.Logge
 	deps := dispatcher.Deps{
 		JetStream: nats.JetStream, Rights: nats.Rights, Claims: dedupe.New(cfg.Dedupe.Config, cfg.NATS.ClaimLease(), redis),
 		Graph: client, Tokens: client.Tokens(), Secrets: client.Tokens().Used(),
-		Log: log, Tracer: observed.Tracer, Meter: observed.Meter,
+		Log: log, Tracer: observed.Tracer, Sampled: observed.Sampled, Meter: observed.Meter,
 	}
 	if cfg.Graph.ResolveDatasets {
 		datasets := directory.New(client, client.Tokens(), redis)
