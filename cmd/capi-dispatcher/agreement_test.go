@@ -17,9 +17,9 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/zap"
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/logging"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/worker"
 	"github.com/capi-dispatcher/capi-dispatcher/config"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
@@ -82,7 +82,7 @@ func (a *agreement) run() {
 	started, ended := make(chan string, 1), make(chan error, 1)
 	cfg := a.cfg
 	go func() {
-		ended <- worker.Run(ctx, &cfg, "test", zap.NewNop(), func(address string) { started <- address })
+		ended <- worker.Run(ctx, &cfg, "test", logging.Nop(), func(address string) { started <- address })
 	}()
 	a.t.Cleanup(func() {
 		stop()

@@ -36,7 +36,7 @@ restart.`,
 				return exit.Usage(err)
 			}
 			defer func() { _ = log.Sync() }()
-			logging.Redirect(log)
+			logging.Redirect(log.Logger)
 			err = worker.Run(cmd.Context(), cfg, version(), log, nil)
 			if _, ok := errors.AsType[*streams.SetupError](err); ok {
 				return exit.Usage(err)

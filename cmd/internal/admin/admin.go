@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"net/netip"
 	"time"
 
 	"github.com/capi-dispatcher/capi-dispatcher/config"
@@ -33,27 +34,31 @@ type Server struct {
 	done     chan error
 }
 
-// Start listens and serves. conditions returns what has to hold for events
-// to flow.
-func Start(
-	ctx context.Context, cfg config.Admin, metrics http.Handler, conditions func() []health.Condition,
-) (*Server, error) {
+// Pages are what is served beside the probe for life and the profiler.
+type Pages struct {
+	Metrics http.Handler
+	// Conditions returns what has to hold for events to flow.
+	Conditions func() []health.Condition
+	// LogLevel shows the level of the log (GET), and changes it (PUT).
+	LogLevel http.Handler
+}
+
+// Start listens and serves.
+func Start(ctx context.Context, cfg config.Admin, pages Pages) (*Server, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.Address)
 	if err != nil {
 		return nil, fmt.Errorf("admin.address: %w", err)
 	}
-	return Serve(listener, cfg, metrics, conditions), nil
+	return Serve(listener, cfg, pages), nil
 }
 
 // Serve is Start on a listener that is there already, and closes it in the end.
-func Serve(
-	listener net.Listener, cfg config.Admin, metrics http.Handler, conditions func() []health.Condition,
-) *Server {
+func Serve(listener net.Listener, cfg config.Admin, pages Pages) *Server {
 	open := &connections{most: maxConnections}
 	s := &Server{
 		listener: listener,
 		http: &http.Server{
-			Handler: routes(cfg, metrics, conditions), ConnState: open.track, MaxHeaderBytes: maxHeaderBytes,
+			Handler: routes(cfg, pages), ConnState: open.track, MaxHeaderBytes: maxHeaderBytes,
 			ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		},
 		done: make(chan error, 1),
@@ -78,11 +83,14 @@ func (s *Server) Stop(ctx context.Context) error {
 	return err
 }
 
-func routes(cfg config.Admin, metrics http.Handler, conditions func() []health.Condition) http.Handler {
+func routes(cfg config.Admin, pages Pages) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { writeReadiness(w, conditions()) })
-	mux.Handle("GET /metrics", metrics)
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { writeReadiness(w, pages.Conditions()) })
+	mux.Handle("GET /metrics", pages.Metrics)
+	if pages.LogLevel != nil {
+		mux.Handle("/log/level", fromHere(pages.LogLevel))
+	}
 	if cfg.Pprof {
 		mux.HandleFunc("/debug/pprof/", unhurried(pprof.Index))
 		mux.HandleFunc("/debug/pprof/profile", unhurried(pprof.Profile))
@@ -91,6 +99,19 @@ func routes(cfg config.Admin, metrics http.Handler, conditions func() []health.C
 		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	}
 	return mux
+}
+
+// fromHere serves only clients on this machine, or who come through it, as those of
+// `kubectl port-forward` do: whoever may read the metrics may not change anything.
+func fromHere(page http.Handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		from, err := netip.ParseAddrPort(r.RemoteAddr)
+		if err != nil || !from.Addr().Unmap().IsLoopback() {
+			http.Error(w, "only from this machine: forward the port", http.StatusForbidden)
+			return
+		}
+		page.ServeHTTP(w, r)
+	}
 }
 
 // unhurried lets the profiler take as long as it was told to. It puts the time

@@ -4,11 +4,15 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/admin"
 	"github.com/capi-dispatcher/capi-dispatcher/config"
@@ -21,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func serve(t *testing.T, pprof bool, conditions ...health.Condition) func(path string) (int, string) {
 	t.Helper()
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("some_metric 1\n")) })
-	server, err := admin.Start(t.Context(), config.Admin{Address: "127.0.0.1:0", Pprof: pprof}, metrics, func() []health.Condition { return conditions })
+	server, err := admin.Start(t.Context(), config.Admin{Address: "127.0.0.1:0", Pprof: pprof}, admin.Pages{Metrics: metrics, Conditions: func() []health.Condition { return conditions }, LogLevel: zap.NewAtomicLevel()})
 	require.NoError(t, err)
 	client := &http.Client{}
 	t.Cleanup(func() {
@@ -78,9 +82,33 @@ func TestRoutes(t *testing.T) {
 
 func TestAddressInUse(t *testing.T) {
 	t.Parallel()
-	first, err := admin.Start(t.Context(), config.Admin{Address: "127.0.0.1:0"}, http.NotFoundHandler(), nil)
+	first, err := admin.Start(t.Context(), config.Admin{Address: "127.0.0.1:0"}, admin.Pages{Metrics: http.NotFoundHandler()})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, first.Stop(context.WithoutCancel(t.Context()))) })
-	_, err = admin.Start(t.Context(), config.Admin{Address: first.Address()}, http.NotFoundHandler(), nil)
+	_, err = admin.Start(t.Context(), config.Admin{Address: first.Address()}, admin.Pages{Metrics: http.NotFoundHandler()})
 	require.ErrorContains(t, err, "admin.address: ")
+}
+
+// The level of the log is changed from the machine itself, and from nowhere else.
+func TestTheLogLevelIsChangedFromThisMachineOnly(t *testing.T) {
+	t.Parallel()
+	level := zap.NewAtomicLevel()
+	for _, tt := range []struct {
+		from string
+		code int
+		want zapcore.Level
+	}{
+		{"10.1.2.3:1234", http.StatusForbidden, zap.InfoLevel},
+		{"[fd00::1]:1234", http.StatusForbidden, zap.InfoLevel},
+		{"127.0.0.1:1234", http.StatusOK, zap.DebugLevel},
+		{"[::ffff:127.0.0.1]:1234", http.StatusOK, zap.DebugLevel},
+	} {
+		level.SetLevel(zap.InfoLevel)
+		request := httptest.NewRequestWithContext(t.Context(), http.MethodPut, "/log/level", strings.NewReader(`{"level":"debug"}`))
+		request.RemoteAddr = tt.from
+		answer := httptest.NewRecorder()
+		admin.Routes(config.Admin{}, admin.Pages{Metrics: http.NotFoundHandler(), LogLevel: level}).ServeHTTP(answer, request)
+		require.Equal(t, tt.code, answer.Code, tt.from)
+		require.Equal(t, tt.want, level.Level(), tt.from)
+	}
 }

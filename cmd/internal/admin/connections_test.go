@@ -30,7 +30,7 @@ func TestManyConnectionsCostNothingAndKeepNobodyOut(t *testing.T) {
 		"that say nothing": "", "that were answered": "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", "with half a request": "GET /livez HTTP/1.1\r\nHost:",
 	} {
 		t.Run(name, func(t *testing.T) {
-			server, err := admin.Start(t.Context(), config.Admin{Address: "127.0.0.1:0"}, http.NotFoundHandler(), nil)
+			server, err := admin.Start(t.Context(), config.Admin{Address: "127.0.0.1:0"}, admin.Pages{Metrics: http.NotFoundHandler()})
 			require.NoError(t, err)
 			const many, most = 4000, 64
 			before := memory()
@@ -159,7 +159,7 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				listener := make(pipes)
-				server := admin.Serve(listener, config.Admin{}, wordy, nil)
+				server := admin.Serve(listener, config.Admin{}, admin.Pages{Metrics: wordy})
 				client, closed := connect(t, listener)
 				began := time.Now()
 				go func() { _, _ = io.WriteString(client, c.says) }()
@@ -185,7 +185,7 @@ func TestAProfileMayTakeItsTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		listener := make(pipes)
-		server := admin.Serve(listener, config.Admin{Pprof: true}, wordy, nil)
+		server := admin.Serve(listener, config.Admin{Pprof: true}, admin.Pages{Metrics: wordy})
 		client := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
 			conn, _ := connect(t, listener)
 			return conn, nil

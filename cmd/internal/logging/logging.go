@@ -11,14 +11,25 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/config"
 )
 
-// New returns a logger that writes lines to out: JSON for machines, console
+// Log is a logger whose level can be changed while it is used.
+type Log struct {
+	*zap.Logger
+
+	Level zap.AtomicLevel
+}
+
+// Nop returns a log that writes nothing.
+func Nop() Log { return Log{Logger: zap.NewNop(), Level: zap.NewAtomicLevel()} }
+
+// New returns a log that writes lines to out: JSON for machines, console
 // for people. Either is safe to read on a terminal, whosever words are in it.
-func New(cfg config.Log, out io.Writer) (*zap.Logger, error) {
-	level, err := zapcore.ParseLevel(cfg.Level)
+func New(cfg config.Log, out io.Writer) (Log, error) {
+	level, err := zap.ParseAtomicLevel(cfg.Level)
 	if err != nil {
-		return nil, err
+		return Log{}, err
 	}
-	return zap.New(zapcore.NewCore(encoder(cfg.Format), zapcore.Lock(zapcore.AddSync(terminal.Writer(out))), level)), nil
+	core := zapcore.NewCore(encoder(cfg.Format), zapcore.Lock(zapcore.AddSync(terminal.Writer(out))), level)
+	return Log{Logger: zap.New(withoutFloods(core)), Level: level}, nil
 }
 
 func encoder(format config.LogFormat) zapcore.Encoder {
@@ -32,6 +43,6 @@ func encoder(format config.LogFormat) zapcore.Encoder {
 	cfg := zap.NewProductionEncoderConfig()
 	cfg.TimeKey = "time"
 	cfg.EncodeTime = zapcore.RFC3339NanoTimeEncoder
-	cfg.EncodeDuration = zapcore.StringDurationEncoder
+	cfg.EncodeDuration = zapcore.SecondsDurationEncoder
 	return zapcore.NewJSONEncoder(cfg)
 }

@@ -32,7 +32,7 @@ func TestJSON(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(lines(t, config.Log{Level: "info", Format: config.JSON})), &line))
 	require.Equal(t, "hello", line["msg"])
 	require.Equal(t, "info", line["level"])
-	require.Equal(t, "1.5s", line["took"])
+	require.InDelta(t, 1.5, line["took"], 0, "seconds, as a number")
 	_, err := time.Parse(time.RFC3339Nano, line["time"].(string))
 	require.NoError(t, err)
 }
@@ -64,4 +64,55 @@ func TestWordsOfOthersAreHarmless(t *testing.T) {
 			require.True(t, unicode.IsGraphic(r) || r == '\n' || r == '\t', "%q in %q", r, text)
 		}
 	}
+}
+
+// A flood is held back: the first lines are written and some of the others, and
+// each says how many were left out, so that all are counted.
+func TestAFloodIsHeldBackAndCounted(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	log, err := logging.New(config.Log{Level: "info", Format: config.JSON}, &out)
+	require.NoError(t, err)
+	const many = 100 + 100*20
+	for range many {
+		log.With(zap.String("component", "x")).Warn("events not accepted", zap.Int("code", 1))
+	}
+	log.Info("something else")
+	counted, others := 0, 0
+	for text := range strings.Lines(out.String()) {
+		var line struct {
+			Msg     string
+			LeftOut int `json:"left_out"`
+			Code    int
+		}
+		require.NoError(t, json.Unmarshal([]byte(text), &line))
+		if line.Msg != "events not accepted" {
+			others++
+			continue
+		}
+		require.Equal(t, 1, line.Code)
+		counted += 1 + line.LeftOut
+	}
+	require.Equal(t, many, counted)
+	require.Equal(t, 1, others, "other lines are not held back")
+	require.Equal(t, 100+20+1, strings.Count(out.String(), "\n"))
+}
+
+// The level can be changed while the log is used. At debug, nothing is held back.
+func TestTheLevelCanBeChanged(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	log, err := logging.New(config.Log{Level: "info", Format: config.JSON}, &out)
+	require.NoError(t, err)
+	derived := log.With(zap.String("component", "x"))
+	derived.Debug("quiet")
+	require.Empty(t, out.String())
+	log.Level.SetLevel(zap.DebugLevel)
+	for range 1000 {
+		derived.Debug("loud")
+	}
+	require.Equal(t, 1000, strings.Count(out.String(), "loud"))
+	log.Level.SetLevel(zap.ErrorLevel)
+	derived.Warn("gone")
+	require.NotContains(t, out.String(), "gone")
 }

@@ -6,7 +6,7 @@ func OpenAPI() any {
 		"openapi": "3.1.0",
 		"info": object{
 			"title": "Admin port of capi-dispatcher", "version": "1.0.0",
-			"description": "Probes and metrics of a worker, on admin.address.",
+			"description": "Probes, metrics and the log's level of a worker, on admin.address.",
 		},
 		"paths": object{
 			"/livez": get("Whether the process lives.",
@@ -17,8 +17,27 @@ func OpenAPI() any {
 			}),
 			"/metrics": get("Metrics for Prometheus.",
 				object{"200": answer("All of them.", "text/plain", object{"type": "string"})}),
+			"/log/level": logLevel(),
 		},
 	}
+}
+
+func logLevel() object {
+	level := object{
+		"type": "object", "required": []string{"level"},
+		"properties": object{"level": object{"enum": []string{"debug", "info", "warn", "error"}}},
+	}
+	responses := object{
+		"200": answer("It is this.", "application/json", level),
+		"400": object{"description": "There is no such level."},
+		"403": object{"description": "The client is not on the worker's machine; forward the port."},
+	}
+	path := get("The level of the log.", responses)
+	path["put"] = object{
+		"summary": "Change the level of the log, until the worker ends.", "responses": responses,
+		"requestBody": object{"content": object{"application/json": object{"schema": level}}},
+	}
+	return path
 }
 
 func get(summary string, responses object) object {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/admin"
@@ -196,7 +197,7 @@ func TestOpenAPIIsWhatTheAdminPortAnswers(t *testing.T) {
 		listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 		require.NoError(t, err)
 		metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("x 1\n")) })
-		port := admin.Serve(listener, config.Admin{}, metrics, func() []health.Condition { return conditions })
+		port := admin.Serve(listener, config.Admin{}, admin.Pages{Metrics: metrics, Conditions: func() []health.Condition { return conditions }, LogLevel: zap.NewAtomicLevel()})
 		t.Cleanup(func() { _ = port.Stop(t.Context()) })
 		for path, methods := range document.Paths {
 			status, body := get(t, "http://"+port.Address()+path)

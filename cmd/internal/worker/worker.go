@@ -13,6 +13,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/admin"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/logging"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/telemetry"
 	"github.com/capi-dispatcher/capi-dispatcher/config"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
@@ -24,7 +25,7 @@ import (
 
 // Run dispatches until ctx ends, then drains, and returns nil. started, if not
 // nil, is told the address of the admin port.
-func Run(ctx context.Context, cfg *config.Config, version string, log *zap.Logger, started func(admin string)) error {
+func Run(ctx context.Context, cfg *config.Config, version string, log logging.Log, started func(admin string)) error {
 	if _, err := os.Stat(cfg.Graph.TokenDir); err != nil {
 		return fmt.Errorf("graph.token_dir: %w", err)
 	}
@@ -32,9 +33,9 @@ func Run(ctx context.Context, cfg *config.Config, version string, log *zap.Logge
 	if err != nil {
 		return fmt.Errorf("telemetry: %w", err)
 	}
-	defer ending(log, "telemetry", observed.Shutdown)
+	defer ending(log.Logger, "telemetry", observed.Shutdown)
 
-	nats, err := connect.NATS(&cfg.NATS, connect.Worker, log)
+	nats, err := connect.NATS(&cfg.NATS, connect.Worker, log.Logger)
 	if err != nil {
 		return err
 	}
@@ -54,7 +55,7 @@ func Run(ctx context.Context, cfg *config.Config, version string, log *zap.Logge
 	deps := dispatcher.Deps{
 		JetStream: nats.JetStream, Rights: nats.Rights, Claims: dedupe.New(cfg.Dedupe.Config, cfg.NATS.ClaimLease(), redis),
 		Graph: client, Tokens: client.Tokens(), Secrets: client.Tokens().Used(),
-		Log: log, Tracer: observed.Tracer, Sampled: observed.Sampled, Meter: observed.Meter,
+		Log: log.Logger, Tracer: observed.Tracer, Sampled: observed.Sampled, Meter: observed.Meter,
 	}
 	if cfg.Graph.ResolveDatasets {
 		datasets := directory.New(client, client.Tokens(), redis)
@@ -65,11 +66,12 @@ func Run(ctx context.Context, cfg *config.Config, version string, log *zap.Logge
 	if err != nil {
 		return err
 	}
-	port, err := admin.Start(ctx, cfg.Admin, observed.Metrics, d.Conditions)
+	pages := admin.Pages{Metrics: observed.Metrics, Conditions: d.Conditions, LogLevel: log.Level}
+	port, err := admin.Start(ctx, cfg.Admin, pages)
 	if err != nil {
 		return err
 	}
-	defer ending(log, "admin port", port.Stop)
+	defer ending(log.Logger, "admin port", port.Stop)
 	log.Info("dispatching", zap.String("version", version), zap.String("admin", port.Address()))
 	if started != nil {
 		started(port.Address())

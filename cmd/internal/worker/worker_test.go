@@ -13,8 +13,8 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/zap"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/logging"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/worker"
 	"github.com/capi-dispatcher/capi-dispatcher/config"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
@@ -95,7 +95,7 @@ func start(t *testing.T, cfg *config.Config) port {
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	started, ended := make(chan string, 1), make(chan error, 1)
 	go func() {
-		ended <- worker.Run(ctx, cfg, "test", zap.NewNop(), func(address string) { started <- address })
+		ended <- worker.Run(ctx, cfg, "test", logging.Nop(), func(address string) { started <- address })
 	}()
 	t.Cleanup(func() {
 		stop()
