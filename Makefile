@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help check demo build image image-test test lint lint-workflows bench bench-e2e fuzz model crash chaos faults
+.PHONY: help check demo build image image-test telemetry-test test lint lint-workflows bench bench-e2e fuzz model crash chaos faults
 .PHONY: vuln vuln-database chart-docs chart-test chart-push cluster-test keda-test cluster release redis cc node linux-root
 
 # The version of golangci-lint is part of what the code is held against.
@@ -23,6 +23,9 @@ image: ## Build the container image for all platforms as bin/image, without an e
 image-test: ## Test that the image is the same each time, and holds the licences of all its modules (a minute; cold, some four more)
 	cd .ci/image && go vet ./... && go test -count=1 ./...
 
+telemetry-test: redis ## Send the worker's spans through a real OpenTelemetry Collector, and look at what it exports (half a minute; cold, two more)
+	cd .ci/collector && go vet ./... && go test -count=1 ./...
+
 # What a package's tests import if they run NATS or Redis servers.
 SERVERS := /natstest|/dedupetest|nats-server
 BASE ?= main
@@ -37,7 +40,7 @@ test: redis cc ## All tests, with real servers and the race detector (some minut
 	go test -race -parallel 12 -timeout 30m $$(go list ./... | grep -vE '/cmd/(bench|e2e)$$|/dispatcher/protocol$$') # tests mostly wait
 	go test -parallel 10 -timeout 30m ./cmd/bench ./cmd/e2e ./dispatcher/protocol
 
-MODULES := . charts/test charts/cluster .ci/image
+MODULES := . charts/test charts/cluster .ci/image .ci/collector
 lint: lint-workflows ## Check the code of all modules with the pinned golangci-lint, and the workflows with actionlint
 	@set -e; for module in $(MODULES); do echo "linting $$module"; (cd $$module && $(GOLANGCI_LINT) run ./...); done
 
