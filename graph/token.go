@@ -56,18 +56,24 @@ type Tokens struct {
 	dir    string
 	owners owners
 
-	mu    sync.Mutex
-	known map[string]*tokenFile
+	mu     sync.Mutex
+	known  map[string]*tokenFile
+	absent map[string]*tokenFile // those of the last second, and some before
 
 	used usedTokens
 }
 
+// mostAbsent bounds how many absent files are remembered: anybody can name datasets
+// that do not exist.
+const mostAbsent = 10_000
+
 // tokenFile is what is known of one file.
 type tokenFile struct {
-	token   Secret
-	err     error
-	stamp   stamp
-	checked time.Time
+	token       Secret
+	fingerprint string
+	err         error
+	stamp       stamp
+	checked     time.Time
 }
 
 // stamp tells one version of a file from another. A file that replaces another
@@ -93,7 +99,7 @@ func stampOf(path string) (stamp, error) {
 
 // NewTokens returns the tokens in a directory.
 func NewTokens(dir string) *Tokens {
-	return &Tokens{dir: dir, known: make(map[string]*tokenFile), used: usedTokens{texts: make(map[string]struct{})}}
+	return &Tokens{dir: dir, known: make(map[string]*tokenFile), absent: make(map[string]*tokenFile), used: usedTokens{texts: make(map[string]struct{})}}
 }
 
 // For returns the access token of a dataset. The error wraps [ErrNoToken] and
@@ -101,52 +107,71 @@ func NewTokens(dir string) *Tokens {
 func (t *Tokens) For(dataset string) (Secret, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	own := t.file(dataset)
-	if own.err == nil {
-		return own.token, nil
+	f := t.fileFor(dataset)
+	switch {
+	case f.err == nil:
+		return f.token, nil
+	case !f.isAbsent():
+		return "", fmt.Errorf("%w for dataset %s: %w", ErrNoToken, dataset, f.err)
+	default:
+		return "", fmt.Errorf("%w for dataset %s: put one into %s, or into %s for all datasets", ErrNoToken,
+			dataset, filepath.Join(t.dir, dataset), filepath.Join(t.dir, defaultToken))
 	}
-	if !errors.Is(own.err, fs.ErrNotExist) {
-		return "", fmt.Errorf("%w for dataset %s: %w", ErrNoToken, dataset, own.err)
+}
+
+// fileFor is the file that a dataset's token is in: its own, or where there is none,
+// that of all.
+func (t *Tokens) fileFor(dataset string) *tokenFile {
+	if own := t.file(dataset); !own.isAbsent() {
+		return own
 	}
-	if fallback := t.file(defaultToken); fallback.err == nil {
-		return fallback.token, nil
-	} else if !errors.Is(fallback.err, fs.ErrNotExist) {
-		return "", fmt.Errorf("%w for dataset %s: %w", ErrNoToken, dataset, fallback.err)
-	}
-	return "", fmt.Errorf("%w for dataset %s: put one into %s, or into %s for all datasets", ErrNoToken,
-		dataset, filepath.Join(t.dir, dataset), filepath.Join(t.dir, defaultToken))
+	return t.file(defaultToken)
 }
 
 // Fingerprint returns what tells one token of a dataset from another without
 // giving it away; "" where there is none. A change of it shows that the token
 // has been replaced.
 func (t *Tokens) Fingerprint(dataset string) string {
-	token, err := t.For(dataset)
-	if err != nil {
-		return ""
-	}
-	sum := sha256.Sum256([]byte("fingerprint:" + token))
-	return hex.EncodeToString(sum[:6])
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.fileFor(dataset).fingerprint
 }
 
-// file returns what a file holds now, or held less than a recheck ago. Absent
-// files are not remembered: anybody can name a dataset that does not exist.
+// file returns what a file holds now, or held less than a recheck ago.
 func (t *Tokens) file(name string) *tokenFile {
 	f := t.known[name]
 	if f == nil {
+		f = t.absent[name]
+	}
+	now := time.Now()
+	if f != nil && now.Sub(f.checked) < recheck {
+		return f
+	}
+	if f == nil {
 		f = &tokenFile{}
-		t.known[name] = f
 	}
-	if now := time.Now(); now.Sub(f.checked) >= recheck {
-		f.checked = now
-		f.refresh(filepath.Join(t.dir, name))
-		t.used.add(f.token)
-	}
-	if f.err != nil && errors.Is(f.err, fs.ErrNotExist) {
-		delete(t.known, name)
-	}
+	f.checked = now
+	f.refresh(filepath.Join(t.dir, name))
+	t.used.add(f.token)
+	t.remember(name, f)
 	return f
 }
+
+func (t *Tokens) remember(name string, f *tokenFile) {
+	if !f.isAbsent() {
+		t.known[name] = f
+		delete(t.absent, name)
+		return
+	}
+	delete(t.known, name)
+	if len(t.absent) >= mostAbsent {
+		clear(t.absent)
+	}
+	t.absent[name] = f
+}
+
+// isAbsent reports whether there was no file.
+func (f *tokenFile) isAbsent() bool { return errors.Is(f.err, fs.ErrNotExist) }
 
 // refresh reads the file again if it has changed.
 func (f *tokenFile) refresh(path string) {
@@ -158,8 +183,11 @@ func (f *tokenFile) refresh(path string) {
 	if now == f.stamp && f.err == nil {
 		return
 	}
-	f.stamp = now
-	f.token, f.err = readSecret(path)
+	f.stamp, f.fingerprint = now, ""
+	if f.token, f.err = readSecret(path); f.err == nil {
+		sum := sha256.Sum256([]byte("fingerprint:" + f.token))
+		f.fingerprint = hex.EncodeToString(sum[:6])
+	}
 }
 
 // Used returns the tokens in use, replaced ones included, as secrets to be taken

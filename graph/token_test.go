@@ -18,6 +18,10 @@ import (
 
 func TestTokens(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, readTokens)
+}
+
+func readTokens(t *testing.T) {
 	dir := t.TempDir()
 	tokens := graph.NewTokens(dir)
 	_, err := tokens.For("1")
@@ -25,6 +29,9 @@ func TestTokens(t *testing.T) {
 	require.Empty(t, tokens.Fingerprint("1"))
 
 	writeFile(t, dir, "default", "  token-default\n")
+	_, err = tokens.For("1")
+	require.ErrorIs(t, err, graph.ErrNoToken, "what is not there is looked for once a second")
+	time.Sleep(time.Second)
 	got, err := tokens.For("1")
 	require.NoError(t, err)
 	require.Equal(t, graph.Secret("token-default"), got)
@@ -32,9 +39,10 @@ func TestTokens(t *testing.T) {
 	require.NotContains(t, before, "token")
 
 	writeFile(t, dir, "1", "token-own")
+	time.Sleep(time.Second)
 	got, err = tokens.For("1")
 	require.NoError(t, err)
-	require.Equal(t, graph.Secret("token-own"), got, "a new file counts at once")
+	require.Equal(t, graph.Secret("token-own"), got)
 	require.NotEqual(t, before, tokens.Fingerprint("1"))
 
 	writeFile(t, dir, "2", "")
