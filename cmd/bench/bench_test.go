@@ -113,6 +113,7 @@ func TestGrowthInAllDirections(t *testing.T) {
 		require.Equal(t, m.Received.Distinct, m.Received.Events, "%s: none is received twice", g.name)
 	}
 	require.Less(t, grown[0].measured[0].Load.distinct(), grown[1].measured[0].Load.distinct())
+	require.Greater(t, grown[0].measured[0].Received.Requests, 2*grown[1].measured[0].Received.Requests, "poison is searched for")
 }
 
 func TestBetweenClusters(t *testing.T) {

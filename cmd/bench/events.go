@@ -48,7 +48,7 @@ func (l load) message(i int) (subject string, body []byte) {
 	number := l.number(i)
 	body = event(number, l.began, l.size)
 	if l.isPoison(number) {
-		body = bytes.Replace(body, []byte(`"Purchase"`), []byte(poisonName), 1)
+		body = bytes.Replace(body, []byte(`"clothing"`), []byte(poisonous), 1)
 	}
 	return subjectOf(number, l.datasets), body
 }
@@ -68,8 +68,9 @@ func (l load) number(i int) int {
 // scatter is a number that looks like chance and is the same each time.
 func scatter(i int) uint64 { return rand.NewPCG(uint64(i), 0).Uint64() }
 
-// poisonName is the event_name of what the receiver refuses.
-const poisonName = `"Poison"`
+// poisonous is the content_category of what the receiver refuses: nothing that the
+// worker would find fault with itself.
+const poisonous = `"poison"`
 
 // event is a sound event of some size, of each of the three channels in turn. Its id
 // tells the receiver when it was published, and its number.

@@ -60,7 +60,7 @@ func TestPoisonIsAsOftenAsWanted(t *testing.T) {
 	poison := 0
 	for i := range l.events {
 		_, body := l.message(i)
-		if bytes.Contains(body, []byte(poisonName)) {
+		if bytes.Contains(body, []byte(poisonous)) {
 			poison++
 			require.True(t, l.isPoison(l.number(i)))
 		}

@@ -54,7 +54,7 @@ func directions() []direction {
 			poisoned("0.1 %", 0.001, 0.001), poisoned("1 %", 0.01, 0.01),
 		}},
 		{"10,000 datasets, more room", []growthPoint{
-			roomy("10,000", 10_000), roomy("50,000", 50_000), roomy("200,000", 200_000),
+			roomy("10,000", 10_000), roomy("30,000", 30_000), roomy("100,000", 100_000),
 		}},
 	}
 }
@@ -73,7 +73,7 @@ func roomy(label string, room int) growthPoint {
 			const each = 4 << 10 // bytes in flight
 			cfg.Delivery.MaxInFlight = room
 			cfg.Delivery.MaxInFlightBytes = max(cfg.Delivery.MaxInFlightBytes, room*each)
-			cfg.NATS.MaxAckPending = max(cfg.NATS.MaxAckPending, 2*room)
+			cfg.NATS.MaxAckPending = max(cfg.NATS.MaxAckPending, room)
 		}
 	}}
 }

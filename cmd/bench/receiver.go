@@ -92,7 +92,7 @@ func (r *receiver) receive(w http.ResponseWriter, request *http.Request) {
 		http.Error(w, "the body breaks off", http.StatusBadRequest)
 		return
 	}
-	if bytes.Contains(body.Bytes(), []byte(poisonName)) {
+	if bytes.Contains(body.Bytes(), []byte(poisonous)) {
 		time.Sleep(r.answerAfter)
 		r.refuse(w)
 		return
