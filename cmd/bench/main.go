@@ -18,16 +18,12 @@
 package main
 
 import (
-	"context"
-	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/command"
 )
 
 // flags is what the program can be told.
@@ -40,17 +36,7 @@ type flags struct {
 	short       bool
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	go func() {
-		<-ctx.Done()
-		stop() // a second signal ends the process at once
-	}()
-	if err := newRoot().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(terminal.Writer(os.Stderr), err)
-		os.Exit(1)
-	}
-}
+func main() { os.Exit(command.Run(newRoot())) }
 
 func newRoot() *cobra.Command {
 	var f flags

@@ -18,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/command"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/logging"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/worker"
@@ -116,7 +117,7 @@ func (a *agreement) verb(change func(*config.Config), body string, args ...strin
 	root.SetOut(&out)
 	root.SetErr(&errs)
 	root.SetArgs(append(args, filepath.Join(a.dir, "events"), "--config", filepath.Join(a.dir, "config.yaml")))
-	code = exitCode(root.ExecuteContext(a.t.Context()))
+	code = command.ExitCode(root.ExecuteContext(a.t.Context()))
 	return out.String(), errs.String(), code
 }
 
@@ -274,7 +275,7 @@ func TestAWordThatIsNoDatasetIsRefused(t *testing.T) {
 		for _, verb := range [][]string{{"validate"}, {"publish"}, {"test-event", "--code", "T"}} {
 			root := newRoot()
 			root.SetArgs(append(verb, "--dataset", word, "events"))
-			require.Equal(t, exit.WrongUsage, exitCode(root.ExecuteContext(t.Context())), "%s %s", verb, word)
+			require.Equal(t, exit.WrongUsage, command.ExitCode(root.ExecuteContext(t.Context())), "%s %s", verb, word)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/command"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/explain"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 )
@@ -68,7 +69,7 @@ func TestAnErrorIsReadFromTheStandardInput(t *testing.T) {
 	root.SetIn(strings.NewReader(body2804003))
 	root.SetOut(&out)
 	root.SetArgs([]string{"explain", "-", "--json"})
-	require.Zero(t, exitCode(root.ExecuteContext(t.Context())))
+	require.Zero(t, command.ExitCode(root.ExecuteContext(t.Context())))
 	require.Contains(t, out.String(), `{"code":100,"subcode":2804003,"known":true,`)
 	require.Contains(t, out.String(), `"said":"Event Timestamp Too Old: `)
 }

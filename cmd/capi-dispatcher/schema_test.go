@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/command"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
 )
 
@@ -24,13 +25,13 @@ func TestSchema(t *testing.T) {
 		root := newRoot()
 		root.SetOut(&out)
 		root.SetArgs([]string{"schema", kind, "--config", file})
-		require.Zero(t, exitCode(root.ExecuteContext(t.Context())))
+		require.Zero(t, command.ExitCode(root.ExecuteContext(t.Context())))
 		require.True(t, json.Valid(out.Bytes()), kind)
 		require.Contains(t, out.String(), want, kind)
 	}
 	for _, wrong := range [][]string{{"schema"}, {"schema", "x"}, {"schema", "event", "config"}} {
 		root := newRoot()
 		root.SetArgs(wrong)
-		require.Equal(t, exit.WrongUsage, exitCode(root.ExecuteContext(t.Context())), wrong)
+		require.Equal(t, exit.WrongUsage, command.ExitCode(root.ExecuteContext(t.Context())), wrong)
 	}
 }
