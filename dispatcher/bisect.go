@@ -146,6 +146,7 @@ func (d *delivery) bisect(group []*inFlight, refusal graph.Answer) {
 		return
 	}
 	defer d.requests.Halve()()
+	d.meters.bisected(d.lane.dataset)
 	culprit := d.culprit(group, refusal)
 	first, second := split(group, culprit)
 	sent, answer := d.try(first)

@@ -180,6 +180,8 @@ type Tokens interface {
 	breaker.Tokens
 
 	Owns(dataset string) bool
+	// Changed returns when each token's file was last changed, by dataset.
+	Changed() map[string]time.Time
 }
 
 // Directory finds the datasets of accounts: a [directory.Directory].

@@ -54,6 +54,7 @@ type inFlight struct {
 	claimed, certain bool
 	claimedAt        time.Time // when it was asked for
 	loaded           bool      // it counts among the dataset's events in flight
+	late             bool      // it is parked although its hour is over, for the first time
 
 	// Why and how the event leaves, where it does not leave for Meta.
 	reason deadletter.Reason
@@ -73,6 +74,7 @@ type history struct {
 	parkedFor      parked.Reason
 	recalled       time.Time // when it was called back, if it was
 	early          int       // times that Meta took it for one of the future
+	counted        bool      // as late, when it was parked
 	refusedAlone   time.Time // see [breaker.Doubts]; zero if it was not, on the server's clock
 	accepted       time.Time // when another worker had an event of the dataset accepted, likewise
 	originSubject  string
@@ -110,7 +112,7 @@ func parkedHistory(m *message, index int) history {
 	h := history{
 		firstSeen: e.FirstSeen, since: e.FirstSeen,
 		attempts: e.Attempts, maybeSent: e.MaybeSent, parked: e.Parked, parkedFor: e.Reason,
-		recalled: e.Recalled, early: e.Early, refusedAlone: e.RefusedAlone, accepted: e.Accepted,
+		recalled: e.Recalled, early: e.Early, counted: e.Counted, refusedAlone: e.RefusedAlone, accepted: e.Accepted,
 		originSubject: e.OriginSubject, originSequence: e.OriginSequence,
 		messageID: shortID(e.DedupeID), numbered: m.events > 1, place: index,
 		replaces: dedupe.Owner(e.Claim),

@@ -17,6 +17,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/breaker"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/health"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/metrics"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/outlet"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
@@ -210,6 +211,7 @@ func (s *settler) park(events []*inFlight, o outcome) {
 	publications := make([]*publication, len(events))
 	for i, e := range events {
 		e.until = later(e.until, o.until)
+		e.late = e.timeliness(s.clock.Now()) == metrics.Late
 		publications[i] = s.parkedMessage(e, o.reason, s.wakeTime(e, now))
 	}
 	stored, refused := s.parking.Publish(publications)
@@ -252,7 +254,8 @@ func (s *settler) parked(e *inFlight, reason parked.Reason) *parked.Event {
 	h := &e.history
 	event := &parked.Event{
 		Reason: reason, FirstSeen: h.firstSeen,
-		Attempts: h.attempts, MaybeSent: h.maybeSent, Parked: h.parked + 1, Early: h.early, RefusedAlone: h.refusedAlone,
+		Attempts: h.attempts, MaybeSent: h.maybeSent, Parked: h.parked + 1, Early: h.early,
+		Counted: h.counted || e.late, RefusedAlone: h.refusedAlone,
 		OriginSubject: h.originSubject, OriginSequence: h.originSequence,
 		Claim: int64(h.replaces), DedupeID: h.dedupeID(), Trace: nats.Header{},
 	}

@@ -26,6 +26,7 @@ func forge(claim dedupe.Owner) nats.Header {
 		"Capi-Recalled":        {"2030-01-01T00:00:00Z"},
 		"Capi-Refused-Alone":   {"2029-01-01T00:00:00Z"},
 		"Capi-Accepted":        {"2030-01-01T00:00:00Z"},
+		"Capi-Counted":         {"1"},
 		"Capi-First-Seen":      {"2001-01-01T00:00:00Z"},
 		"Capi-Envelope":        {`{"test_event_code":"FORGED"}`},
 		"Capi-Content-Ids":     {"c0ffee"},

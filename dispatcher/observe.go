@@ -3,14 +3,15 @@ package dispatcher
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/nats-io/nats.go"
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/inflight"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/metrics"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/serverclock"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/traces"
@@ -24,11 +25,15 @@ type meters struct {
 
 	datasets *metrics.Datasets
 	clock    *serverclock.Clock
+	oldest   *parked.Oldest // of the events that wait
 }
 
 func newMeters(cfg *Config, deps *Deps, clock *serverclock.Clock) (*meters, error) {
 	counted, err := metrics.NewMeters(deps.Meter)
-	return &meters{counted, metrics.NewDatasets(cfg.Metrics.Datasets, cfg.DatasetIDs(), deps.Tokens.Owns), clock}, err
+	return &meters{
+		Meters: counted, clock: clock, oldest: parked.NewOldest(parked.Waits{Backoff: cfg.Delivery.Park}),
+		datasets: metrics.NewDatasets(cfg.Metrics.Datasets, cfg.DatasetIDs(), deps.Tokens.Owns),
+	}, err
 }
 
 func (m *meters) received(events ...*inFlight) {
@@ -73,31 +78,91 @@ func (m *meters) withheld(first *inFlight, secrets, members int) {
 	}
 }
 
-func (m *meters) settled(events []*inFlight, f fate) {
+func (m *meters) settled(events []*inFlight, o outcome) {
 	same := func(a, b *inFlight) bool { return a.series == b.series && a.reason == b.reason }
 	for group := range inflight.Runs(events, same) {
-		m.Settled(group[0].series, f.String(), string(group[0].reason), len(group))
+		m.Settled(group[0].series, o.fate.String(), o.reasonOf(group[0]), len(group))
 	}
-	if f == accepted {
+	switch o.fate {
+	case accepted:
 		m.accepted(events)
+	case postponed:
+		m.postponed(events, o.reason)
+	case deadLettered:
+		m.deadLettered(events)
+	case duplicate, returned, abandoned: // another delivery is counted
 	}
 }
 
 func (m *meters) accepted(events []*inFlight) {
 	now := m.clock.Now()
+	var tally metrics.Tally
 	for group := range inflight.Runs(events, ofOneDataset) {
 		m.datasets.Accepted(group[0].lane.dataset)
 		for _, e := range group {
-			m.Took(now.Sub(e.history.since))
+			m.Took(e.trace.Exemplar(), now.Sub(e.history.since), now.Sub(e.event.Time))
+			tally.Note(e.timeliness(now))
 		}
 	}
+	m.Timely(&tally)
+}
+
+// postponed counts events as late that go on waiting although the hour is over.
+func (m *meters) postponed(events []*inFlight, reason parked.Reason) {
+	var tally metrics.Tally
+	for group := range inflight.Runs(events, ofOneDataset) {
+		kind := parked.Kind{Reason: reason, Known: m.datasets.Known(group[0].lane.dataset)}
+		for _, e := range group {
+			if e.reason != "" {
+				tally.Note(m.lost(e))
+				continue
+			}
+			if e.late {
+				tally.Note(metrics.Late)
+			}
+			m.oldest.Note(parked.Ages{Kind: kind, Since: e.history.firstSeen, Expires: e.event.ExpiresAt()})
+		}
+	}
+	m.Timely(&tally)
+}
+
+func (m *meters) deadLettered(events []*inFlight) {
+	var tally metrics.Tally
+	for _, e := range events {
+		tally.Note(m.lost(e))
+	}
+	m.Timely(&tally)
+}
+
+// lost counts an event that is lost as a dead letter. What was a letter already has
+// been counted.
+func (m *meters) lost(e *inFlight) metrics.Timeliness {
+	if e.letter != nil || !m.Lost(e.reason, &e.event, e.history.firstSeen) {
+		return ""
+	}
+	if result := e.timeliness(m.clock.Now()); result != metrics.InTime {
+		return result
+	}
+	return metrics.Late
+}
+
+// timeliness is how an event fares that ends now; "" where that has been counted, as
+// for one that was a dead letter.
+func (e *inFlight) timeliness(now time.Time) metrics.Timeliness {
+	if e.history.counted || e.history.since.After(e.history.firstSeen) {
+		return ""
+	}
+	return metrics.TimelinessOf(&e.event, e.history.firstSeen, now)
 }
 
 func (m *meters) maybeSent(events []*inFlight) {
-	for _, e := range events {
-		m.MaybeSent(e.series)
+	same := func(a, b *inFlight) bool { return a.series == b.series }
+	for group := range inflight.Runs(events, same) {
+		m.MaybeSent(group[0].series, len(group))
 	}
 }
+
+func (m *meters) bisected(dataset string) { m.Bisected(m.datasets.Of(dataset)) }
 
 func (m *meters) posted(ctx context.Context, dataset string, events int, answer *graph.Answer) {
 	m.Posted(ctx, m.datasets.Of(dataset), events, answer)
@@ -113,45 +178,21 @@ func (m *meters) usage(dataset string, usage *graph.Usage) {
 
 // observe adds what is looked at rather than counted.
 func (d *Dispatcher) observe(meter metric.Meter) error {
-	gauge := func(name, description string, read func() int64) error {
-		_, err := meter.Int64ObservableGauge(name, metric.WithDescription(description),
-			metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
-				o.Observe(read())
-				return nil
-			}))
-		return err
-	}
-	_, err := meter.Int64ObservableGauge("capi.condition",
-		metric.WithDescription("1 where a condition for events to flow holds, else 0"),
-		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
-			for _, c := range d.flow() {
-				o.Observe(boolToInt(c.OK), metric.WithAttributes(attribute.String("condition", c.Name)))
-			}
-			return nil
-		}))
-	_, err2 := meter.Float64ObservableGauge("capi.clock.skew", metric.WithUnit("s"),
-		metric.WithDescription("By how much the NATS server's clock is ahead of the worker's"),
-		metric.WithFloat64Callback(func(_ context.Context, o metric.Float64Observer) error {
-			o.Observe(d.clock.Skew().Seconds())
-			return nil
-		}))
-	return errors.Join(err, err2,
+	stats := d.batches.Stats
+	return errors.Join(
+		metrics.ObserveConditions(meter, d.flow),
 		metrics.ObserveTroubles(meter, d.troubles, d.meters.datasets.Known),
-		gauge("capi.messages.in_flight", "Messages in flight", func() int64 { return int64(d.leases.Count()) }),
-		gauge("capi.batches.waiting", "Events waiting for a request",
-			func() int64 { return int64(d.batches.Stats().Waiting) }),
-		gauge("capi.senders.busy", "Senders in use", func() int64 { return int64(d.batches.Stats().Busy) }),
-		gauge("capi.parked.overdue", "Parked events that NATS should have brought back, and has not, at the last look", func() int64 { return int64(d.sweeper.Overdue()) }),
-		gauge("capi.confirms.pending", "Events sent that Redis does not know of yet",
-			func() int64 { return int64(d.claims.Pending()) }),
+		metrics.ObserveOldest(meter, d.meters.oldest, d.clock),
+		metrics.ObserveTokens(meter, d.deps.Tokens.Changed),
+		metrics.Observe(meter, "capi.messages.in_flight", "{message}", "Messages in flight", d.leases.Count),
+		metrics.Observe(meter, "capi.batches.waiting", "{event}", "Events waiting for a request",
+			func() int { return stats().Waiting }),
+		metrics.Observe(meter, "capi.senders.busy", "{sender}", "Senders in use", func() int { return stats().Busy }),
+		metrics.Observe(meter, "capi.parked.overdue", "{event}",
+			"Parked events that NATS should have brought back, and has not, at the last look", d.sweeper.Overdue),
+		metrics.Observe(meter, "capi.confirms.pending", "{event}", "Events sent that Redis does not know of yet",
+			d.claims.Pending),
 	)
-}
-
-func boolToInt(b bool) int64 {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // What becomes of an event is in its trace: see package traces. Here it is said

@@ -158,11 +158,11 @@ func New(cfg Config, batch batcher.Config, deps Deps) (*Dispatcher, error) {
 		doubts:   breaker.NewDoubts[graph.ErrorCode](),
 		settings: streams.NewSettings(cfg.Streams, deps.Log.With(zap.String("component", "settings"))),
 	}
-	d.claims = claims.NewBook(deps.Claims, d.gates.redis, d.log)
+	d.claims = claims.NewBook(claims.Timed(deps.Claims, d.meters.ClaimTook), d.gates.redis, d.log)
 	d.waker, d.sweeper = newWaker(d)
 	d.storage = storage.New(deps.JetStream, deps.Log.With(zap.String("component", "storage")), d.watched()...)
 	d.connect(batch)
-	if err := errors.Join(d.observe(deps.Meter), d.storage.Observe(deps.Meter)); err != nil {
+	if err := errors.Join(d.observe(deps.Meter), d.storage.Observe(deps.Meter, d.clock.Now)); err != nil {
 		return nil, err
 	}
 	return d, nil

@@ -132,6 +132,7 @@ func (a *admitter) lookUp(asset graph.Asset, events []*inFlight) {
 	ctx, cancel := context.WithTimeout(a.intakeCtx, lookupPatience)
 	defer cancel()
 	finding := a.deps.Directory.Find(ctx, asset)
+	a.meters.LookedUp(finding)
 	if finding.Err != nil {
 		a.parkUnfound(asset, events, finding)
 		return

@@ -11,6 +11,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/claims"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/inflight"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/lease"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/metrics"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/outlet"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/traces"
@@ -31,6 +32,18 @@ func toPark(reason parked.Reason, until time.Time) outcome {
 
 // toReturn gives an event back to the server, to be delivered again after a delay.
 func toReturn(delay time.Duration) outcome { return outcome{fate: returned, delay: delay} }
+
+// reasonOf is why an event leaves so; "" is that nothing is wrong.
+func (o outcome) reasonOf(e *inFlight) string {
+	switch {
+	case o.fate != postponed:
+		return string(e.reason)
+	case e.reason != "": // it is parked as the dead letter that it is
+		return metrics.Undelivered
+	default:
+		return string(o.reason)
+	}
+}
 
 // fate is what has become of an event. The order is the order in which a message
 // with several events takes its own fate from theirs.
@@ -95,7 +108,7 @@ func (s *settler) settle(events []*inFlight, o outcome) {
 // end ends the stay of events whose outcome is durable, and that of events with the
 // same identity that have waited for it.
 func (s *settler) end(events []*inFlight, o outcome) {
-	s.meters.settled(events, o.fate)
+	s.meters.settled(events, o)
 	s.unload(events)
 	s.endFollowers(events, o.fate)
 	done := make([]*message, 0, len(events))

@@ -124,6 +124,9 @@ func newEpochs(js jetstream.JetStream, log *zap.Logger) *epoch.Watch {
 func (d *Dispatcher) seen(info *jetstream.StreamInfo) {
 	d.epochs.Heard(info)
 	d.settings.Look(info)
+	if info.Config.Name == d.cfg.Streams.ParkedStream && info.State.Msgs == 0 {
+		d.meters.oldest.Clear()
+	}
 }
 
 // doubtOnReconnect asks the streams whenever the connection has been away: what
@@ -197,7 +200,7 @@ func (d *Dispatcher) watched() []storage.Stream {
 	s := d.cfg.Streams
 	return []storage.Stream{
 		{Name: s.Stream, Label: "events", Subject: s.Subject, Consumer: s.Consumer, Seen: d.seen},
-		{Name: s.ParkedStream, Label: "parked", Seen: d.seen},
+		{Name: s.ParkedStream, Label: "parked", Consumer: s.Consumer, Seen: d.seen},
 		{Name: s.DeadLetterStream, Label: "dead_letters", Subject: s.DeadLetterSubject, Seen: d.seen},
 	}
 }

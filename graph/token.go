@@ -137,6 +137,20 @@ func (t *Tokens) Fingerprint(dataset string) string {
 	return t.fileFor(dataset).fingerprint
 }
 
+// Changed returns when the file of each token that is in use was last changed, by
+// dataset; that of the rest is "default".
+func (t *Tokens) Changed() map[string]time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	changed := make(map[string]time.Time, len(t.known))
+	for name, file := range t.known {
+		if file.err == nil {
+			changed[name] = time.Unix(file.stamp.modified.Unix())
+		}
+	}
+	return changed
+}
+
 // file returns what a file holds now, or held less than a recheck ago.
 func (t *Tokens) file(name string) *tokenFile {
 	f := t.known[name]

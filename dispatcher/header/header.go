@@ -32,7 +32,8 @@ const (
 	// Accepted is when Meta last accepted an event of the dataset, as far as the
 	// worker knew that called the event back, RFC 3339.
 	Accepted = "Capi-Accepted"
-	Early    = "Capi-Early" // how often Meta took the event for one of the future
+	Early    = "Capi-Early"   // how often Meta took the event for one of the future
+	Counted  = "Capi-Counted" // 1: that it is late has been counted
 	// Undelivered says that this is no event but a dead letter, with all of its
 	// headers, that its stream has refused: it is stored there under this
 	// message id once it can be.

@@ -12,8 +12,10 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/claims"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/metrics"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event/customer"
@@ -104,7 +106,7 @@ func settle(datasets *metrics.Datasets, meters *metrics.Meters, id, outcome, rea
 	dataset := datasets.Of(id)
 	meters.Received(dataset, 1)
 	meters.Settled(dataset, outcome, reason, 1)
-	meters.Took(time.Second)
+	meters.Took(context.Background(), time.Second, time.Minute)
 }
 
 func TestCountingAnEventAllocatesNothing(t *testing.T) {
@@ -163,21 +165,28 @@ func countEverything(meters *metrics.Meters, dataset *metrics.Dataset) {
 		meters.Warned(dataset, code)
 	}
 	meters.Withheld(dataset, 1, 1)
-	for _, outcome := range []string{"accepted", "duplicate", "dead_lettered", "parked", "returned", "dropped"} {
+	for _, outcome := range []string{"accepted", "duplicate", "dead_lettered", "returned", "dropped"} {
 		for _, reason := range append(deadletter.Reasons(), "") {
 			meters.Settled(dataset, outcome, string(reason), 1)
 		}
 	}
-	for _, verdict := range graph.Verdicts() {
-		meters.Posted(context.Background(), dataset, event.MaxEvents, &graph.Answer{Verdict: verdict})
+	for _, reason := range append(parked.Reasons(), metrics.Undelivered) {
+		meters.Settled(dataset, "parked", string(reason), 1)
 	}
-	meters.MaybeSent(dataset)
+	for _, verdict := range graph.Verdicts() {
+		meters.Posted(context.Background(), dataset, event.MaxEvents, &graph.Answer{Verdict: verdict, Sent: 1})
+	}
+	meters.MaybeSent(dataset, 1)
 	for _, action := range []string{"warn", "refuse", "reroute"} {
 		meters.ForeignAccount(dataset, action)
 	}
 	meters.Filled(dataset, "/user_data/page_id")
 	meters.CalledBack(dataset, 1)
-	meters.Took(time.Second)
+	meters.Took(context.Background(), time.Second, time.Minute)
+	meters.Bisected(dataset)
+	for _, operation := range claims.Operations() {
+		meters.ClaimTook(operation, time.Millisecond, true)
+	}
 	meters.Usage(dataset, &graph.Usage{Percent: 1, App: 1})
 }
 

@@ -16,23 +16,30 @@ type endings struct {
 	with func(...attribute.KeyValue) metric.MeasurementOption
 
 	mu   sync.RWMutex
-	made map[ending][]metric.AddOption
+	made map[ending]*series
+}
+
+// series are the attributes of one ending, as a counter and as a gauge take them.
+type series struct {
+	add    []metric.AddOption
+	record []metric.RecordOption
 }
 
 func newEndings(with func(...attribute.KeyValue) metric.MeasurementOption) *endings {
-	return &endings{with: with, made: make(map[ending][]metric.AddOption)}
+	return &endings{with: with, made: make(map[ending]*series)}
 }
 
-func (e *endings) of(end ending) []metric.AddOption {
+func (e *endings) of(end ending) *series {
 	e.mu.RLock()
-	options := e.made[end]
+	found := e.made[end]
 	e.mu.RUnlock()
-	if options != nil {
-		return options
+	if found != nil {
+		return found
 	}
-	options = []metric.AddOption{e.with(attribute.String("outcome", end.outcome), attribute.String("reason", end.reason))}
+	set := e.with(attribute.String("outcome", end.outcome), attribute.String("reason", end.reason))
+	found = &series{add: []metric.AddOption{set}, record: []metric.RecordOption{set}}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.made[end] = options
-	return options
+	e.made[end] = found
+	return found
 }

@@ -26,3 +26,9 @@ func made[Instrument, Option any](
 func (in *instruments) counter(name, unit, description string) metric.Int64Counter {
 	return made(in, in.meter.Int64Counter)(name, metric.WithUnit(unit), metric.WithDescription(description))
 }
+
+// seconds is a histogram of times.
+func (in *instruments) seconds(name, description string, bounds ...float64) metric.Float64Histogram {
+	return made(in, in.meter.Float64Histogram)(name, metric.WithUnit("s"), metric.WithDescription(description),
+		metric.WithExplicitBucketBoundaries(bounds...))
+}

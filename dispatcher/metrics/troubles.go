@@ -22,7 +22,7 @@ func ObserveTroubles(meter metric.Meter, troubles func() []breaker.Trouble, know
 	total, err := meter.Int64ObservableGauge("capi.datasets.troubled",
 		metric.WithDescription("Datasets whose events wait, by reason"), metric.WithUnit("{dataset}"))
 	named, err2 := meter.Int64ObservableGauge("capi.dataset.paused",
-		metric.WithDescription("1 for a dataset whose events wait, by reason; of the 100 that have waited for longest, known ones first"))
+		metric.WithDescription("1 for a dataset whose events wait, by reason, and by whether the dataset is known; of the 100 that have waited for longest, known ones first"))
 	if err := errors.Join(err, err2); err != nil {
 		return err
 	}
@@ -33,7 +33,8 @@ func ObserveTroubles(meter metric.Meter, troubles func() []breaker.Trouble, know
 		}
 		for _, t := range worst(distinct, known) {
 			o.ObserveInt64(named, 1, metric.WithAttributes(
-				attribute.String("dataset", t.Dataset), attribute.String("reason", string(t.Reason))))
+				attribute.String("dataset", t.Dataset), attribute.String("reason", string(t.Reason)),
+				attribute.Bool("known", known(t.Dataset))))
 		}
 		return nil
 	}, total, named)

@@ -25,6 +25,8 @@ type Event struct {
 	MaybeSent int // of these, how many of unknown outcome
 	Parked    int // times
 	Early     int // times that Meta took it for one of the future
+	// Counted: that the event is late for Meta has been counted.
+	Counted bool
 	// RefusedAlone is when Meta has refused it alone, on the server's clock;
 	// zero if it has not.
 	RefusedAlone time.Time
@@ -68,6 +70,9 @@ func (e *Event) Message(subjects Subjects, to, id string) *nats.Msg {
 	if e.Early > 0 {
 		set(header.Early, strconv.Itoa(e.Early))
 	}
+	if e.Counted {
+		set(header.Counted, "1")
+	}
 	if !e.RefusedAlone.IsZero() {
 		set(header.RefusedAlone, stamp(e.RefusedAlone))
 	}
@@ -97,6 +102,7 @@ func Parse(data []byte, headers nats.Header, stored time.Time) Event {
 		MaybeSent:     Count(headers.Get(header.MaybeSent)),
 		Parked:        Count(headers.Get(header.Parked)),
 		Early:         Count(headers.Get(header.Early)),
+		Counted:       headers.Get(header.Counted) != "",
 		RefusedAlone:  timeIn(headers, header.RefusedAlone, time.Time{}),
 		OriginSubject: headers.Get(header.OriginSubject),
 		DedupeID:      headers.Get(header.DedupeID),

@@ -28,8 +28,9 @@ type Stream struct {
 	// Subject is what its subjects begin with where the next word is a
 	// dataset; "" where there is a subject for each message.
 	Subject string
-	// Consumer is whose acknowledgements, beside those of all others, let
-	// messages be purged; "" where nothing is to be purged.
+	// Consumer is the one of ours whose backlog is looked at, and whose
+	// acknowledgements, beside those of all others, let messages of a stream that
+	// keeps them be purged; "" where there is none.
 	Consumer string
 	// Seen, if any, is called with the stream's info at each look.
 	Seen func(*jetstream.StreamInfo)
@@ -43,6 +44,8 @@ type Watch struct {
 	account *optional
 	purge   *optional
 
+	consumers, oldest map[string]*optional // looks at these, by stream
+
 	mu     sync.Mutex
 	stores []store
 	since  time.Time // when stores began to run full, or ceased to
@@ -50,8 +53,9 @@ type Watch struct {
 
 // New returns a watch over these streams.
 func New(js jetstream.JetStream, log *zap.Logger, streams ...Stream) *Watch {
+	consumers, oldest := newBacklogs(log, streams)
 	return &Watch{
-		js: js, log: log, streams: streams, since: time.Now(),
+		js: js, log: log, streams: streams, since: time.Now(), consumers: consumers, oldest: oldest,
 		account: &optional{
 			log: log, rest: time.Hour,
 			failure: "how full the account is cannot be seen, only how full its streams are; the right to publish $JS.API.INFO shows it",
@@ -167,8 +171,11 @@ const accountLabel = "account"
 type store struct {
 	label, name string
 	used, limit uint64 // in bytes; no limit is 0
-	share       share  // of the dataset with the most messages, if it runs full
-	kept        string // what keeps more from being purged
+	messages    uint64
+	last        uint64   // number of the message that was stored last
+	backlog     *backlog // of our consumer, if there is one
+	share       share    // of the dataset with the most messages, if it runs full
+	kept        string   // what keeps more from being purged
 }
 
 func (s *store) filling() bool { return s.limit > 0 && s.used >= s.limit/100*Full }
@@ -185,7 +192,7 @@ func (s *store) String() string {
 }
 
 // lookAt looks at a stream, and makes room in it if it runs full.
-func (w *Watch) lookAt(ctx context.Context, stream Stream) (store, error) {
+func (w *Watch) lookAt(ctx context.Context, stream Stream) (found store, err error) {
 	handle, err := w.js.Stream(ctx, stream.Name)
 	if err != nil {
 		return store{}, err
@@ -195,6 +202,7 @@ func (w *Watch) lookAt(ctx context.Context, stream Stream) (store, error) {
 		stream.Seen(info)
 	}
 	s := newStore(stream, info)
+	defer func() { found.backlog = w.lookAtBacklog(ctx, handle, stream.Consumer) }()
 	if !s.filling() {
 		return s, nil
 	}
@@ -228,6 +236,7 @@ func newStore(stream Stream, info *jetstream.StreamInfo) store {
 	return store{
 		label: stream.Label, name: "stream " + stream.Name,
 		used: info.State.Bytes, limit: uint64(max(info.Config.MaxBytes, 0)),
+		messages: info.State.Msgs, last: info.State.LastSeq,
 	}
 }
 

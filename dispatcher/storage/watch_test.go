@@ -50,7 +50,7 @@ func setup(t *testing.T, options *server.Options, watcher ...nats.Option) *harne
 	b := &harness{t: t, js: running.JetStream(owner...), metrics: metric.NewManualReader()}
 	for name, subject := range map[string]string{"CAPI": "capi.events.>", "CAPI_DLQ": "capi.dead.>"} {
 		_, err := b.js.CreateStream(t.Context(), jetstream.StreamConfig{
-			Name: name, Subjects: []string{subject}, MaxBytes: limit, Discard: jetstream.DiscardNew,
+			Name: name, Subjects: []string{subject}, MaxBytes: limit, Discard: jetstream.DiscardNew, AllowDirect: true,
 		})
 		require.NoError(t, err)
 	}
@@ -60,7 +60,7 @@ func setup(t *testing.T, options *server.Options, watcher ...nats.Option) *harne
 		storage.Stream{Name: "CAPI", Label: "events", Subject: "capi.events", Consumer: "ours"},
 		storage.Stream{Name: "CAPI_DLQ", Label: "dead_letters", Subject: "capi.dead"},
 	)
-	require.NoError(t, b.watch.Observe(metric.NewMeterProvider(metric.WithReader(b.metrics)).Meter("test")))
+	require.NoError(t, b.watch.Observe(metric.NewMeterProvider(metric.WithReader(b.metrics)).Meter("test"), time.Now))
 	return b
 }
 
@@ -133,6 +133,10 @@ func (b *harness) series(name string) map[string]float64 {
 			}
 			switch data := m.Data.(type) {
 			case metricdata.Gauge[int64]:
+				for _, point := range data.DataPoints {
+					values[words(point.Attributes)] = float64(point.Value)
+				}
+			case metricdata.Sum[int64]:
 				for _, point := range data.DataPoints {
 					values[words(point.Attributes)] = float64(point.Value)
 				}
@@ -253,12 +257,12 @@ func TestWithNoMoreThanTheRights(t *testing.T) {
 	t.Parallel()
 	guide, err := os.ReadFile("../../docs/security.md")
 	require.NoError(t, err)
-	rights := []string{"$JS.API.INFO", "$JS.API.CONSUMER.NAMES.CAPI", "$JS.API.CONSUMER.LIST.CAPI", "$JS.API.STREAM.PURGE.CAPI"}
+	rights := []string{"$JS.API.INFO", "$JS.API.DIRECT.GET.CAPI", "$JS.API.CONSUMER.NAMES.CAPI", "$JS.API.CONSUMER.LIST.CAPI", "$JS.API.STREAM.PURGE.CAPI"}
 	for _, right := range rights {
 		require.Contains(t, string(guide), "`"+right+"`")
 	}
 	b := setup(t, &server.Options{Users: users(server.Permissions{
-		Publish:   &server.SubjectPermission{Allow: append(rights, "$JS.API.STREAM.INFO.*")},
+		Publish:   &server.SubjectPermission{Allow: append(rights, "$JS.API.STREAM.INFO.*", "$JS.API.CONSUMER.INFO.CAPI.ours")},
 		Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
 	})}, nats.UserInfo("watcher", "x"))
 	b.publish("capi.events.1", 90)

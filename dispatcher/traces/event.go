@@ -158,6 +158,15 @@ func (e Event) SpanContext() trace.SpanContext {
 	return e.span.SpanContext()
 }
 
+// Exemplar is what a measurement of the event is made in, so that it leads to the
+// trace if the event is sampled.
+func (e Event) Exemplar() context.Context {
+	if !e.Sampled() {
+		return context.Background()
+	}
+	return trace.ContextWithSpanContext(context.Background(), e.SpanContext())
+}
+
 // Claim notes what Redis says of the event.
 func (e Event) Claim(state string) { e.note(Claimed, text{"capi.claim.state", state}) }
 

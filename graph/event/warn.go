@@ -31,11 +31,20 @@ const promptly = time.Hour
 // nil when it is sent soon enough, or from a store, where Meta allows for weeks;
 // and when it is too late to be sent at all.
 func (e *Event) CheckPromptness(now time.Time) *Fault {
-	if e.Time.IsZero() || e.ActionSource == PhysicalStore || now.Sub(e.Time) <= promptly || now.After(e.ExpiresAt()) {
+	if at := e.LateAt(); at.IsZero() || !now.After(at) || now.After(e.ExpiresAt()) {
 		return nil
 	}
 	return &Fault{Pointer: "/event_time", Code: SentLate, Message: "event_time is more than an hour ago; " +
 		"Meta wants events as soon as they occur, and makes less of late ones"}
+}
+
+// LateAt returns from when on an event is late for Meta; zero if it cannot be, as
+// one from a store, or one that has no time.
+func (e *Event) LateAt() time.Time {
+	if e.Time.IsZero() || e.ActionSource == PhysicalStore {
+		return time.Time{}
+	}
+	return e.Time.Add(promptly)
 }
 
 // warn notes what Meta takes, but may not be able to use.

@@ -123,6 +123,7 @@ func parked() map[string]string {
 		header.RefusedAlone: "When Meta refused the event alone, while it refused all of the dataset's that were tried, RFC 3339.",
 		header.Accepted:     "When Meta had last accepted an event of the dataset when this one was called back, as far as the worker knew, RFC 3339.",
 		header.Early:        "How often Meta took the event for one of the future.",
+		header.Counted:      "1: that the event is late has been counted.",
 		header.Undelivered:  "That it is a dead letter, which its stream has refused for now: the id under which it is to be stored.",
 	}
 }
