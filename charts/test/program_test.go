@@ -22,8 +22,6 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	natsclient "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 
@@ -48,9 +46,9 @@ type worker struct {
 
 const token = "EAAB-a-token"
 
-func startWorker(t *testing.T) *worker {
+func startWorker(t *testing.T, values ...string) *worker {
 	t.Helper()
-	r := render(t, "streams: {owner: external}")
+	r := render(t, append(values, "streams: {owner: external}")...)
 	w := &worker{t: t, api: graphtest.New(graphtest.Config{}), pod: deployment(r).Spec.Template.Spec}
 	nats, redis, graph := natstest.StartWith(t, &server.Options{Users: users(t)}), miniredis.RunT(t), httptest.NewServer(w.api)
 	t.Cleanup(graph.Close)
@@ -198,58 +196,4 @@ func TestTheProbesAnswer(t *testing.T) {
 		w.await(probe.HTTPGet.Path, func(status int, _ string) bool { return status == http.StatusOK })
 	}
 	w.stop()
-}
-
-// reportedSeries is what a real worker reports after some of everything has
-// happened to it.
-func reportedSeries(t *testing.T) (all []labels.Labels) {
-	t.Helper()
-	w := startWorker(t)
-	w.await("/readyz", func(status int, _ string) bool { return status == http.StatusOK })
-	for id, tokens := range map[string]string{"1": token, "2": "another token", "3": token, "4": token, "5": token, "6": token} {
-		w.api.AddDataset(id, tokens)
-	}
-	// A limit of the dataset's own: the app's would hold the others up, which have the same token.
-	w.api.Always("3", graphtest.Fault{Error: &graphtest.Error{Code: 17, Type: "OAuthException", Message: "User request limit reached"}})
-	w.api.Script("4", graphtest.Fault{Accept: true, Drop: true})
-	w.api.Always("5", graphtest.Fault{Error: &graphtest.Error{Code: 424242, Message: "whatever it is"}})
-	w.api.LinkAssets("6", "999") // and not the account of the event
-
-	w.publish("1", event("good", time.Now()))
-	w.publish("1", event("old", time.Now().Add(-8*24*time.Hour)))
-	w.publish("1", "{")
-	w.publish("2", event("token is dead", time.Now()))
-	w.publish("3", event("throttled", time.Now()))
-	w.publish("4", event("who knows", time.Now()))
-	for i := range 20 {
-		w.publish("5", event(fmt.Sprint("refused", i), time.Now()))
-	}
-	w.publish("6", event("unlinked", time.Now()))
-	text := w.await("/metrics", func(_ int, body string) bool {
-		return containsAll(body, `outcome="accepted"`, `outcome="parked"`, `reason="expired"`, `reason="malformed"`, `verdict="paused"`, `verdict="throttled"`,
-			`capi_dataset_paused{dataset="2",reason="paused"}`, `capi_dataset_paused{dataset="3",reason="throttled"}`,
-			`capi_dataset_paused{dataset="5",reason="refused"}`, `capi_dataset_paused{dataset="6",reason="unlinked"}`,
-			"capi_events_maybe_sent_total{", "capi_event_latency_seconds_bucket", "capi_store_limit_bytes")
-	})
-	w.stop()
-	for line := range strings.Lines(text) {
-		if series, _, ok := cutLast(strings.TrimSpace(line), " "); ok && !strings.HasPrefix(line, "#") {
-			parsed, err := parser.NewParser(parser.Options{}).ParseMetric(series)
-			require.NoError(t, err, line)
-			all = append(all, parsed)
-		}
-	}
-	return all
-}
-
-func containsAll(text string, parts ...string) bool {
-	return !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(text, part) })
-}
-
-func cutLast(text, separator string) (before, after string, found bool) {
-	i := strings.LastIndex(text, separator)
-	if i < 0 {
-		return text, "", false
-	}
-	return text[:i], text[i+len(separator):], true
 }

@@ -77,7 +77,7 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		{"podMonitor: {interval: 30}", "/podMonitor/interval"},
 		{"prometheusRule: {alerts: {slwo: {enabled: false}}}", "slwo"},
 		{"prometheusRule: {alerts: {stuck: {threshold: 5}}}", "threshold"},
-		{"prometheusRule: {alerts: {slow: {for: soon}}}", "/prometheusRule/alerts/slow/for"},
+		{"prometheusRule: {alerts: {throttled: {for: soon}}}", "/prometheusRule/alerts/throttled/for"},
 		{"networkPolicy: {nats: {ports: [nats]}}", "/networkPolicy/nats/ports/0"},
 		{"networkPolicy: {egres: []}", "egres"},
 		{"topologySpreadConstraints: [{topologyKey: zone}]", "/topologySpreadConstraints/0"},

@@ -179,7 +179,8 @@ var effects = []struct{ key, values, text string }{
 	{"prometheusRule.alertLabels", "prometheusRule: {enabled: true, alertLabels: {a: b7}}", "a: b7\n"},
 	{"prometheusRule.selector", "prometheusRule: {enabled: true, selector: 'job=\"x\"'}", "absent(capi_condition{job=\\\"x\\\"})"},
 	{"prometheusRule.runbookURL", "prometheusRule: {enabled: true, runbookURL: https://wiki.example}", "https://wiki.example#capidispatcherabsent"},
-	{"prometheusRule.alerts", "prometheusRule: {enabled: true, alerts: {slow: {threshold: 77, for: 7m, severity: info}}}", "> 77\"\n          for: 7m\n          labels:\n            severity: info\n"},
+	{"prometheusRule.objective", "prometheusRule: {enabled: true, objective: 0.95}", "> 14.4 * 0.05\\n"},
+	{"prometheusRule.alerts", "prometheusRule: {enabled: true, alerts: {maybeSent: {threshold: 77, for: 7m, severity: info}}}", "> 77\"\n          for: 7m\n          labels:\n            severity: info\n"},
 	{"prometheusRule.alerts", "prometheusRule: {enabled: true, alerts: {absent: {enabled: false}}}", "CapiDispatcherStuck"},
 	{"prometheusRule.extraRules", "prometheusRule: {enabled: true, extraRules: [{alert: Own, expr: up}]}", "alert: Own\n"},
 	{"dashboard.enabled", "dashboard: {enabled: true}", "grafana_dashboard: \"1\"\n"},
@@ -209,7 +210,7 @@ func TestEveryValueHasItsEffect(t *testing.T) {
 func TestEveryValueIsTested(t *testing.T) {
 	t.Parallel()
 	var documented, tested []string
-	for _, row := range regexp.MustCompile(`(?m)^\| ([A-Za-z0-9.]+) \| (?:bool|int|list|object|string) \|`).FindAllStringSubmatch(readFile(t, chartDir+"/README.md"), -1) {
+	for _, row := range regexp.MustCompile(`(?m)^\| ([A-Za-z0-9.]+) \| (?:bool|float|int|list|object|string) \|`).FindAllStringSubmatch(readFile(t, chartDir+"/README.md"), -1) {
 		documented = append(documented, row[1])
 	}
 	for _, e := range effects {
