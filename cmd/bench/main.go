@@ -6,6 +6,7 @@
 //	go run ./cmd/bench --short   some seconds: shows that it works, its figures mean nothing
 //	go run ./cmd/bench growth    some minutes: what an event costs as the work grows
 //	go run ./cmd/bench scale     some minutes: several workers, and clusters
+//	go run ./cmd/bench traces    some minutes: what spans cost, in interleaved rounds
 //
 // It prints how many events a second the worker carries off a backlog, with few
 // datasets and with many; what an event costs in each process; and how long an
@@ -60,7 +61,7 @@ func newRoot() *cobra.Command {
 	root.Flags().DurationVar(&f.length, "length", 10*time.Second, "how long each rate lasts")
 	root.Flags().DurationVar(&f.answerAfter, "answer-after", 0, "how long the receiver waits before it answers")
 	root.Flags().BoolVar(&f.short, "short", false, "small sizes, whatever the other flags say")
-	root.AddCommand(growthCommand(), scaleCommand(), receiverCommand(), ceilingCommand())
+	root.AddCommand(growthCommand(), scaleCommand(), tracesCommand(), receiverCommand(), ceilingCommand())
 	return root
 }
 

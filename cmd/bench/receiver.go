@@ -73,6 +73,7 @@ func receiverCommand() *cobra.Command {
 func (r *receiver) serve(ctx context.Context, listener net.Listener) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /", r.receive)
+	mux.HandleFunc("POST "+spansPath, discardSpans)
 	mux.HandleFunc("GET "+countsPath, func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, r.tell()) })
 	mux.HandleFunc("POST "+latenciesPath, func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, r.takeLatencies()) })
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
