@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"time"
 
@@ -43,13 +42,12 @@ func (c *checker) decide(r *record, e *event.Event) admission.Decision {
 	return c.admission.Decide(c.to, body, e, c.now())
 }
 
-// faults is everything for which a worker would dead-letter events of a record:
-// one error, of a line each, which tells where the fault is.
-func (c *checker) faults(r *record) error {
+// faults is everything for which a worker would dead-letter events of a record, a
+// line each, which tells where the fault is.
+func (c *checker) faults(r *record) (lines []string) {
 	if r.err != nil {
-		return fmt.Errorf("%s: %w", r.place, r.err)
+		return []string{r.place + ": " + r.err.Error()}
 	}
-	var faults []error
 	for i := range r.request.Events {
 		decision := c.decide(r, &r.request.Events[i])
 		if decision.Reason == "" {
@@ -60,10 +58,10 @@ func (c *checker) faults(r *record) error {
 			place += fmt.Sprintf(", event %d", i+1)
 		}
 		for _, fault := range decision.Faults {
-			faults = append(faults, fmt.Errorf("%s: %s", place, sentence(fault)))
+			lines = append(lines, place+": "+sentence(fault))
 		}
 	}
-	return errors.Join(faults...)
+	return lines
 }
 
 // sentence is a fault in words, with its place if it has one.
@@ -83,4 +81,9 @@ func addDestination(command *cobra.Command, to *string, preset, usage string) {
 		}
 		return exit.Usage(fmt.Errorf("--dataset: %q is neither a dataset id, of digits, nor auto; the dispatcher would dead-letter every event", *to))
 	}
+}
+
+// addAll adds the flag that has everything printed.
+func addAll(command *cobra.Command, all *bool) {
+	command.Flags().BoolVar(all, "all", false, "print all that is found, however much it is")
 }

@@ -39,6 +39,7 @@ func withInput(cmd *cobra.Command, name string, read func(in io.Reader, size int
 
 // record is one message of an input: an event, or a request body.
 type record struct {
+	number  int    // of the line or the element, from 1 on
 	place   string // "line 17", "element 3"
 	data    []byte
 	request event.Request
@@ -111,13 +112,13 @@ func (r *recordReader) readLines(lines *bufio.Reader) {
 	for number := 1; ; number++ {
 		line, err := lines.ReadBytes('\n')
 		if line = bytes.TrimSpace(line); len(line) > 0 {
-			if !r.read(record{place: fmt.Sprintf("line %d", number), data: line}) {
+			if !r.read(record{number: number, place: fmt.Sprintf("line %d", number), data: line}) {
 				return
 			}
 		}
 		if err != nil {
 			if !errors.Is(err, io.EOF) {
-				r.yield(record{place: fmt.Sprintf("line %d", number), err: err})
+				r.yield(record{number: number, place: fmt.Sprintf("line %d", number), err: err})
 			}
 			return
 		}
@@ -129,26 +130,26 @@ func (r *recordReader) readLines(lines *bufio.Reader) {
 func (r *recordReader) readDocument(in io.Reader) {
 	text, err := io.ReadAll(io.LimitReader(in, maxDocument+1))
 	if err != nil || len(text) > maxDocument {
-		r.yield(record{place: "input", err: errors.Join(err,
+		r.yield(record{number: 1, place: "input", err: errors.Join(err,
 			fmt.Errorf("a JSON document may have at most %d MB; use one event a line", maxDocument>>20))})
 		return
 	}
 	if !bytes.HasPrefix(bytes.TrimSpace(text), []byte("[")) {
 		var whole json.RawMessage
 		if err := json.Unmarshal(text, &whole); err != nil {
-			r.yield(record{place: placeOf(text, err), err: err})
+			r.yield(record{number: 1, place: placeOf(text, err), err: err})
 			return
 		}
-		r.read(record{place: "input", data: whole})
+		r.read(record{number: 1, place: "input", data: whole})
 		return
 	}
 	var elements []json.RawMessage
 	if err := json.Unmarshal(text, &elements); err != nil {
-		r.yield(record{place: placeOf(text, err), err: err})
+		r.yield(record{number: 1, place: placeOf(text, err), err: err})
 		return
 	}
 	for i, element := range elements {
-		if !r.read(record{place: fmt.Sprintf("element %d", i+1), data: element}) {
+		if !r.read(record{number: i + 1, place: fmt.Sprintf("element %d", i+1), data: element}) {
 			return
 		}
 	}
@@ -190,7 +191,7 @@ func splitBody(r record, err error) (parts []record) {
 	}
 	for chunk := range slices.Chunk(events, event.MaxEvents) {
 		place := fmt.Sprintf("%s, events %d and on", r.place, 1+len(parts)*event.MaxEvents)
-		parts = append(parts, record{place: place, data: bodyWith(body, chunk)})
+		parts = append(parts, record{number: r.number, place: place, data: bodyWith(body, chunk)})
 	}
 	return parts
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 	"go.opentelemetry.io/otel/trace"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/publish"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
 	"github.com/capi-dispatcher/capi-dispatcher/config"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
@@ -29,6 +29,9 @@ import (
 type publishFlags struct {
 	dataset  string
 	testCode string
+	from     int
+	patience time.Duration
+	all      bool
 	asJSON   bool
 }
 
@@ -42,7 +45,14 @@ a JSON array of them, or from one request body as Meta documents it. Each
 message is acknowledged by NATS before it counts.
 
 What the dispatcher would dead-letter is not published: it is reported with its
-line, the rest goes on, and the exit code is 3.
+line, the rest goes on, and the exit code is 3. Of many faults the first are
+printed, and all with --all.
+
+While NATS is away, publish waits for it, as long as --wait says, and sends again
+what was not acknowledged. Publishing an input again is safe: workers recognise
+copies for as long as dedupe.window says (8 days), by event_name and event_id or,
+without an event_id, by the whole event. So the dataset and, without ids, the
+events must be the same. --from goes on in the middle of an input.
 
 Where the OTEL_* variables name a collector, each message begins a trace, or goes
 on with the one that TRACEPARENT names: see docs/traces.md.`,
@@ -65,6 +75,9 @@ on with the one that TRACEPARENT names: see docs/traces.md.`,
 	addDestination(command, &flags.dataset, admission.Auto, "dataset id, or auto to find it by the account in the event")
 	command.Flags().StringVar(&flags.testCode, "test-event-code", "",
 		"code from Meta's Test Events tool (test events count, too)")
+	command.Flags().IntVar(&flags.from, "from", 1, "the first line, or element of an array, to publish")
+	command.Flags().DurationVar(&flags.patience, "wait", 5*time.Minute, "how long to wait for a NATS that is away")
+	addAll(command, &flags.all)
 	command.Flags().BoolVar(&flags.asJSON, "json", false, "print the summary as JSON")
 	return command
 }
@@ -74,20 +87,25 @@ func (f *publishFlags) publish(
 	cmd *cobra.Command, cfg *config.Config, nats *connect.Connection, tracer trace.Tracer, in io.Reader, size int64,
 ) error {
 	bar := newBar(os.Stderr, size)
-	out := publisher{
-		js: nats, flags: *f, checker: newChecker(cfg, f.dataset), subject: cfg.NATS.Subject + "." + f.dataset,
-		complain: func(text string) { _ = bar.Clear(); cmd.PrintErrln(text) },
-		spans:    traces.New(traces.Config{Tracer: tracer}).Producer(cfg.NATS.Stream, nats.Conn().ConnectedUrlRedacted()),
+	say := func(line string) { _ = bar.Clear(); cmd.PrintErrln(line) }
+	run := publication{
+		flags: f, cfg: cfg, checker: newChecker(cfg, f.dataset), subject: cfg.NATS.Subject + "." + f.dataset,
+		conn: nats.Conn(),
+		out: publish.New(publish.Config{NATS: nats, Patience: f.patience, Interrupted: cmd.Context().Done(), Say: say}),
+		complaints: terminal.NewExcerpt(f.all, func(line string) error {
+			say(line)
+			return nil
+		}),
+		spans: traces.New(traces.Config{Tracer: tracer}).Producer(cfg.NATS.Stream, nats.Conn().ConnectedUrlRedacted()),
 	}
-	out.checker.testCode = f.testCode
+	run.checker.testCode = f.testCode
 	began := time.Now()
 	// What is under way is waited for, but not when it is denied.
 	err := nats.Rights.Do(context.WithoutCancel(cmd.Context()), func(allowed context.Context) error {
-		out.denied = allowed.Done()
-		return errors.Join(out.publishAll(cmd.Context(), io.TeeReader(in, bar)), context.Cause(allowed))
+		return run.publishAll(allowed, io.TeeReader(in, bar))
 	})
 	_ = bar.Finish()
-	return errors.Join(err, out.report(cmd.OutOrStdout(), time.Since(began)))
+	return errors.Join(run.complaints.End(), run.report(cmd.OutOrStdout(), time.Since(began)), run.explain(err, say))
 }
 
 // newBar shows how much of the input is read, on a terminal only.
@@ -101,138 +119,117 @@ func newBar(out *os.File, size int64) *progressbar.ProgressBar {
 		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
 }
 
-// publisher puts records on the stream, and counts.
-type publisher struct {
-	js       jetstream.JetStream
-	flags    publishFlags
-	checker  *checker
-	subject  string
-	complain func(text string)
-	spans    *traces.Producer
-	denied   <-chan struct{} // closed when NATS takes nothing
+// publication puts the records of an input on the stream.
+type publication struct {
+	flags      *publishFlags
+	cfg        *config.Config
+	checker    *checker
+	subject    string
+	conn       *nats.Conn
+	out        *publish.Publisher
+	complaints *terminal.Excerpt
+	spans      *traces.Producer
 
-	published, events int // acknowledged by NATS
-	refused, failed   int
-	underway          []publishing
+	refused int
 }
 
-// publishing is a message that NATS has not acknowledged yet.
-type publishing struct {
-	place  string
-	events int
-	future jetstream.PubAckFuture
-	span   traces.Publication
-}
-
-// atOnce is how many messages may be unacknowledged.
-const atOnce = 2048
-
-func (p *publisher) publishAll(ctx context.Context, in io.Reader) error {
+func (p *publication) publishAll(ctx context.Context, in io.Reader) error {
 	for r := range readRecords(in, p.checker.decoder) {
-		if ctx.Err() != nil || p.isDenied() {
+		if r.number < p.flags.from {
+			continue
+		}
+		if p.publish(ctx, r) != nil {
 			break
 		}
-		p.publish(ctx, r)
 	}
-	for len(p.underway) > 0 {
-		p.awaitOldest()
-	}
-	return ctx.Err()
+	return p.out.Finish(ctx) // with what has ended it, too
 }
 
-func (p *publisher) publish(ctx context.Context, r record) {
-	refusal := p.checker.faults(&r)
-	if refusal == nil && len(r.data) > int(p.js.Conn().MaxPayload()) {
-		refusal = fmt.Errorf("%s: %d bytes are more than NATS takes in a message (%d)", r.place, len(r.data),
-			p.js.Conn().MaxPayload())
-	}
-	if refusal != nil {
+func (p *publication) publish(ctx context.Context, r record) error {
+	if faults := p.faults(&r); len(faults) > 0 {
 		p.refused++
-		p.complain(refusal.Error())
-		return
-	}
-	if len(p.underway) == atOnce {
-		p.awaitOldest()
+		for _, line := range faults {
+			_ = p.complaints.Print(r.place, line) // whoever reads it may be gone
+		}
+		return nil
 	}
 	msg := nats.NewMsg(p.subject)
 	msg.Data = r.data
 	if p.flags.testCode != "" {
 		msg.Header.Set(header.TestEventCode, p.flags.testCode)
 	}
-	span := p.spans.Publish(traces.FromEnvironment(ctx), msg.Header, msg.Subject, p.dataset())
-	future, err := p.js.PublishMsgAsync(msg)
-	if err != nil {
-		span.End(0, err)
-		p.fail(r.place, err)
-		return
-	}
-	p.underway = append(p.underway, publishing{
-		place: r.place, events: len(r.request.Events), future: future, span: span,
+	return p.out.Publish(ctx, publish.Message{
+		Msg: msg, Number: r.number, Place: r.place, Events: len(r.request.Events),
+		Span: p.spans.Publish(traces.FromEnvironment(ctx), msg.Header, msg.Subject, p.dataset()),
 	})
 }
 
+// faults is why a record is not published, in lines that say where it is.
+func (p *publication) faults(r *record) []string {
+	faults := p.checker.faults(r)
+	if most := p.conn.MaxPayload(); len(faults) == 0 && int64(len(r.data)) > most {
+		faults = append(faults, fmt.Sprintf("%s: %d bytes are more than NATS takes in a message (%d)",
+			r.place, len(r.data), most))
+	}
+	return faults
+}
+
 // dataset is the one that everything is published for, or "".
-func (p *publisher) dataset() string {
+func (p *publication) dataset() string {
 	if p.flags.dataset == admission.Auto {
 		return ""
 	}
 	return p.flags.dataset
 }
 
-func (p *publisher) awaitOldest() {
-	oldest := p.underway[0]
-	p.underway = p.underway[1:]
-	select {
-	case ack := <-oldest.future.Ok():
-		oldest.span.End(ack.Sequence, nil)
-		p.published++
-		p.events += oldest.events
-	case err := <-oldest.future.Err():
-		oldest.span.End(0, err)
-		p.fail(oldest.place, err)
-	case <-p.denied: // why is said once, at the end
-		oldest.span.End(0, context.Canceled)
-		p.failed++
-	}
-}
-
-func (p *publisher) isDenied() bool {
-	select {
-	case <-p.denied:
-		return true
-	default:
-		return false
-	}
-}
-
-// fail notes a message that NATS did not take. The first says what it means.
-func (p *publisher) fail(place string, err error) {
-	if p.failed++; errors.Is(err, jetstream.ErrNoStreamResponse) {
-		err = fmt.Errorf("no stream listens on %s; start the dispatcher, or run: capi-dispatcher stream ensure", p.subject)
-	}
-	p.complain(place + ": not published: " + err.Error())
-}
-
-func (p *publisher) report(out io.Writer, took time.Duration) error {
-	var err error
+func (p *publication) report(out io.Writer, took time.Duration) error {
 	if p.flags.asJSON {
-		err = json.NewEncoder(out).Encode(map[string]any{
-			"subject": p.subject, "messages": p.published, "events": p.events,
-			"refused": p.refused, "failed": p.failed, "seconds": took.Seconds(),
-		})
-	} else {
-		_, err = fmt.Fprintf(out, "%s in %s published to %s in %s; %d refused, %d failed\n",
-			terminal.Count(p.events, "event"), terminal.Count(p.published, "message"), p.subject,
-			took.Round(time.Millisecond), p.refused, p.failed)
+		summary := map[string]any{
+			"subject": p.subject, "messages": p.out.Published, "events": p.out.Events, "again": p.out.Again,
+			"refused": p.refused, "failed": p.out.Failed, "seconds": took.Seconds(),
+		}
+		if p.out.First > 0 {
+			summary["resume_from"] = p.out.First
+		}
+		return json.NewEncoder(out).Encode(summary)
+	}
+	_, err := fmt.Fprintf(out, "%s in %s published to %s in %s; %d refused, %d failed\n",
+		terminal.Count(p.out.Events, "event"), terminal.Count(p.out.Published, "message"), p.subject,
+		took.Round(time.Millisecond), p.refused, p.out.Failed)
+	return err
+}
+
+// explain says what to do about what is not published, and returns the error that
+// the verb ends with.
+func (p *publication) explain(err error, say func(string)) error {
+	for _, line := range p.out.Refusals() {
+		say(line)
+	}
+	if p.out.Again > 0 {
+		say(terminal.Count(p.out.Again, "message") + " sent again; of copies that this may have made, workers send one to Meta")
+	}
+	if errors.Is(err, publish.ErrNoStream) {
+		return fmt.Errorf("no stream listens on %s; start the dispatcher, or run: capi-dispatcher stream ensure", p.subject)
+	}
+	if p.out.First > 0 {
+		say(fmt.Sprintf("to go on, run it again with --from %d, or from the start: workers recognise copies for %s (dedupe.window)",
+			p.out.First, days(p.cfg.Dedupe.Window)))
 	}
 	switch {
+	case p.out.Failed > 0:
+		return errors.Join(err, fmt.Errorf("not published: %s", terminal.Count(p.out.Failed, "message")))
 	case err != nil:
 		return err
-	case p.failed > 0:
-		return fmt.Errorf("not published: %s", terminal.Count(p.failed, "message"))
-	case p.refused > 0:
-		return exit.ErrPartial
 	default:
-		return nil
+		return exit.PartialIf(p.refused > 0)
 	}
+}
+
+// days is a time in days, where it is one.
+func days(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d%day != 0 {
+		return d.String()
+	}
+	return terminal.Count(int(d/day), "day")
 }

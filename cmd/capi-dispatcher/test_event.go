@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,8 +28,8 @@ import (
 
 // testEventFlags is what test-event can be told.
 type testEventFlags struct {
-	dataset, code  string
-	anyway, asJSON bool
+	dataset, code       string
+	anyway, all, asJSON bool
 }
 
 func (p *program) testEvent() *cobra.Command {
@@ -42,7 +44,10 @@ means. Nothing goes through NATS or Redis. Take care: test events count, too.
 What is sent is what the dispatcher would send, but for the code: checked, hashed
 and completed as configured. Events that it would dead-letter, or keep until their
 time comes, are not sent, unless --anyway asks what Meta says of them.
-The exit code is 3 if not all events were accepted.`,
+The exit code is 3 if not all events were accepted.
+
+Of many requests, long requests and many faults the first are shown, and all of
+them with --all or --json.`,
 		Example: `  capi-dispatcher test-event --dataset 1234567890 --code TEST123 event.json`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -60,12 +65,13 @@ The exit code is 3 if not all events were accepted.`,
 					return exit.Usage(err)
 				}
 				return withSpans(cmd.Context(), func(tracer trace.Tracer) error {
+					report, end := reporter(cmd.OutOrStdout(), flags.all, flags.asJSON)
 					trial := trial{
 						flags: flags, checker: newChecker(cfg, flags.dataset), client: client,
-						exchange: &exchange, out: cmd.OutOrStdout(),
+						exchange: &exchange, out: cmd.OutOrStdout(), report: report,
 						requests: traces.New(traces.Config{Tracer: tracer, Endpoint: client.Endpoint}).Requests(),
 					}
-					return trial.run(cmd.Context(), in)
+					return errors.Join(trial.run(cmd.Context(), in), end(), trial.showRest())
 				})
 			})
 		},
@@ -73,6 +79,7 @@ The exit code is 3 if not all events were accepted.`,
 	command.Flags().StringVar(&flags.dataset, "dataset", "", "dataset id")
 	command.Flags().StringVar(&flags.code, "code", "", "code from Meta's Test Events tool")
 	command.Flags().BoolVar(&flags.anyway, "anyway", false, "send events that the dispatcher would not send, too")
+	addAll(command, &flags.all)
 	command.Flags().BoolVar(&flags.asJSON, "json", false, "print each request and its answer as a line of JSON")
 	return command
 }
@@ -85,6 +92,10 @@ type trial struct {
 	exchange *exchange
 	out      io.Writer
 	requests traces.Requests
+	report   func(foundFault) error
+
+	shown  int
+	hidden map[string]int // requests that are not shown, by verdict
 }
 
 func (t *trial) run(ctx context.Context, in io.Reader) error {
@@ -110,7 +121,7 @@ func (t *trial) run(ctx context.Context, in io.Reader) error {
 // choose returns the events of a record that are to be sent, and says of the
 // others why they are not.
 func (t *trial) choose(r *record) (events [][]byte, err error) {
-	v := validation{checker: t.checker, report: reporter(t.out, t.flags.asJSON), strict: true}
+	v := validation{checker: t.checker, report: t.report, strict: true}
 	if err := v.record(*r); err != nil {
 		return nil, err
 	}
@@ -146,10 +157,46 @@ func (t *trial) show(place string, answer *graph.Answer) error {
 			"meaning": inWords(answer),
 		})
 	}
+	if t.shown == mostShown && !t.flags.all {
+		if t.hidden == nil {
+			t.hidden = make(map[string]int)
+		}
+		t.hidden[answer.Verdict.String()]++
+		return nil
+	}
+	t.shown++
 	_, err := fmt.Fprintf(t.out, "%s\n\nrequest\n  POST %s\n%s\n\nanswer (HTTP %d, after %s)\n%s\n\nmeaning\n  %s\n\n", terminal.Line(place),
-		terminal.Line(t.exchange.url), terminal.JSON(t.exchange.sent), answer.Status, answer.Took.Round(time.Millisecond),
-		terminal.JSON(t.exchange.answer()), inWords(answer))
+		terminal.Line(t.exchange.url), t.head(t.exchange.sent), answer.Status, answer.Took.Round(time.Millisecond),
+		t.head(t.exchange.answer()), inWords(answer))
 	return err
+}
+
+// Bounds of what is shown without --all.
+const (
+	mostShown = 10 // requests
+	mostLines = 60 // of one
+)
+
+// head is JSON for people, as much of it as is to be shown.
+func (t *trial) head(text []byte) string {
+	lines := strings.Split(terminal.JSON(text), "\n")
+	if t.flags.all || len(lines) <= mostLines {
+		return strings.Join(lines, "\n")
+	}
+	return strings.Join(append(lines[:mostLines:mostLines],
+		fmt.Sprintf("  … and %d more lines: --all prints them", len(lines)-mostLines)), "\n")
+}
+
+// showRest says what came of the requests that were not shown.
+func (t *trial) showRest() error {
+	for _, verdict := range slices.Sorted(maps.Keys(t.hidden)) {
+		_, err := fmt.Fprintf(t.out, "… and %s more: %s; --all shows them\n",
+			terminal.Count(t.hidden[verdict], "request"), verdict)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // asJSON passes JSON on as it is, and anything else as a text.

@@ -18,7 +18,7 @@ import (
 
 func (p *program) validate() *cobra.Command {
 	var to string
-	var asJSON bool
+	var all, asJSON bool
 	command := &cobra.Command{
 		Use:   "validate FILE|-",
 		Short: "Say what would be dead-lettered, without sending anything",
@@ -40,8 +40,9 @@ If there are faults, the exit code is 3. Warnings and notes are no faults.`,
 				return err
 			}
 			return withInput(cmd, args[0], func(in io.Reader, _ int64) error {
-				v := validation{checker: newChecker(cfg, to), report: reporter(cmd.OutOrStdout(), asJSON)}
-				if err := v.run(in); err != nil {
+				report, end := reporter(cmd.OutOrStdout(), all, asJSON)
+				v := validation{checker: newChecker(cfg, to), report: report}
+				if err := errors.Join(v.run(in), end()); err != nil {
 					return err
 				}
 				cmd.PrintErrln(v.summary())
@@ -50,7 +51,8 @@ If there are faults, the exit code is 3. Warnings and notes are no faults.`,
 		},
 	}
 	addDestination(command, &to, "", "dataset id or auto: where the events are to be published to")
-	command.Flags().BoolVar(&asJSON, "json", false, "print each fault, warning and note as a line of JSON")
+	addAll(command, &all)
+	command.Flags().BoolVar(&asJSON, "json", false, "print each fault, warning and note as a line of JSON, all of them")
 	return command
 }
 
@@ -193,27 +195,37 @@ func (v *validation) reportAll(at foundFault, as level, found []event.Fault) err
 	return nil
 }
 
-// reporter prints what was found, for people or for programs.
-func reporter(out io.Writer, asJSON bool) func(foundFault) error {
+// reporter prints what was found: all of it for programs, the first of it for
+// people. The end says how much more there was.
+func reporter(out io.Writer, all, asJSON bool) (report func(foundFault) error, end func() error) {
 	if asJSON {
-		return func(f foundFault) error { return json.NewEncoder(out).Encode(f) }
+		encoder := json.NewEncoder(out)
+		return func(f foundFault) error { return encoder.Encode(f) }, func() error { return nil }
 	}
-	return func(f foundFault) error { return printFault(out, f) }
+	excerpt := terminal.NewExcerpt(all, func(line string) error {
+		_, err := fmt.Fprintln(out, line)
+		return err
+	})
+	return func(f foundFault) error { return excerpt.Print(f.where(), f.line()) }, excerpt.End
 }
 
-func printFault(out io.Writer, f foundFault) error {
-	place := f.Place
+// where names the event.
+func (f foundFault) where() string {
 	if f.Event > 0 {
-		place += fmt.Sprintf(", event %d", f.Event)
+		return fmt.Sprintf("%s, event %d", f.Place, f.Event)
 	}
+	return f.Place
+}
+
+func (f foundFault) line() string {
+	place := f.where()
 	if f.Level != fault {
 		place += ": " + string(f.Level)
 	}
 	if f.Pointer != "" {
 		place += ": " + f.Pointer
 	}
-	_, err := fmt.Fprintf(out, "%s: %s (%s)\n", terminal.Line(place), terminal.Line(f.Message), terminal.Line(explain.FaultCode(f.Fault)))
-	return err
+	return fmt.Sprintf("%s: %s (%s)", terminal.Line(place), terminal.Line(f.Message), terminal.Line(explain.FaultCode(f.Fault)))
 }
 
 func (v *validation) summary() string {
