@@ -227,7 +227,7 @@ func (s *spans) of(role streams.Role) *traces.Source {
 // startSpan begins the span of an event in flight.
 func (a *admitter) startSpan(e *inFlight) {
 	m := e.message
-	e.trace = m.source.traces.Start(a.workCtx,
+	e.trace = m.source.traces.Start(
 		traces.Message{Headers: m.Header, Subject: a.showableSubject(m), Sequence: m.sequence},
 		traces.About{Dataset: e.lane.dataset, ID: e.event.ID, Name: e.event.Name, Channel: string(e.event.Channel)})
 	if !e.trace.Sampled() {

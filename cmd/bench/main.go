@@ -3,6 +3,7 @@
 // shipped, and a receiver in Meta's place, each a process of its own.
 //
 //	go run ./cmd/bench           a minute
+//	go run ./cmd/bench traces    what spans cost, in interleaved rounds; some minutes
 //	go run ./cmd/bench --short   some seconds: shows that it works, its figures mean nothing
 //	go run ./cmd/bench growth    some minutes: what an event costs as the work grows
 //	go run ./cmd/bench scale     some minutes: several workers, and clusters

@@ -58,7 +58,7 @@ type Message struct {
 type About struct{ Dataset, ID, Name, Channel string }
 
 // Start begins the span of an event.
-func (s *Source) Start(ctx context.Context, m Message, about About) Event {
+func (s *Source) Start(m Message, about About) Event {
 	if s == nil || s.off {
 		return Event{}
 	}
@@ -76,24 +76,18 @@ func (s *Source) Start(ctx context.Context, m Message, about About) Event {
 	if !parent.IsValid() { // the id of the trace that the sampler was asked about, of no span
 		parent = trace.NewSpanContext(trace.SpanContextConfig{TraceID: id})
 	}
-	ctx = trace.ContextWithSpanContext(ctx, withState(parent, m.Headers))
-	_, span := s.tracer.Start(ctx, s.process, trace.WithSpanKind(trace.SpanKindConsumer),
-		trace.WithAttributes(s.ofEvent(&m, &about)...))
+	span := s.server.Load().start(withState(parent, m.Headers), s.ofEvent(&m, &about))
 	if !span.IsRecording() {
 		return Event{}
 	}
 	return Event{span: span}
 }
 
+// ofEvent is what an event has of its own.
 func (s *Source) ofEvent(m *Message, about *About) []attribute.KeyValue {
-	const room = 14
-	attributes := append(make([]attribute.KeyValue, 0, room), s.about...)
-	attributes = append(attributes, s.server.Load().about...)
-	attributes = append(attributes,
-		semconv.MessagingOperationName("process"), semconv.MessagingOperationTypeProcess,
-		semconv.MessagingMessageID(strconv.FormatUint(m.Sequence, 10)),
-	)
-	return appendTexts(attributes,
+	const most = 6
+	return appendTexts(append(make([]attribute.KeyValue, 0, most),
+		semconv.MessagingMessageID(strconv.FormatUint(m.Sequence, 10))),
 		text{semconv.MessagingDestinationNameKey, m.Subject}, text{DatasetKey, about.Dataset},
 		text{EventIDKey, s.showableID(about.ID)}, text{EventNameKey, s.showableName(about.Name)},
 		text{ChannelKey, about.Channel})
@@ -168,14 +162,14 @@ func (e Event) Exemplar() context.Context {
 }
 
 // Claim notes what Redis says of the event.
-func (e Event) Claim(state string) { e.note(Claimed, text{"capi.claim.state", state}) }
+func (e Event) Claim(state string) { e.note(Claimed, "capi.claim.state", state) }
 
 // Hold notes that the event waits for another one with the same identity, which is
 // in flight.
-func (e Event) Hold() { e.note(Held) }
+func (e Event) Hold() { e.note(Held, "", "") }
 
 // Park notes that the event is stored to come back later.
-func (e Event) Park(reason string) { e.note(Parked, text{ReasonKey, reason}) }
+func (e Event) Park(reason string) { e.note(Parked, ReasonKey, reason) }
 
 // Wake notes that the event is back from where it was parked: called back, or at
 // its time.
@@ -184,11 +178,14 @@ func (e Event) Wake(reason string, recalled bool) {
 	if recalled {
 		how = "called_back"
 	}
-	e.note(Woken, text{ReasonKey, reason}, text{"capi.wake.how", how})
+	if e.span != nil {
+		e.span.AddEvent(Woken, trace.WithAttributes(
+			appendTexts(nil, text{ReasonKey, reason}, text{"capi.wake.how", how})...))
+	}
 }
 
 // LookUp notes what came of the question for the event's dataset.
-func (e Event) LookUp(found string) { e.note(LookedUp, text{"capi.lookup.result", found}) }
+func (e Event) LookUp(found string) { e.note(LookedUp, "capi.lookup.result", found) }
 
 // OfDataset says which dataset the event is of, once that is found.
 func (e Event) OfDataset(id string) {
@@ -217,11 +214,20 @@ func (e Event) Bury(reason, fault string, letter uint64) {
 	e.span.AddEvent(DeadLettered, trace.WithAttributes(attributes...))
 }
 
-func (e Event) note(name string, texts ...text) {
+// noter is a span that notes an event with one text at little cost.
+type noter interface {
+	Note(name string, key attribute.Key, value string)
+}
+
+func (e Event) note(name string, key attribute.Key, value string) {
 	if e.span == nil {
 		return
 	}
-	e.span.AddEvent(name, trace.WithAttributes(appendTexts(nil, texts...)...))
+	if n, ok := e.span.(noter); ok {
+		n.Note(name, key, value)
+		return
+	}
+	e.span.AddEvent(name, trace.WithAttributes(appendTexts(nil, text{key, value})...))
 }
 
 // Ending is how an event leaves.

@@ -2,8 +2,8 @@ package traces
 
 import (
 	"context"
+	"slices"
 
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
@@ -59,9 +59,8 @@ func (s *settlement) begin(ctx context.Context) {
 	for i, e := range s.sampled {
 		links[i] = linkTo(e.SpanContext())
 	}
-	about := append(make([]attribute.KeyValue, 0, 8), s.source.about...)
-	about = append(about, s.source.server.Load().about...)
-	about = append(about, semconv.MessagingOperationName("settle"), semconv.MessagingOperationTypeSettle)
+	about := append(slices.Clone(s.source.server.Load().about),
+		semconv.MessagingOperationName("settle"), semconv.MessagingOperationTypeSettle)
 	if s.messages > 1 {
 		about = append(about, semconv.MessagingBatchMessageCount(s.messages))
 	}

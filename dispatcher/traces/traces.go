@@ -23,6 +23,7 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync/atomic"
 
@@ -103,7 +104,8 @@ type Source struct {
 // server is where the stream is.
 type server struct {
 	url   string
-	about []attribute.KeyValue
+	about []attribute.KeyValue // with what is known of the stream
+	start Start                // of the span of an event from there
 }
 
 // Source describes a stream and its consumer.
@@ -113,7 +115,7 @@ func (t *Tracer) Source(stream, consumer string) *Source {
 		semconv.MessagingConsumerGroupName(consumer),
 		semconv.MessagingDestinationTemplate(stream),
 	}}
-	s.server.Store(&server{})
+	s.moved("")
 	return s
 }
 
@@ -122,7 +124,36 @@ func (s *Source) At(url string) {
 	if s.off || s.server.Load().url == url {
 		return
 	}
-	s.server.Store(&server{url: url, about: addressOf(url)})
+	s.moved(url)
+}
+
+func (s *Source) moved(url string) {
+	about := append(slices.Clone(s.about), addressOf(url)...)
+	s.server.Store(&server{url: url, about: about, start: s.prepare(s.process, trace.SpanKindConsumer, append(about,
+		semconv.MessagingOperationName("process"), semconv.MessagingOperationTypeProcess))})
+}
+
+// Start starts a span below another, or in a trace that has none yet, with the
+// attributes that are its own.
+type Start func(parent trace.SpanContext, own []attribute.KeyValue) trace.Span
+
+// Preparer is a tracer that has what many spans have in common ready.
+type Preparer interface {
+	Prepare(name string, kind trace.SpanKind, common []attribute.KeyValue) Start
+}
+
+// prepare returns what starts spans that have much in common. A sampler sees that,
+// and what is its own besides.
+func (t *Tracer) prepare(name string, kind trace.SpanKind, common []attribute.KeyValue) Start {
+	if ready, ok := t.tracer.(Preparer); ok {
+		return ready.Prepare(name, kind, common)
+	}
+	of, always := trace.WithSpanKind(kind), trace.WithAttributes(common...)
+	return func(parent trace.SpanContext, own []attribute.KeyValue) trace.Span {
+		ctx := trace.ContextWithSpanContext(context.Background(), parent)
+		_, span := t.tracer.Start(ctx, name, of, always, trace.WithAttributes(own...))
+		return span
+	}
 }
 
 // addressOf is the host and the port of a URL, as attributes.

@@ -59,7 +59,7 @@ func TestAnEventThatIsNotSampledCostsNothing(t *testing.T) {
 	} {
 		requests := tt.source.Requests()
 		cost := testing.AllocsPerRun(1000, func() {
-			e := tt.source.Start(ctx, traces.Message{Headers: tt.headers, Subject: "capi.events.1", Sequence: 7},
+			e := tt.source.Start(traces.Message{Headers: tt.headers, Subject: "capi.events.1", Sequence: 7},
 				traces.About{Dataset: "1", ID: "id", Name: "Purchase", Channel: "whatsapp"})
 			e.Repair(repaired)
 			e.LookUp("found")
@@ -92,7 +92,7 @@ func TestATraceThatBeginsHereIsTheOneThatWasSampled(t *testing.T) {
 			return !parent.IsValid()
 		}
 	})
-	source.Start(t.Context(), traces.Message{}, traces.About{}).End(traces.Ending{})
+	source.Start(traces.Message{}, traces.About{}).End(traces.Ending{})
 	require.True(t, asked.IsValid())
 	require.Equal(t, asked, spans.GetSpans()[0].SpanContext.TraceID())
 	require.False(t, spans.GetSpans()[0].Parent.SpanID().IsValid())
@@ -124,7 +124,7 @@ func TestEveryFormOfATraceparent(t *testing.T) {
 				return false
 			}
 		})
-		source.Start(t.Context(), traces.Message{Headers: headers(value)}, traces.About{})
+		source.Start(traces.Message{Headers: headers(value)}, traces.About{})
 		require.Equal(t, want, got, value)
 	}
 }
@@ -146,7 +146,7 @@ func TestNothingPersonalIsInASpan(t *testing.T) {
 			source, spans := recorder(t, func(cfg *traces.Config) {
 				cfg.EventNames, cfg.Private = []string{"Purchase"}, private
 			})
-			source.Start(t.Context(), traces.Message{}, traces.About{Name: tt.name, ID: "order-1"}).End(traces.Ending{})
+			source.Start(traces.Message{}, traces.About{Name: tt.name, ID: "order-1"}).End(traces.Ending{})
 			span := spans.GetSpans()[0]
 			require.Equal(t, want, valueOf(span, traces.EventNameKey), tt.name)
 			if private {
@@ -173,7 +173,7 @@ func TestWhatGoesOnInHeaders(t *testing.T) {
 	t.Parallel()
 	source, _ := recorder(t, func(cfg *traces.Config) { cfg.Sampled = parentBased })
 	came := nats.Header{"Traceparent": {unsampledParent}, "TraceState": {"vendor=1"}, "Baggage": {"user=7"}}
-	e := source.Start(t.Context(), traces.Message{Headers: came}, traces.About{})
+	e := source.Start(traces.Message{Headers: came}, traces.About{})
 	into := nats.Header{}
 	e.Inject(into, came, true)
 	require.Equal(t, nats.Header{"traceparent": {unsampledParent}, "tracestate": {"vendor=1"}, "baggage": {"user=7"}}, into)
@@ -195,7 +195,7 @@ func TestLinksRepeatNothing(t *testing.T) {
 	t.Parallel()
 	source, spans := recorder(t, nil)
 	came := nats.Header{"traceparent": {sampledParent}, "tracestate": {"vendor=" + strings.Repeat("x", 200)}}
-	e := source.Start(t.Context(), traces.Message{Headers: came}, traces.About{})
+	e := source.Start(traces.Message{Headers: came}, traces.About{})
 	requests := source.Requests()
 	requests.Begin(context.Background(), traces.Post{Dataset: "1", Events: 1}, []traces.Event{e})
 	requests.End(&graph.Answer{Verdict: graph.Accepted, Status: 200, Received: 1})
@@ -214,7 +214,7 @@ func TestLinksRepeatNothing(t *testing.T) {
 func TestHalves(t *testing.T) {
 	t.Parallel()
 	source, spans := recorder(t, nil)
-	e := source.Start(t.Context(), traces.Message{}, traces.About{})
+	e := source.Start(traces.Message{}, traces.About{})
 	requests := source.Requests()
 	post := func(verdict graph.Verdict) {
 		requests.Begin(t.Context(), traces.Post{Dataset: "1", Events: 1}, []traces.Event{e})

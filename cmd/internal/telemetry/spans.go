@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,9 @@ import (
 	"go.opentelemetry.io/contrib/exporters/autoexport"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -21,24 +25,20 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/telemetry/spans"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/traces"
 )
 
 // Unless the environment says otherwise.
 const (
 	// mostWaiting is how many ended spans wait for the exporter: a few requests with
-	// a thousand events each. They take some 16 MB.
+	// a thousand events each. They take some 6 MB.
 	mostWaiting = 8192
 	// mostAtOnce is how many spans are exported at once.
-	mostAtOnce = 1024
-	// mostLinks is how many links a span has: a request has one to each of its events.
-	// The usual limit is 128.
-	mostLinks = 1000
+	mostAtOnce    = 1024
+	scheduleDelay = 5000  // milliseconds
+	exportTimeout = 30000 // likewise
 )
-
-// mostBytes is how large an export may be. A collector takes 4 MiB over gRPC, and
-// refuses all of what is larger.
-const mostBytes = 3 << 20
 
 // Spans are where spans go.
 type Spans struct {
@@ -47,8 +47,8 @@ type Spans struct {
 	// there is no exporter.
 	Sampled traces.Sampler
 
-	exports  *exports // nil likewise
-	provider *sdktrace.TracerProvider
+	lost     *lost // nil where it is not known
+	shutdown func(context.Context) error
 }
 
 // StartSpans starts to export spans, if the environment says so. The caller ends
@@ -62,38 +62,72 @@ func StartSpans(ctx context.Context, version string) (*Spans, error) {
 }
 
 func startSpans(ctx context.Context, about *resource.Resource) (*Spans, error) {
-	var options []autoexport.SpanOption
-	if !otlpConfigured("TRACES") {
-		options = append(options, autoexport.WithFallbackSpanExporter(noSpans))
+	switch exporter := os.Getenv("OTEL_TRACES_EXPORTER"); {
+	case exporter == "otlp", exporter == "" && otlpConfigured("TRACES"):
+		return startOTLP(ctx, about)
+	case exporter == "", exporter == "none":
+		return &Spans{Tracer: noop.NewTracerProvider().Tracer(name)}, nil
+	default:
+		return startOther(ctx, about)
 	}
-	to, err := autoexport.NewSpanExporter(ctx, options...)
+}
+
+// startOTLP exports spans to a collector.
+func startOTLP(ctx context.Context, about *resource.Resource) (*Spans, error) {
+	client, err := newClient()
 	if err != nil {
 		return nil, err
 	}
-	if to == nil || autoexport.IsNoneSpanExporter(to) {
-		return &Spans{Tracer: noop.NewTracerProvider().Tracer(name)}, nil
+	if err := client.Start(ctx); err != nil {
+		return nil, err
 	}
-	e := newExports(to, number("OTEL_BSP_MAX_QUEUE_SIZE", mostWaiting))
-	provider := sdktrace.NewTracerProvider(
-		sdktrace.WithResource(about), sdktrace.WithSpanProcessor(e), sdktrace.WithRawSpanLimits(limits()))
-	return &Spans{
-		Tracer:  provider.Tracer(name, trace.WithSchemaURL(semconv.SchemaURL)),
-		Sampled: sampler(), exports: e, provider: provider,
-	}, nil
+	s := &Spans{Sampled: sampler(), lost: &lost{}}
+	most := number("OTEL_BSP_MAX_QUEUE_SIZE", mostWaiting)
+	queue := spans.NewQueue(spans.Config{
+		Client: client, Resource: about.Attributes(), Scope: name, SchemaURL: semconv.SchemaURL,
+		MostWaiting: most, MostAtOnce: min(number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", mostAtOnce), most),
+		Delay:   time.Duration(number("OTEL_BSP_SCHEDULE_DELAY", scheduleDelay)) * time.Millisecond,
+		Timeout: time.Duration(number("OTEL_BSP_EXPORT_TIMEOUT", exportTimeout)) * time.Millisecond,
+		Lost:    s.lost.note,
+	})
+	s.Tracer = spans.NewTracer(s.Sampled, queue)
+	s.shutdown = func(ctx context.Context) error {
+		s.lost.silent.Store(true) // from now on what is returned says it
+		return errors.Join(queue.Shutdown(ctx), client.Stop(ctx))
+	}
+	return s, nil
 }
 
-// Recorded reports whether spans go anywhere.
-func (s *Spans) Recorded() bool { return s.provider != nil }
+// newClient is the client for the protocol that the environment names.
+func newClient() (otlptrace.Client, error) {
+	const name = "OTEL_EXPORTER_OTLP_PROTOCOL"
+	switch protocol := cmp.Or(os.Getenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"), os.Getenv(name)); protocol {
+	case "", "http/protobuf":
+		return otlptracehttp.NewClient(), nil
+	case "grpc":
+		return otlptracegrpc.NewClient(), nil
+	default:
+		return nil, fmt.Errorf("%s: %q is neither http/protobuf nor grpc", name, protocol)
+	}
+}
+
+// startOther exports spans otherwise, to the console for example. The SDK does that.
+func startOther(ctx context.Context, about *resource.Resource) (*Spans, error) {
+	exporter, err := autoexport.NewSpanExporter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	provider := sdktrace.NewTracerProvider(sdktrace.WithResource(about), sdktrace.WithBatcher(exporter))
+	tracer := provider.Tracer(name, trace.WithSchemaURL(semconv.SchemaURL))
+	return &Spans{Tracer: tracer, Sampled: sampler(), shutdown: provider.Shutdown}, nil
+}
 
 // Shutdown exports what is left, unless nobody takes it, and ends.
 func (s *Spans) Shutdown(ctx context.Context) error {
-	if s.provider == nil {
+	if s.shutdown == nil {
 		return nil
 	}
-	if s.exports.failing.Load() {
-		s.exports.abandon() // nobody takes them: no stop is to wait for that
-	}
-	return s.provider.Shutdown(ctx)
+	return s.shutdown(ctx)
 }
 
 // number is a count in the environment.
@@ -102,17 +136,6 @@ func number(variable string, otherwise int) int {
 		return n
 	}
 	return otherwise
-}
-
-// limits are those of OpenTelemetry, but for links.
-func limits() sdktrace.SpanLimits {
-	limits := sdktrace.NewSpanLimits()
-	limits.LinkCountLimit = number("OTEL_SPAN_LINK_COUNT_LIMIT", mostLinks)
-	return limits
-}
-
-func noSpans(context.Context) (sdktrace.SpanExporter, error) {
-	return nil, nil //nolint:nilnil // means: export nothing
 }
 
 // sampler reads OTEL_TRACES_SAMPLER as the SDK does, to be asked before there is a
@@ -149,82 +172,42 @@ func ratio(arg string) float64 {
 	return r
 }
 
-// exports batches spans for an exporter, and counts those that do not get there: no
-// more wait than may, and what the exporter refuses is gone. Whoever ends a span
-// never waits.
-type exports struct {
-	to      sdktrace.SpanExporter
-	batches sdktrace.SpanProcessor
-	most    int64
-	waiting atomic.Int64
-	stopped context.Context //nolint:containedctx // the batches know nothing of it
-	abandon context.CancelFunc
-
-	full, refused atomic.Int64 // spans that are lost
-	failing       atomic.Bool  // since the last export
+// lost counts spans that could not be exported.
+type lost struct {
+	full, refused atomic.Int64
+	silent        atomic.Bool
 
 	mu   sync.Mutex
 	said time.Time // when it was last said that spans are lost
 }
 
-func newExports(to sdktrace.SpanExporter, most int) *exports {
-	e := &exports{to: to, most: int64(most)}
-	e.stopped, e.abandon = context.WithCancel(context.Background())
-	atOnce := min(number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", mostAtOnce), most)
-	e.batches = sdktrace.NewBatchSpanProcessor(exporter{e},
-		sdktrace.WithMaxQueueSize(most), sdktrace.WithMaxExportBatchSize(atOnce))
-	return e
-}
-
-// OnStart is of no interest.
-func (e *exports) OnStart(ctx context.Context, s sdktrace.ReadWriteSpan) { e.batches.OnStart(ctx, s) }
-
-// OnEnd has a span exported, if it has room to wait.
-func (e *exports) OnEnd(s sdktrace.ReadOnlySpan) {
-	if !s.SpanContext().IsSampled() {
-		return
-	}
-	if e.waiting.Add(1) > e.most {
-		e.waiting.Add(-1)
-		e.full.Add(1)
-		e.say(errors.New("spans end faster than they are exported"))
-		return
-	}
-	e.batches.OnEnd(s)
-}
-
-// ForceFlush exports what waits.
-func (e *exports) ForceFlush(ctx context.Context) error { return e.batches.ForceFlush(ctx) }
-
-// Shutdown exports what waits, and ends. When ctx ends, it gives up what is under
-// way.
-func (e *exports) Shutdown(ctx context.Context) error {
-	defer e.abandon()
-	return e.batches.Shutdown(ctx)
-}
-
-// say says that spans are lost: once, and again only after a while.
-func (e *exports) say(cause error) {
+// note counts lost spans, and says so: once, and again only after a while.
+func (l *lost) note(n int, why error) {
 	const often = 10 * time.Minute
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.stopped.Err() != nil {
-		return // Shutdown says it
+	if errors.Is(why, spans.ErrFull) {
+		l.full.Add(int64(n))
+	} else {
+		l.refused.Add(int64(n))
 	}
-	if now := time.Now(); e.said.IsZero() || now.Sub(e.said) > often {
-		e.said = now
-		otel.Handle(fmt.Errorf("spans are lost, and counted in capi_spans_lost_total: %w", cause))
+	if l.silent.Load() {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now := time.Now(); l.said.IsZero() || now.Sub(l.said) > often {
+		l.said = now
+		otel.Handle(fmt.Errorf("spans are lost, and counted in capi_spans_lost_total: %w", why))
 	}
 }
 
-// observe counts lost spans.
-func (e *exports) observe(meter metric.Meter) error {
+// observe offers the counts.
+func (l *lost) observe(meter metric.Meter) error {
 	full, refused := reason("queue_full"), reason("export")
 	_, err := meter.Int64ObservableCounter("capi.spans.lost", metric.WithUnit("{span}"),
 		metric.WithDescription("Spans that could not be exported"),
 		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
-			o.Observe(e.full.Load(), full)
-			o.Observe(e.refused.Load(), refused)
+			o.Observe(l.full.Load(), full)
+			o.Observe(l.refused.Load(), refused)
 			return nil
 		}))
 	return err

@@ -40,7 +40,7 @@ type Telemetry struct {
 	// Metrics serves all metrics in Prometheus' format.
 	Metrics http.Handler
 
-	shutdown []func(context.Context) error
+	shutdowns []func(context.Context) error
 }
 
 // Setup starts telemetry, with that many sets of attributes for each instrument at
@@ -54,12 +54,12 @@ func Setup(ctx context.Context, version string, maxSets int) (*Telemetry, error)
 	if t.Spans, err = startSpans(ctx, about); err != nil {
 		return nil, err
 	}
-	t.shutdown = append(t.shutdown, t.Spans.Shutdown)
+	t.shutdowns = append(t.shutdowns, t.Spans.Shutdown)
 	if err := t.startMetrics(ctx, about, maxSets); err != nil {
 		return nil, errors.Join(err, t.Shutdown(ctx))
 	}
-	if t.exports != nil {
-		err = t.exports.observe(t.Meter)
+	if t.lost != nil {
+		err = t.lost.observe(t.Meter)
 	}
 	return &t, err
 }
@@ -86,9 +86,9 @@ const shutdownTimeout = 3 * time.Second
 func (t *Telemetry) Shutdown(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, shutdownTimeout)
 	defer cancel()
-	errs := make([]error, len(t.shutdown))
+	errs := make([]error, len(t.shutdowns))
 	var all sync.WaitGroup
-	for i, shutdown := range t.shutdown {
+	for i, shutdown := range t.shutdowns {
 		all.Go(func() { errs[i] = shutdown(ctx) })
 	}
 	all.Wait()
@@ -117,7 +117,7 @@ func (t *Telemetry) startMetrics(ctx context.Context, about *resource.Resource, 
 	t.Meter = provider.Meter(name)
 	t.Metrics = promhttp.HandlerFor(registry,
 		promhttp.HandlerOpts{EnableOpenMetrics: true, MaxRequestsInFlight: maxScrapes})
-	t.shutdown = append(t.shutdown, provider.Shutdown)
+	t.shutdowns = append(t.shutdowns, provider.Shutdown)
 	return nil
 }
 
