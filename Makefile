@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help check demo build image image-test telemetry-test test lint lint-workflows bench bench-e2e fuzz model crash chaos faults
+.PHONY: help check demo build image image-test telemetry-test test lint lint-workflows bench bench-e2e bench-traces fuzz model crash chaos faults
 .PHONY: vuln vuln-database chart-docs chart-test chart-push cluster-test keda-test cluster release redis cc node linux-root
 
 # The version of golangci-lint is part of what the code is held against.
@@ -52,6 +52,9 @@ bench: redis ## All benchmarks; compare figures of one run only
 
 bench-e2e: redis ## The worker between real servers, each a process of its own: throughput, cost of an event, latency, and the ceiling (a minute)
 	go run ./cmd/bench
+
+bench-traces: redis ## What spans cost the worker: no exporter, 1 %, 100 %, and a collector that is away, in interleaved rounds (five minutes)
+	go run ./cmd/bench traces --events 200000
 
 FUZZ_TIME ?= 60s
 fuzz: ## Every fuzz target, FUZZ_TIME (60s) each

@@ -283,6 +283,10 @@ func (f *fate) requireTrace(t *testing.T, r *rig, n int) {
 	if f.check != nil {
 		f.check(t, spans)
 	}
+	t.Logf("%s\n%s", t.Name(), spans.tree())
+	if !f.waits { // how often it is tried is up to the machine
+		requireDocumented(t, spans)
+	}
 }
 
 // requireConnected makes sure that every span can be reached from the producer's,

@@ -138,7 +138,7 @@ func number(variable string, otherwise int) int {
 	return otherwise
 }
 
-// sampler reads OTEL_TRACES_SAMPLER as the SDK does, to be asked before there is a
+// sampler reads OTEL_TRACES_SAMPLER as the SDK does. It is asked before there is a
 // span.
 func sampler() traces.Sampler {
 	kind := strings.ToLower(strings.TrimSpace(os.Getenv("OTEL_TRACES_SAMPLER")))
@@ -150,8 +150,11 @@ func sampler() traces.Sampler {
 		root = sdktrace.NeverSample()
 	case "traceidratio":
 		root = sdktrace.TraceIDRatioBased(ratio(os.Getenv("OTEL_TRACES_SAMPLER_ARG")))
-	default: // not set, or not known, which the SDK says
+	default:
 		parentBased = true
+		if kind != "" {
+			otel.Handle(fmt.Errorf("OTEL_TRACES_SAMPLER: %q is not known, and parentbased_always_on is used", kind))
+		}
 	}
 	ctx := context.Background()
 	return func(parent trace.SpanContext, id trace.TraceID) bool {
@@ -167,6 +170,9 @@ func sampler() traces.Sampler {
 func ratio(arg string) float64 {
 	r, err := strconv.ParseFloat(strings.TrimSpace(arg), 64)
 	if err != nil || r < 0 || r > 1 {
+		if arg != "" {
+			otel.Handle(fmt.Errorf("OTEL_TRACES_SAMPLER_ARG: %q is not between 0 and 1, and everything is sampled", arg))
+		}
 		return 1
 	}
 	return r

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/protobuf/proto"
@@ -195,12 +196,11 @@ func TestADeadCollectorDelaysNoStop(t *testing.T) {
 	})
 }
 
-// What is asked before there is a span says what the sampler says when there is
-// one.
-func TestTheSamplerIsAskedBefore(t *testing.T) {
+// The sampler is the one that the SDK would have, from the same variables.
+func TestTheSamplerIsThatOfTheSDK(t *testing.T) {
 	for _, kind := range []string{
 		"", "always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off",
-		"parentbased_traceidratio", "PARENTBASED_TraceIDRatio ",
+		"parentbased_traceidratio", "PARENTBASED_TraceIDRatio ", "jaeger_remote",
 	} {
 		for _, arg := range []string{"", "0.3", "2", "x", "0"} {
 			t.Run(kind+"/"+arg, func(t *testing.T) {
@@ -208,9 +208,10 @@ func TestTheSamplerIsAskedBefore(t *testing.T) {
 				t.Setenv("OTEL_TRACES_SAMPLER", kind)
 				t.Setenv("OTEL_TRACES_SAMPLER_ARG", arg)
 				said(t)
-				spans, err := telemetry.StartSpans(t.Context(), "test")
+				ours, err := telemetry.StartSpans(t.Context(), "test")
 				require.NoError(t, err)
-				defer func() { _ = spans.Shutdown(context.WithoutCancel(t.Context())) }()
+				defer func() { _ = ours.Shutdown(context.WithoutCancel(t.Context())) }()
+				sdk := sdktrace.NewTracerProvider().Tracer("test")
 				for i := range 300 {
 					parent := trace.SpanContextConfig{TraceID: trace.TraceID{0: 1, 8: byte(i * 7), 15: byte(i)}}
 					if i%3 > 0 {
@@ -218,8 +219,12 @@ func TestTheSamplerIsAskedBefore(t *testing.T) {
 						parent.TraceFlags = trace.TraceFlags(i % 3 / 2)
 					}
 					of := trace.NewSpanContext(parent)
-					_, span := spans.Tracer.Start(trace.ContextWithSpanContext(t.Context(), of), "process")
-					require.Equal(t, span.SpanContext().IsSampled(), spans.Sampled(of, of.TraceID()), of)
+					ctx := trace.ContextWithSpanContext(t.Context(), of)
+					_, theirs := sdk.Start(ctx, "process")
+					_, span := ours.Tracer.Start(ctx, "process")
+					require.Equal(t, theirs.SpanContext().IsSampled(), ours.Sampled(of, of.TraceID()), of)
+					require.Equal(t, theirs.SpanContext().IsSampled(), span.SpanContext().IsSampled(), of)
+					require.Equal(t, theirs.SpanContext().TraceID(), span.SpanContext().TraceID())
 					span.End()
 				}
 			})
