@@ -74,7 +74,7 @@ type DatasetError struct {
 }
 
 func (e *DatasetError) Error() string {
-	text := fmt.Sprintf("the dataset of %s: %s", e.Asset, e.Answer.Reason())
+	text := fmt.Sprintf("the dataset of %s: %s", e.Asset, e.reason())
 	if e.Missing != nil {
 		return fmt.Sprintf("%s; give the token's app and system user %s, and assign the account to them",
 			text, strings.Join(e.Missing, " and "))
@@ -82,11 +82,27 @@ func (e *DatasetError) Error() string {
 	return text + "; " + e.advice()
 }
 
+// reason is what Meta answered. Codes that are of a dataset where events are sent
+// are of the account here.
+func (e *DatasetError) reason() string {
+	if failed := e.Answer.Error; e.isUnreachable() {
+		return fmt.Sprintf("graph error %s: %s unknown, or the token has no access to it",
+			ErrorCode{failed.Code, failed.Subcode}, e.Asset.Kind)
+	}
+	return e.Answer.Reason()
+}
+
+// isUnreachable reports whether Meta knows no such account, or says so.
+func (e *DatasetError) isUnreachable() bool {
+	failed := e.Answer.Error
+	return failed != nil && failed.Code == 100 && failed.Subcode == 33
+}
+
 func (e *DatasetError) advice() string {
 	switch failed := e.Answer.Error; {
 	case failed != nil && failed.Code == 190:
 		return "put a valid access token into the file named for the account, or into " + defaultToken
-	case failed != nil && failed.Code == 100 && failed.Subcode == 33:
+	case e.isUnreachable():
 		return "check the id, and that the token's app or system user is assigned to the account"
 	case e.Temporary():
 		return "try again later"

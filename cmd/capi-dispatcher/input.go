@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,7 +24,7 @@ import (
 // -1 where it is not known.
 func withInput(cmd *cobra.Command, name string, read func(in io.Reader, size int64) error) error {
 	if name == "-" {
-		return read(cmd.InOrStdin(), -1)
+		return read(interruptible(cmd.Context(), cmd.InOrStdin()), -1)
 	}
 	file, err := os.Open(name)
 	if err != nil {
@@ -34,7 +35,29 @@ func withInput(cmd *cobra.Command, name string, read func(in io.Reader, size int
 	if err != nil {
 		return err
 	}
+	if info.IsDir() {
+		return exit.Usage(fmt.Errorf("%s is a directory; name a file", terminal.Line(name)))
+	}
 	return read(file, info.Size())
+}
+
+// interruptible is an input that ends when ctx does, in the middle of a wait for
+// somebody who types. What was begun until then is no record.
+func interruptible(ctx context.Context, in io.Reader) io.Reader {
+	reader, writer := io.Pipe()
+	go func() {
+		_, err := io.Copy(writer, in)
+		_ = writer.CloseWithError(err)
+	}()
+	context.AfterFunc(ctx, func() { _ = writer.CloseWithError(ctx.Err()) })
+	return reader
+}
+
+// sayIfEmpty tells people that there was nothing to do.
+func sayIfEmpty(cmd *cobra.Command, events int) {
+	if events == 0 && cmd.Context().Err() == nil {
+		cmd.PrintErrln("the input holds no events")
+	}
 }
 
 // record is one message of an input: an event, or a request body.
@@ -56,12 +79,34 @@ const maxDocument = 256 << 20
 func readRecords(in io.Reader, decoder *event.Decoder) iter.Seq[record] {
 	return func(yield func(record) bool) {
 		lines := bufio.NewReaderSize(in, 1<<20)
+		if err := skipByteOrderMark(lines); err != nil {
+			yield(record{number: 1, place: "line 1", err: err})
+			return
+		}
 		r := recordReader{decoder: decoder, yield: yield}
 		if isDocument(lines) {
 			r.readDocument(lines)
 		} else {
 			r.readLines(lines)
 		}
+	}
+}
+
+// skipByteOrderMark skips what some programs write before UTF-8, and refuses what
+// others write before UTF-16.
+func skipByteOrderMark(lines *bufio.Reader) error {
+	start, err := lines.Peek(3)
+	if err != nil && len(start) < 2 {
+		return nil // whoever reads on finds out
+	}
+	switch {
+	case bytes.Equal(start, []byte("\xef\xbb\xbf")):
+		_, err = lines.Discard(len(start))
+		return err
+	case bytes.HasPrefix(start, []byte("\xff\xfe")), bytes.HasPrefix(start, []byte("\xfe\xff")):
+		return errors.New("the text is UTF-16; save it as UTF-8")
+	default:
+		return nil
 	}
 }
 
@@ -111,6 +156,9 @@ func peekLine(lines *bufio.Reader, index int) []byte {
 func (r *recordReader) readLines(lines *bufio.Reader) {
 	for number := 1; ; number++ {
 		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, context.Canceled) {
+			return
+		}
 		if line = bytes.TrimSpace(line); len(line) > 0 {
 			if !r.read(record{number: number, place: fmt.Sprintf("line %d", number), data: line}) {
 				return
@@ -129,6 +177,9 @@ func (r *recordReader) readLines(lines *bufio.Reader) {
 // body.
 func (r *recordReader) readDocument(in io.Reader) {
 	text, err := io.ReadAll(io.LimitReader(in, maxDocument+1))
+	if errors.Is(err, context.Canceled) {
+		return
+	}
 	if err != nil || len(text) > maxDocument {
 		r.yield(record{number: 1, place: "input", err: errors.Join(err,
 			fmt.Errorf("a JSON document may have at most %d MB; use one event a line", maxDocument>>20))})

@@ -40,6 +40,9 @@ func TestInputs(t *testing.T) {
 	}{
 		"nothing":                  {"", nil},
 		"blank lines":              {"\n \n", nil},
+		"a byte order mark":        {"\xef\xbb\xbf" + good("a") + "\n" + good("b"), []string{"line 1 ok", "line 2 ok"}},
+		"only a byte order mark":   {"\xef\xbb\xbf", nil},
+		"UTF-16":                   {"\xff\xfe{\x00}\x00", []string{"line 1: the text is UTF-16; save it as UTF-8"}},
 		"one event":                {good("a"), []string{"line 1 ok"}},
 		"lines":                    {good("a") + "\n\n" + good("b") + "\r\n", []string{"line 1 ok", "line 3 ok"}},
 		"a request body a line":    {`{"data":[` + good("a") + `,` + good("b") + `]}`, []string{"line 1 ok"}},

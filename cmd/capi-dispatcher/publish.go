@@ -91,7 +91,7 @@ func (f *publishFlags) publish(
 	run := publication{
 		flags: f, cfg: cfg, checker: newChecker(cfg, f.dataset), subject: cfg.NATS.Subject + "." + f.dataset,
 		conn: nats.Conn(),
-		out: publish.New(publish.Config{NATS: nats, Patience: f.patience, Interrupted: cmd.Context().Done(), Say: say}),
+		out:  publish.New(publish.Config{NATS: nats, Patience: f.patience, Interrupted: cmd.Context().Done(), Say: say}),
 		complaints: terminal.NewExcerpt(f.all, func(line string) error {
 			say(line)
 			return nil
@@ -105,6 +105,10 @@ func (f *publishFlags) publish(
 		return run.publishAll(allowed, io.TeeReader(in, bar))
 	})
 	_ = bar.Finish()
+	if err == nil && cmd.Context().Err() != nil {
+		err = publish.ErrInterrupted
+	}
+	sayIfEmpty(cmd, run.read)
 	return errors.Join(run.complaints.End(), run.report(cmd.OutOrStdout(), time.Since(began)), run.explain(err, say))
 }
 
@@ -130,7 +134,7 @@ type publication struct {
 	complaints *terminal.Excerpt
 	spans      *traces.Producer
 
-	refused int
+	read, refused int
 }
 
 func (p *publication) publishAll(ctx context.Context, in io.Reader) error {
@@ -138,6 +142,7 @@ func (p *publication) publishAll(ctx context.Context, in io.Reader) error {
 		if r.number < p.flags.from {
 			continue
 		}
+		p.read++
 		if p.publish(ctx, r) != nil {
 			break
 		}
@@ -209,7 +214,8 @@ func (p *publication) explain(err error, say func(string)) error {
 		say(terminal.Count(p.out.Again, "message") + " sent again; of copies that this may have made, workers send one to Meta")
 	}
 	if errors.Is(err, publish.ErrNoStream) {
-		return fmt.Errorf("no stream listens on %s; start the dispatcher, or run: capi-dispatcher stream ensure", p.subject)
+		return fmt.Errorf("no stream listens on %s; start the dispatcher, or run: capi-dispatcher stream ensure; "+
+			"where NATS has no JetStream, start nats-server with -js first", p.subject)
 	}
 	if p.out.First > 0 {
 		say(fmt.Sprintf("to go on, run it again with --from %d, or from the start: workers recognise copies for %s (dedupe.window)",

@@ -100,7 +100,9 @@ type trial struct {
 
 func (t *trial) run(ctx context.Context, in io.Reader) error {
 	var refused bool
+	var records int
 	for r := range readRecords(in, t.checker.decoder) {
+		records++
 		events, err := t.choose(&r)
 		if err != nil {
 			return err
@@ -110,12 +112,25 @@ func (t *trial) run(ctx context.Context, in io.Reader) error {
 			continue
 		}
 		answer := t.send(ctx, r.request.Envelope, events)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if errors.Is(answer.Cause, graph.ErrNoToken) {
+			return exit.Usage(answer.Cause)
+		}
 		refused = refused || answer.Verdict != graph.Accepted
 		if err := t.show(r.place, &answer); err != nil {
 			return err
 		}
 	}
-	return errors.Join(ctx.Err(), exit.PartialIf(refused))
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case records == 0:
+		return exit.Usage(errors.New("the input holds no event to send"))
+	default:
+		return exit.PartialIf(refused)
+	}
 }
 
 // choose returns the events of a record that are to be sent, and says of the

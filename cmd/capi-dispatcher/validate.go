@@ -42,9 +42,10 @@ If there are faults, the exit code is 3. Warnings and notes are no faults.`,
 			return withInput(cmd, args[0], func(in io.Reader, _ int64) error {
 				report, end := reporter(cmd.OutOrStdout(), all, asJSON)
 				v := validation{checker: newChecker(cfg, to), report: report}
-				if err := errors.Join(v.run(in), end()); err != nil {
+				if err := errors.Join(v.run(in), end(), cmd.Context().Err()); err != nil {
 					return err
 				}
+				sayIfEmpty(cmd, v.events)
 				cmd.PrintErrln(v.summary())
 				return exit.PartialIf(v.faults > 0)
 			})

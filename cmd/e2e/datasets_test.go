@@ -29,7 +29,7 @@ func TestDatasetsFromTheShell(t *testing.T) {
 		"instagram, as JSON": {[]string{"get", "--instagram", "17", "--json"}, 0, `^{"dataset":"78","id":"17","kind":"instagram_account"}\n$`, `^$`},
 		"there already":      {[]string{"create", "--page", "11"}, 0, `^77\n$`, `^$`},
 		"no permission":      {[]string{"get", "--page", "12"}, 1, `^$`, `page_events`},
-		"not known":          {[]string{"get", "--waba", "13"}, 1, `^$`, `graph error 100/33.*check the id`},
+		"not known":          {[]string{"get", "--waba", "13"}, 1, `^$`, `graph error 100/33: WhatsApp Business Account unknown, or the token has no access to it; check the id`},
 		"none":               {[]string{"get"}, 2, `^$`, `name one account`},
 		"two":                {[]string{"get", "--page", "11", "--waba", "12"}, 2, `^$`, `name one account`},
 		"no id":              {[]string{"get", "--page", "../11"}, 2, `^$`, `is not an account id`},

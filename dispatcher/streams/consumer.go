@@ -18,7 +18,7 @@ func (s *Set) EnsureConsumers(ctx context.Context) error {
 	for _, role := range consumed() {
 		stream, err := s.js.Stream(ctx, s.cfg.Name(role))
 		if err != nil {
-			return fmt.Errorf("stream %s: %w", s.cfg.Name(role), err)
+			return fmt.Errorf("stream %s: %w", s.cfg.Name(role), InWords(err))
 		}
 		if err := s.ensureConsumer(ctx, stream, role); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -31,3 +32,29 @@ func wrapSetup(err error, format string, args ...any) error {
 	}
 	return fmt.Errorf("%s: %w", text, err)
 }
+
+// InWords puts errors of NATS' client that say little into words that say what to
+// do. They stay what they are to [errors.Is].
+func InWords(err error) error {
+	switch {
+	case errors.Is(err, nats.ErrReconnectBufExceeded):
+		return &saidError{"not connected to NATS", err} // the client's words are about its buffer
+	case errors.Is(err, nats.ErrNoResponders):
+		return &saidError{"JetStream does not answer: start nats-server with -js, or with jetstream in its configuration; " +
+			"if it has, check nats.domain", err}
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+		return &saidError{"the account has no JetStream: give it limits in the configuration of NATS", err}
+	default:
+		return err
+	}
+}
+
+// saidError is an error in other words.
+type saidError struct {
+	words string
+	error
+}
+
+func (e *saidError) Error() string { return e.words }
+
+func (e *saidError) Unwrap() error { return e.error }

@@ -72,7 +72,7 @@ func (s *Set) Open(ctx context.Context, name string) (jetstream.Stream, error) {
 		stream, err = s.js.Stream(ctx, name)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", name, err)
+		return nil, fmt.Errorf("stream %s: %w", name, InWords(err))
 	}
 	return stream, nil
 }
@@ -91,7 +91,7 @@ func (s *Set) ensureStream(ctx context.Context, want definition) error {
 		return wrapSetup(err, "stream %s%s cannot be created", want.Name, want.setAside())
 	}
 	if err != nil {
-		return fmt.Errorf("stream %s: %w", want.Name, err)
+		return fmt.Errorf("stream %s: %w", want.Name, InWords(err))
 	}
 	warnings, err := want.check(stream.CachedInfo().Config)
 	for _, text := range warnings {

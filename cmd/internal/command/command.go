@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -31,7 +32,11 @@ func Run(root *cobra.Command) (code int) {
 // not been said yet.
 func ExitCode(err error) (code int) {
 	if err != nil && !errors.Is(err, exit.ErrPartial) {
-		fmt.Fprintln(terminal.Writer(os.Stderr), err)
+		text := err.Error()
+		if errors.Is(err, context.Canceled) { // only a signal ends the context
+			text = strings.ReplaceAll(text, context.Canceled.Error(), "interrupted")
+		}
+		fmt.Fprintln(terminal.Writer(os.Stderr), text)
 	}
 	return exit.Code(err)
 }

@@ -76,6 +76,9 @@ func connectNATS(cfg *config.NATS, role Role, log *zap.Logger, first nats.Option
 	}
 	conn, err := nats.Connect(strings.Join(cfg.URL.List(), ","), options...)
 	if err != nil {
+		if errors.Is(err, nats.ErrNoServers) {
+			err = fmt.Errorf("not connected: nobody answers there: %w", err)
+		}
 		return nil, fmt.Errorf("nats.url %s: %w", cfg.URL, err)
 	}
 	js, err := jetStream(conn, cfg.Domain)

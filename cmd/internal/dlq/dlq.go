@@ -17,6 +17,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
 	"github.com/capi-dispatcher/capi-dispatcher/config"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 )
 
 // verbs are those of dlq.
@@ -64,7 +65,7 @@ func (v verbs) withServer(
 			return fmt.Errorf("%w; check nats.dead_letter_stream", err)
 		}
 		if err != nil {
-			return err
+			return streams.InWords(err)
 		}
 		return work(box, cfg, nats.Conn().ConnectedUrlRedacted())
 	})

@@ -66,6 +66,10 @@ func (r *report) examineError(cfg *config.Config, found *streams.Inspection) {
 		r.fault(found.Name, "cannot be looked at: "+denied.Error(), "")
 		return
 	}
+	if words := streams.InWords(found.Err); words.Error() != found.Err.Error() {
+		r.fault(found.Name, "cannot be looked at: "+words.Error(), "")
+		return
+	}
 	if _, ok := errors.AsType[*streams.SetupError](found.Err); !ok {
 		r.fault(found.Name, "cannot be looked at: "+found.Err.Error(), "check the account's permissions on $JS.API.>")
 		return
