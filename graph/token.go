@@ -99,7 +99,10 @@ func stampOf(path string) (stamp, error) {
 
 // NewTokens returns the tokens in a directory.
 func NewTokens(dir string) *Tokens {
-	return &Tokens{dir: dir, known: make(map[string]*tokenFile), absent: make(map[string]*tokenFile), used: usedTokens{texts: make(map[string]struct{})}}
+	return &Tokens{
+		dir: dir, known: make(map[string]*tokenFile), absent: make(map[string]*tokenFile),
+		used: usedTokens{texts: make(map[string]struct{})},
+	}
 }
 
 // For returns the access token of a dataset. The error wraps [ErrNoToken] and
