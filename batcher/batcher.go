@@ -64,8 +64,9 @@ type Options[K comparable, T any] struct {
 	// batch before, until it is late; see doc.go. 0: none ever is.
 	LateAfter time.Duration
 	// MaxWaiting is how many items may wait, in all lanes, before batches go
-	// without lingering and congested lanes overflow.
-	MaxWaiting int
+	// without lingering and congested lanes overflow; MaxWaitingBytes is how much
+	// they may weigh. 0: as much as they do.
+	MaxWaiting, MaxWaitingBytes int
 	// MaxWait is how long a lane's oldest item waits before the lane counts
 	// as congested; and how long what is behind may have to wait for a lane.
 	MaxWait time.Duration
@@ -115,6 +116,8 @@ type Item[K comparable, T any] struct {
 	Value T
 	// Size is what it adds to a batch, in bytes.
 	Size int
+	// Weight is what it takes of the memory for items that wait, in bytes.
+	Weight int
 }
 
 // Add puts items into their lanes, together: none is sent before all have

@@ -11,6 +11,7 @@ type lane[K comparable, T any] struct {
 	overhead int
 	items    []waiting[T]
 	bytes    int           // of items
+	weight   int           // of items
 	inFlight int           // batches being sent, resting ones included
 	sending  int           // items in these
 	pace     pace          // of one sender
@@ -21,14 +22,16 @@ type lane[K comparable, T any] struct {
 
 // waiting is an item that waits, since when, and what it weighs.
 type waiting[T any] struct {
-	item  T
-	size  int
-	since time.Time
+	item   T
+	size   int
+	weight int
+	since  time.Time
 }
 
-func (l *lane[K, T]) add(item T, size int, now time.Time) {
-	l.items = append(l.items, waiting[T]{item: item, size: size, since: now})
-	l.bytes += size
+func (l *lane[K, T]) add(item Item[K, T], now time.Time) {
+	l.items = append(l.items, waiting[T]{item: item.Value, size: item.Size, weight: item.Weight, since: now})
+	l.bytes += item.Size
+	l.weight += item.Weight
 }
 
 // full reports whether the next batch can't take more.
@@ -56,6 +59,7 @@ func (l *lane[K, T]) cut(cfg Config) []T {
 		}
 		batch = append(batch, w.item)
 		l.bytes -= w.size
+		l.weight -= w.weight
 	}
 	l.items = l.items[len(batch):]
 	if len(l.items) == 0 {
@@ -71,6 +75,7 @@ func (l *lane[K, T]) cutFrom(keep int) []T {
 	for _, w := range l.items[keep:] {
 		items = append(items, w.item)
 		l.bytes -= w.size
+		l.weight -= w.weight
 	}
 	l.items = slices.Clone(l.items[:keep])
 	return items

@@ -42,6 +42,7 @@ type loop[K comparable, T any] struct {
 	lanes       map[K]*lane[K, T]
 	queue       []*turn[K, T]
 	waiting     int // items in all lanes
+	weight      int // of these
 	held        int // waiting or being sent
 	inFlight    int // batches being sent, resting ones included
 	overflowing int
@@ -107,8 +108,9 @@ func (l *loop[K, T]) arrive(items []Item[K, T]) {
 			at = &lane[K, T]{key: item.Lane, overhead: l.opts.Overhead(item.Lane)}
 			l.lanes[item.Lane] = at
 		}
-		at.add(item.Value, item.Size, time.Now())
+		at.add(item, time.Now())
 		l.waiting++
+		l.weight += item.Weight
 		l.held++
 		l.enqueue(at)
 	}
@@ -227,7 +229,10 @@ func (l *loop[K, T]) leavesRoom(at *lane[K, T]) bool {
 // crowded reports whether so much waits that lingering for more would be wrong:
 // half-filled batches could otherwise hold all that may be in flight, and wait
 // for each other.
-func (l *loop[K, T]) crowded() bool { return l.waiting >= l.opts.MaxWaiting }
+func (l *loop[K, T]) crowded() bool {
+	most := l.opts.MaxWaitingBytes
+	return l.waiting >= l.opts.MaxWaiting || most > 0 && l.weight >= most
+}
 
 func (l *loop[K, T]) congested(at *lane[K, T]) bool {
 	return !l.draining && l.crowded() && len(at.items) > 0 && at.age(time.Now()) >= l.opts.MaxWait
@@ -274,7 +279,9 @@ func (l *loop[K, T]) grant(next *turn[K, T]) {
 }
 
 func (l *loop[K, T]) send(at *lane[K, T]) {
-	items, begun := at.cut(l.opts.Config), time.Now()
+	before, begun := at.weight, time.Now()
+	items := at.cut(l.opts.Config)
+	l.weight -= before - at.weight
 	batch := &Batch[K, T]{Lane: at.key, Items: items, owner: l.Batcher, flight: &flight[K, T]{lane: at}}
 	if at.inFlight == 0 {
 		at.pace.begin(begun)
@@ -297,7 +304,9 @@ func (l *loop[K, T]) send(at *lane[K, T]) {
 // overflow moves what waits in a lane aside, but for the oldest items, as many
 // as are to be kept.
 func (l *loop[K, T]) overflow(at *lane[K, T], keep int) {
+	before := at.weight
 	items := at.cutFrom(keep)
+	l.weight -= before - at.weight
 	l.waiting -= len(items)
 	l.held -= len(items)
 	l.overflowing++

@@ -1,12 +1,15 @@
 package batcher_test
 
 import (
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/capi-dispatcher/capi-dispatcher/batcher"
 )
 
 // While a backlog waits outside, an idle lane's items gather: until the batch is
@@ -42,6 +45,33 @@ func TestIdleLanesGatherWhileMoreWaitsOutside(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Large items use up the bytes before there are many.
+func TestTheRoomIsUsedUpByBytes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t, func(o *options) {
+			o.MaxWaitingBytes = 5000
+			o.More = func() bool { return true }
+		})
+		heavy := func(lane string) { b.Add(batcher.Item[string, string]{Lane: lane, Value: "1", Size: 1, Weight: 2000}) }
+		heavy("a")
+		heavy("b")
+		require.Empty(t, b.got())
+		heavy("c")
+		require.Equal(t, []string{"c:1"}, b.got(), "there is no room for more")
+		heavy("d")
+		require.Equal(t, []string{"d:1"}, b.got(), "what has gone has left the room")
+		time.Sleep(100 * time.Millisecond)
+		require.Equal(t, []string{"a:1", "b:1"}, sorted(b.got()))
+		b.Drain()
+	})
+}
+
+func sorted(texts []string) []string {
+	slices.Sort(texts)
+	return texts
 }
 
 // Once nothing more waits outside, what has gathered goes, and what comes goes at

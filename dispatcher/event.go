@@ -152,7 +152,9 @@ func (h *history) dedupeID() string {
 // item is the event on its way into a batch.
 func (e *inFlight) item() batcher.Item[lane, *inFlight] {
 	const comma = 1
-	return batcher.Item[lane, *inFlight]{Lane: e.lane, Value: e, Size: len(e.event.Raw) + comma}
+	return batcher.Item[lane, *inFlight]{
+		Lane: e.lane, Value: e, Size: len(e.event.Raw) + comma, Weight: e.message.bytes / e.message.events,
+	}
 }
 
 func items(events []*inFlight) []batcher.Item[lane, *inFlight] {

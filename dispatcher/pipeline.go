@@ -224,6 +224,7 @@ func (d *Dispatcher) newBatches(cfg batcher.Config) *batcher.Batcher[lane, *inFl
 		SendersPerLaneMax: delivery.SendersPerDatasetMax,
 		LateAfter:         lateAfter,
 		MaxWaiting:        mostWaiting,
+		MaxWaitingBytes:   delivery.MaxInFlightBytes / 2, // large events use up the bytes first
 		MaxWait:           delivery.MaxWait,
 		Behind:            d.sender.behind,
 		More:              func() bool { return d.backlog.events.Load()+d.backlog.parked.Load() >= int64(mostWaiting) },

@@ -53,7 +53,7 @@ func (p *puller) pullLoop(s *source) {
 			_ = retry.Wait(p.intakeCtx, streams.LookEvery)
 			continue
 		}
-		messages, bytes, err := p.budget.Reserve(p.intakeCtx, most, largestMessage(p.deps.JetStream.Conn()))
+		messages, bytes, err := p.reserve(s, most)
 		if err != nil {
 			return
 		}
@@ -86,6 +86,18 @@ func (p *puller) awaitReady() (most int, err error) {
 		return pullSize, nil
 	}
 	return probeSize, p.intakeCtx.Err()
+}
+
+// reserve waits for room for a pull. Where nothing is known to wait, as in most pulls
+// from the parked stream, it leaves the bytes to those who have use for them.
+func (p *puller) reserve(s *source, most int) (messages, bytes int, err error) {
+	least := largestMessage(p.deps.JetStream.Conn())
+	messages, bytes, err = p.budget.Reserve(p.intakeCtx, most, least)
+	if spare := bytes - least; err == nil && spare > 0 && s.pending.Load() == 0 {
+		p.budget.Free(0, spare)
+		bytes = least
+	}
+	return messages, bytes, err
 }
 
 // largestMessage returns the size of the largest message that the server
