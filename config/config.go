@@ -8,6 +8,8 @@
 package config
 
 import (
+	"encoding/json"
+
 	"go.yaml.in/yaml/v3"
 
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
@@ -147,4 +149,18 @@ func (c *Config) Dispatcher() dispatcher.Config {
 func (c *Config) YAML() (string, error) {
 	text, err := yaml.Marshal(c)
 	return string(text), err
+}
+
+// JSON writes the same as JSON, with the same keys and values.
+func (c *Config) JSON() (string, error) {
+	text, err := yaml.Marshal(c)
+	if err != nil {
+		return "", err
+	}
+	var tree map[string]any
+	if err := yaml.Unmarshal(text, &tree); err != nil {
+		return "", err
+	}
+	text, err = json.MarshalIndent(tree, "", "  ")
+	return string(text) + "\n", err
 }

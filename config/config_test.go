@@ -83,8 +83,19 @@ func TestFaults(t *testing.T) {
 		"unknown keys": {"nats: {urll: x}\nbatches: {}\nbatch: {max_event: 1}\ndatasets: {\"1\": {agent: x}}", nil, []string{
 			"batch.max_event: there is no such key; did you mean batch.max_events?",
 			"batches: there is no such key; did you mean batch?",
-			"datasets.1.agent: there is no such key",
+			"datasets.1.agent: there is no such key; datasets.1 has partner_agent, test_event_code",
 			"nats.urll: there is no such key; did you mean nats.url?",
+		}},
+		"keys of other sections, and of none": {"nats: {linger: 5ms}\nfoo: 1\nlog: {color: true}\nredis: {pool: 3}\ngraph: {versionn: v26.0}", nil, []string{
+			"foo: there is no such key; there are nats, redis, dedupe, ",
+			"graph.versionn: there is no such key; did you mean graph.version?",
+			"log.color: there is no such key; log has level, format",
+			"nats.linger: there is no such key; did you mean batch.linger?",
+			"redis.pool: there is no such key; redis has url, ",
+		}},
+		"faults of every kind": {"nats: {urll: x, replicas: 9, ack_wait: 30}\ngraph: {timeout: 20s}\nlog: {level: loud}\ndedupe: {window: 1h}", []string{"CAPI_TOKEN=x"}, []string{
+			"CAPI_TOKEN: there is no such environment variable; a variable's name is CAPI_ and a key in capitals", "dedupe.window: ",
+			`log.level: "loud" is neither`, "nats.ack_wait: 30 has no unit", "nats.replicas: 9 is not between", "nats.urll: there is no such key",
 		}},
 		"unknown variable": {"", []string{"CAPI_NATS_ULR=x"}, []string{"CAPI_NATS_ULR: there is no such environment variable; did you mean CAPI_NATS_URL?"}},
 		"wrong types": {"nats: {replicas: many}\nbatch: {linger: 5}\nredis: [1]\nlog: {level: [1]}", []string{"CAPI_DELIVERY_DRAIN_TIMEOUT=soon"}, []string{
@@ -289,4 +300,20 @@ func FuzzLoad(f *testing.F) {
 		_, err = load(t, printed)
 		require.NoError(t, err, printed)
 	})
+}
+
+// What is printed as JSON is what is printed as YAML.
+func TestJSONSaysWhatYAMLSays(t *testing.T) {
+	t.Parallel()
+	cfg, err := load(t, "datasets: {\"1234567890123456789\": {partner_agent: <acme>}}", "CAPI_REDIS_URL=redis://user:hush@r:6379/1")
+	require.NoError(t, err)
+	asYAML, err := cfg.YAML()
+	require.NoError(t, err)
+	asJSON, err := cfg.JSON()
+	require.NoError(t, err)
+	require.NotContains(t, asJSON, "hush")
+	var one, other map[string]any
+	require.NoError(t, yaml.Unmarshal([]byte(asYAML), &one))
+	require.NoError(t, yaml.Unmarshal([]byte(asJSON), &other), "JSON is YAML")
+	require.Equal(t, one, other)
 }

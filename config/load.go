@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/agext/levenshtein"
 	"github.com/docker/go-units"
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/knadh/koanf/parsers/yaml"
@@ -38,11 +38,23 @@ func Load(file string, environ []string) (*Config, error) {
 	}
 	faults = append(faults, loadEnvironment(tree, environ)...)
 	cfg := Default()
-	faults = append(faults, decode(tree, &cfg)...)
-	if len(faults) == 0 {
-		faults = cfg.Validate()
+	unread := decode(tree, &cfg)
+	faults = append(faults, unread...)
+	for _, fault := range cfg.Validate() {
+		if !isAboutAny(fault, unread) {
+			faults = append(faults, fault)
+		}
 	}
 	return &cfg, errors.Join(sorted(faults)...)
+}
+
+// isAboutAny reports whether a fault concerns a setting that could not be read:
+// what is said of its default would mislead.
+func isAboutAny(fault error, unread []error) bool {
+	return slices.ContainsFunc(unread, func(other error) bool {
+		key, _, _ := strings.Cut(other.Error(), ": ")
+		return strings.Contains(fault.Error(), key)
+	})
 }
 
 // unknownKeys reports keys that nothing reads.
@@ -50,7 +62,7 @@ func unknownKeys(tree *koanf.Koanf) (faults []error) {
 	known := Keys()
 	for _, key := range tree.Keys() {
 		if !isKnown(key, known) {
-			faults = append(faults, fmt.Errorf("%s: there is no such key; did you mean %s?", key, nearest(key, known)))
+			faults = append(faults, fmt.Errorf("%s: there is no such key; %s", key, instead(key, known)))
 		}
 	}
 	return faults
@@ -76,21 +88,6 @@ func matches(key, known string) bool {
 		}
 	}
 	return len(words) == len(pattern) || len(words) < len(pattern) && pattern[len(words)-1] == "*"
-}
-
-// nearest returns the known key, or section, of as many words that is most like
-// a key.
-func nearest(key string, known []string) string {
-	best, distance := "", 1<<30
-	depth := strings.Count(key, ".") + 1
-	for _, k := range known {
-		words := strings.Split(k, ".")
-		k = strings.Join(words[:min(depth, len(words))], ".")
-		if d := levenshtein.Distance(key, k, nil); d < distance {
-			best, distance = k, d
-		}
-	}
-	return best
 }
 
 // credentialsInFile reports secrets in a place that is shared, printed and
@@ -126,7 +123,7 @@ func loadEnvironment(tree *koanf.Koanf, environ []string) (faults []error) {
 			key, known := keys[name]
 			if !known && !fromKubernetes(name) {
 				faults = append(faults,
-					fmt.Errorf("%s: there is no such environment variable; did you mean %s?", name, nearest(name, names)))
+					fmt.Errorf("%s: there is no such environment variable; %s", name, insteadOfVariable(name, names)))
 			}
 			return key, value
 		},

@@ -7,6 +7,31 @@ import (
 )
 
 func (p *program) config() *cobra.Command {
+	var asJSON bool
+	printed := &cobra.Command{
+		Use:   "print",
+		Short: "Print the effective configuration, without secrets",
+		Example: `  capi-dispatcher config print --config config.yaml
+  capi-dispatcher config print --json | jq .nats`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := p.load()
+			if err != nil {
+				return err
+			}
+			form := cfg.YAML
+			if asJSON {
+				form = cfg.JSON
+			}
+			text, err := form()
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprint(cmd.OutOrStdout(), text)
+			return err
+		},
+	}
+	printed.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	command := &cobra.Command{
 		Use:   "config",
 		Short: "Check or print the configuration",
@@ -25,24 +50,7 @@ func (p *program) config() *cobra.Command {
 				return err
 			},
 		},
-		&cobra.Command{
-			Use:     "print",
-			Short:   "Print the effective configuration, without secrets",
-			Example: "  capi-dispatcher config print --config config.yaml",
-			Args:    cobra.NoArgs,
-			RunE: func(cmd *cobra.Command, _ []string) error {
-				cfg, err := p.load()
-				if err != nil {
-					return err
-				}
-				text, err := cfg.YAML()
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprint(cmd.OutOrStdout(), text)
-				return err
-			},
-		},
+		printed,
 	)
 	return command
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -15,7 +16,13 @@ func (p *program) streams() *cobra.Command {
 		Use:   "stream",
 		Short: "Set the streams up",
 	}
-	command.AddCommand(&cobra.Command{
+	command.AddCommand(p.ensureStreams())
+	return command
+}
+
+func (p *program) ensureStreams() *cobra.Command {
+	var asJSON bool
+	command := &cobra.Command{
 		Use:   "ensure",
 		Short: "Create missing streams, create or update the consumers",
 		Long: `Create the streams for events, parked events and dead letters where they are
@@ -31,7 +38,9 @@ nats.max_ack_pending or dedupe.key are left to them: stop those first.`,
 				return err
 			}
 			defer nats.Conn().Close()
+			warnings := []string{}
 			set := streams.New(cfg.NATS.Streams, nats, func(warning string) {
+				warnings = append(warnings, warning)
 				cmd.PrintErrln("warning:", warning)
 			}).KeyedBy(string(cfg.Dedupe.Key))
 			err = nats.Rights.Do(cmd.Context(), func(ctx context.Context) error {
@@ -43,10 +52,17 @@ nats.max_ack_pending or dedupe.key are left to them: stop those first.`,
 			if err != nil {
 				return err
 			}
+			if asJSON {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]any{
+					"streams":  []string{cfg.NATS.Stream, cfg.NATS.ParkedStream, cfg.NATS.DeadLetterStream},
+					"consumer": cfg.NATS.Consumer, "managed": cfg.NATS.Manage, "warnings": warnings,
+				})
+			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "streams %s, %s and %s are there, with consumer %s\n",
 				cfg.NATS.Stream, cfg.NATS.ParkedStream, cfg.NATS.DeadLetterStream, cfg.NATS.Consumer)
 			return err
 		},
-	})
+	}
+	command.Flags().BoolVar(&asJSON, "json", false, "print what is there as JSON")
 	return command
 }

@@ -158,6 +158,22 @@ func TestConfigurationFromTheShell(t *testing.T) {
 	r := setup(t)
 	require.Equal(t, "the configuration is sound\n", r.must("config", "check"))
 	require.Contains(t, r.must("config", "print"), "on_unknown: resend")
+	var printed struct {
+		NATS     struct{ Stream string }
+		Delivery struct{ Senders int }
+	}
+	require.NoError(t, json.Unmarshal([]byte(r.must("config", "print", "--json")), &printed))
+	require.Equal(t, "CAPI", printed.NATS.Stream)
+	require.Equal(t, 32, printed.Delivery.Senders)
+	var ensured struct {
+		Streams  []string
+		Consumer string
+		Managed  bool
+	}
+	require.NoError(t, json.Unmarshal([]byte(r.must("stream", "ensure", "--json")), &ensured))
+	require.Equal(t, []string{"CAPI", "CAPI_PARKED", "CAPI_DLQ"}, ensured.Streams)
+	require.Equal(t, "capi-dispatcher", ensured.Consumer)
+	require.True(t, ensured.Managed)
 	r.config.NATS.Replicas, r.config.Log.Level = 9, "loud"
 	for _, verb := range [][]string{{"config", "check"}, {"run"}, {"publish", "-"}, {"dlq", "ls"}} {
 		_, stderr, code := r.run(verb...)
