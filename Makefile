@@ -36,7 +36,7 @@ check: ## Before a push: lint what differs from BASE (main), and run the tests w
 
 # Without the race detector: nothing happens at once in the model of the protocol, e2e builds the programs that it tests
 # with it, and bench measures.
-test: redis cc ## All tests, with real servers and the race detector (some minutes)
+test: redis cc ## All tests, with real servers and the race detector (six minutes)
 	go test -race -parallel 12 -timeout 30m $$(go list ./... | grep -vE '/cmd/(bench|e2e)$$|/dispatcher/protocol$$') # tests mostly wait
 	go test -parallel 10 -timeout 30m ./cmd/bench ./cmd/e2e ./dispatcher/protocol
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/completion"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/explain"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/terminal"
@@ -28,7 +29,8 @@ list all codes that are known.`,
   capi-dispatcher explain '(#100) Missing Permission'
   curl … | capi-dispatcher explain -
   capi-dispatcher explain`,
-		Args: cobra.MaximumNArgs(1),
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: completion.Codes,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return listCodes(cmd.OutOrStdout(), asJSON)

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/completion"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/dlq"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
@@ -49,6 +50,7 @@ input was refused.`,
 	for _, command := range root.Commands() {
 		refuseWrongArguments(command)
 	}
+	cobra.CheckErr(completion.Add(root, p.load)) // fails only for a flag that is not there
 	return root
 }
 

@@ -224,6 +224,33 @@ func TestHelp(t *testing.T) {
 	}
 }
 
+// Shells are told what can be written.
+func TestCompletion(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	r.config.Assets.Pages = map[string]admission.Asset{"1061": {Dataset: "4711"}}
+	require.NoError(t, os.WriteFile(filepath.Join(r.config.Graph.TokenDir, "1234567890"), []byte(token), 0o600))
+	file := r.configFile()
+	for _, tc := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"dlq", "ls", "--reason", ""}, []string{"malformed", "unknown_outcome"}},
+		{[]string{"dlq", "rm", "--reason", "re"}, []string{"refused", "restricted_region"}},
+		{[]string{"publish", "--dataset", ""}, []string{"auto", "4711", "1234567890"}},
+		{[]string{"dlq", "replay", "--dataset", "4"}, []string{"4711"}},
+		{[]string{"dlq", "ls", "--code", "100/"}, []string{"100/33", "100/2804066"}},
+		{[]string{"explain", "19"}, []string{"190"}},
+		{[]string{"schema", ""}, []string{"event", "asyncapi"}},
+	} {
+		offered := r.must(append([]string{"__complete", "--config", file}, tc.args...)...)
+		for _, want := range tc.want {
+			require.Regexp(t, "(?m)^"+want+"(\t|$)", offered, tc.args)
+		}
+	}
+	require.NotContains(t, r.must("__complete", "test-event", "--code", ""), "190", "a test code is none of Meta's errors")
+}
+
 // must runs a verb that has to do well.
 func (r *rig) must(args ...string) string {
 	r.t.Helper()
