@@ -48,6 +48,8 @@ type Decoder struct {
 type terms struct {
 	rules    Rules
 	accounts Assets      // to be filled in, see [Decoder.Fill]
+	person   string      // likewise, see [Decoder.Complete]
+	leaves   bool        // the chat, see [Decoder.LeaveChat]
 	channel  scalar.Kind // messaging_channel, on messaging events
 	// Sentences that would be put together anew for each event.
 	needsSource, needsChannel string

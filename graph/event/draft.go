@@ -20,6 +20,7 @@ const (
 	slotID
 	slotTime
 	slotTestCode
+	slotReference
 	slotSource
 	slotChannel
 	slotURL

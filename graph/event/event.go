@@ -46,6 +46,9 @@ type Event struct {
 	TestEventCode string
 	// Assets are the accounts the event names.
 	Assets Assets
+	// Reference says whose conversion it is, where the event says so in _capi, which
+	// is taken out; else nil.
+	Reference *Reference
 	// Filled is a JSON pointer to the account that was filled in, or "" (see
 	// [Decoder.Fill]).
 	Filled string

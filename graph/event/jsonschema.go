@@ -68,6 +68,7 @@ func (a *asker) event(rules Rules, filled []Channel) Schema {
 		inChats = nil
 	}
 	top["user_data"] = Schema{"type": "object", "properties": user}
+	top[referenceName] = Schema{"description": "for the dispatcher, which takes it out: whose conversion it is, see docs/attribution.md"}
 	return Schema{
 		"type": "object", "properties": top,
 		"allOf": []Schema{
@@ -106,21 +107,26 @@ func comesFrom(source ActionSource, rules Rules) Schema {
 func messagingNeeds(rules Rules, filled []Channel) Schema {
 	user := func(s Schema) Schema { return within("user_data", s) }
 	account := func(of Channel, names ...string) Schema { return oneAccount(slices.Contains(filled, of), names) }
-	return Schema{
-		"properties": Schema{
-			"event_name":        Schema{"enum": rules.MessagingEvents},
-			"messaging_channel": Schema{"enum": Channels()},
-		},
-		"allOf": []Schema{
-			needs("messaging_channel"),
-			{"if": is("event_name", "OrderCreated"), "then": within("custom_data", needs("currency"))},
+	all := []Schema{
+		needs("messaging_channel"),
+		{"if": is("event_name", "OrderCreated"), "then": within("custom_data", needs("currency"))},
+	}
+	if !rules.Attributed { // else what is missing may be known from a webhook
+		all = append(all, []Schema{
 			{"if": is("messaging_channel", string(Messenger)), "then": user(both(needs("page_scoped_user_id"),
 				account(Messenger, "page_id")))},
 			{"if": is("messaging_channel", string(WhatsApp)), "then": user(both(needs("ctwa_clid"),
 				account(WhatsApp, "whatsapp_business_account_id", "page_id")))},
 			{"if": is("messaging_channel", string(Instagram)), "then": user(both(needs("ig_sid"),
 				account(Instagram, "ig_account_id", "instagram_business_account_id")))},
+		}...)
+	}
+	return Schema{
+		"properties": Schema{
+			"event_name":        Schema{"enum": rules.MessagingEvents},
+			"messaging_channel": Schema{"enum": Channels()},
 		},
+		"allOf": all,
 	}
 }
 

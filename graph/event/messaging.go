@@ -25,6 +25,7 @@ func (r review) validateMessaging() {
 		return
 	}
 	filled := r.fillAccount()
+	r.fillPerson()
 	switch r.event.Channel {
 	case Messenger:
 		if !filled {

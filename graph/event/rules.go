@@ -25,6 +25,9 @@ type Rules struct {
 	// MessagingExtras says what to do with members that Meta refuses on
 	// business messaging events.
 	MessagingExtras Extras `yaml:"messaging_extras"`
+	// Attributed: what a messaging event does not say of its person is looked up
+	// before it is checked. The decoder does not go by it; the schema does.
+	Attributed bool `yaml:"-"`
 }
 
 // Extras is what to do with members that must not be there.

@@ -62,6 +62,7 @@ type review struct {
 // that look at more than one member, and the changes that rules demand.
 func (r review) finish(from, to int64) {
 	r.fillSource(from)
+	r.leaveChat()
 	r.assign()
 	r.require(slotName, "/event_name", missingField, "every event has an event_name")
 	r.require(slotTime, "/event_time", missingField, "every event has an event_time, in seconds since 1970")
@@ -85,6 +86,7 @@ func (r review) finish(from, to int64) {
 	}
 	r.validateInformation()
 	r.liftTestCode()
+	r.liftReference()
 	r.warn()
 	r.countTheRest()
 	r.event.Raw = rawjson.Edited(r.body, from, to, r.edits)

@@ -16,11 +16,12 @@ const (
 	BadURL            Code = "bad_url"            // event_source_url is none
 	BadClick          Code = "bad_click"          // fbc or fbp is blank, or was never filled in
 	SentLate          Code = "sent_late"          // over an hour after it happened
+	BadReference      Code = "bad_reference"      // _capi leads to nobody
 )
 
 // WarningCodes lists the codes of all warnings.
 func WarningCodes() []Code {
-	return []Code{NoUserAgent, NoTrackingFlag, WithdrawnCurrency, BadAddress, BadURL, BadClick, SentLate}
+	return []Code{NoUserAgent, NoTrackingFlag, WithdrawnCurrency, BadAddress, BadURL, BadClick, SentLate, BadReference}
 }
 
 // promptly is how soon Meta wants to hear of an event. Source: Meta, "Using the

@@ -53,6 +53,10 @@ func warningTries() map[event.Code]struct{ warned, clean []object } {
 			[]object{web.with("user_data.fbc", " "), web.with("user_data.fbp", "<FBP>"), other().with("user_data.fbc", "<fbc>")},
 			[]object{web.with("user_data.fbc", "fb.1.1.A"), web.with("user_data.fbc", ""), messengerChat().with("user_data.fbc", " ")},
 		},
+		event.BadReference: {
+			[]object{web.with("_capi", "x"), web.with("_capi", list(1)), web.with("_capi", object{}), web.with("_capi", object{"wa_id": list(1)})},
+			[]object{web, web.with("_capi", nil), web.with("_capi", object{"wa_id": "491701234567"}), web.with("_capi", object{"user_id": 7})},
+		},
 		event.SentLate: {}, // TestCheckPromptness, for it depends on the time of day
 	}
 }
