@@ -21,7 +21,7 @@ func (d *definition) check(have jetstream.StreamConfig) (warnings []string, err 
 
 // misfit says why a stream cannot be used at all.
 func (d *definition) misfit(have jetstream.StreamConfig) error {
-	if !coversAll(have.Subjects, d.Subjects[0]) {
+	if !Covers(have.Subjects, d.Subjects[0]) {
 		return setupError("stream %s has the subjects %q, which do not include %q", d.Name, have.Subjects, d.Subjects[0])
 	}
 	if d.AllowMsgSchedules && !have.AllowMsgSchedules {
@@ -61,9 +61,9 @@ func forgets(c jetstream.StreamConfig) bool {
 		c.MaxMsgsPerSubject > 0 && !c.DiscardNewPerSubject
 }
 
-// coversAll reports whether one of the subjects includes every subject that the
+// Covers reports whether one of the subjects includes every subject that the
 // wanted one, which ends in >, does.
-func coversAll(subjects []string, wanted string) bool {
+func Covers(subjects []string, wanted string) bool {
 	return slices.ContainsFunc(subjects, func(subject string) bool {
 		return covers(strings.Split(subject, "."), strings.Split(wanted, "."))
 	})

@@ -201,7 +201,7 @@ func takes(have []string, wanted string, role Role) bool {
 	if role == Parked {
 		return slices.Equal(have, []string{wanted})
 	}
-	return len(have) == 0 || coversAll(have, wanted)
+	return len(have) == 0 || Covers(have, wanted)
 }
 
 func nameOfStream(stream jetstream.Stream) string { return stream.CachedInfo().Config.Name }

@@ -59,5 +59,8 @@ var (
 	validSubject = regexp.MustCompile(`^[^\s.*>]+(\.[^\s.*>]+)*$`)
 )
 
+// IsName reports whether that may be the name of a stream or a consumer.
+func IsName(text string) bool { return validName.MatchString(text) }
+
 // IsSubject reports whether that is a subject without wildcards.
 func IsSubject(text string) bool { return validSubject.MatchString(text) }

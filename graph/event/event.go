@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/reference"
 )
 
 // MaxEvents is how many events Meta takes in one request.
@@ -48,7 +50,7 @@ type Event struct {
 	Assets Assets
 	// Reference says whose conversion it is, where the event says so in _capi, which
 	// is taken out; else nil.
-	Reference *Reference
+	Reference *reference.Reference
 	// Filled is a JSON pointer to the account that was filled in, or "" (see
 	// [Decoder.Fill]).
 	Filled string

@@ -3,11 +3,15 @@ package event
 import (
 	"bytes"
 	"cmp"
+	"encoding/json"
 	"slices"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event/rawjson"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/reference"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/scalar"
 )
 
 // Fill has the decoder fill these accounts into messaging events that name none
@@ -25,11 +29,16 @@ func (d *Decoder) Complete(e *Event, person string, accounts Assets) {
 }
 
 // LeaveChat makes of a messaging event one that merely says that it has happened in
-// a chat, which Meta takes without the ids of the chat's channel, and checks it anew.
+// a chat, which Meta takes without the ids of the chat's channel, and checks anew
+// whether it says enough of the customer without them. It stays known whose account
+// it was.
 func (d *Decoder) LeaveChat(e *Event) {
+	assets := e.Assets
 	d.leaves = true
 	d.again(e)
 	d.leaves = false
+	d.again(e)
+	e.Assets = assets
 }
 
 // again reads an event that has been read before, and keeps what was known of it.
@@ -89,16 +98,20 @@ func (r review) insert(into slot, member string) {
 
 // leaveChat takes out what makes the event one of a chat's channel.
 func (r review) leaveChat() {
-	source, channel := &r.kept[slotSource], &r.kept[slotChannel]
+	source := &r.kept[slotSource]
 	if !r.leaves || !source.sound {
 		return
 	}
 	value := `"` + string(Chat) + `"`
 	r.replace(source.value, source.end, value)
 	source.instead = r.mend(value)
-	if channel.there || channel.null {
-		r.remove(slotChannel)
-		*channel = kept{}
+	for _, at := range []slot{
+		slotChannel, slotPage, slotPageUser, slotWhatsApp, slotClick, slotInstagram, slotInstagramBusiness, slotInstagramUser,
+	} {
+		if k := &r.kept[at]; k.there || k.null {
+			r.remove(at)
+			*k = kept{}
+		}
 	}
 }
 
@@ -150,4 +163,116 @@ func (r review) fillSource(from int64) {
 	}
 	*source = kept{there: true, sound: true, instead: r.mend(value)}
 	r.event.Repaired = append(r.event.Repaired, pointer)
+}
+
+// liftReference takes _capi out of the event: it is not for Meta, and may hold a
+// phone number in the clear.
+func (r review) liftReference() {
+	at := r.kept[slotReference]
+	if !at.there && !at.null {
+		return
+	}
+	r.remove(slotReference)
+	r.event.Reference = reference.Parse(r.body[at.value:at.end])
+	if at.there && r.event.Reference == nil {
+		r.warnAt("/"+reference.Member, BadReference, "_capi says nothing that a person could be found by; "+
+			"write conversation_id, wa_id, phone or user_id, as a text")
+	}
+}
+
+// PersonMember is the member of user_data by which Meta knows the person of a
+// messaging event: the click on the ad, or the id that the channel has for the
+// person. It is "" where there is no such channel.
+func (c Channel) PersonMember() string {
+	switch c {
+	case Messenger:
+		return "page_scoped_user_id"
+	case WhatsApp:
+		return "ctwa_clid"
+	case Instagram:
+		return "ig_sid"
+	default:
+		return ""
+	}
+}
+
+// Of returns the account of a channel.
+func (a Assets) Of(c Channel) string {
+	switch c {
+	case Messenger:
+		return a.Page
+	case WhatsApp:
+		return a.WhatsApp
+	case Instagram:
+		return a.Instagram
+	default:
+		return ""
+	}
+}
+
+// LacksPerson reports whether nothing is wrong with a messaging event but that it does
+// not say which person or account of its channel it is about.
+func (e *Event) LacksPerson() bool {
+	person := e.Channel.PersonMember()
+	if len(e.Faults) == 0 || person == "" {
+		return false
+	}
+	lacks := false
+	for _, fault := range e.Faults {
+		if fault.Code != Missing && fault.Code != Empty {
+			return false
+		}
+		switch member := strings.TrimPrefix(fault.Pointer, "/user_data/"); member {
+		case person:
+			lacks = true
+		case "page_id", "whatsapp_business_account_id", "ig_account_id":
+		default:
+			return false
+		}
+	}
+	return lacks
+}
+
+// Phones are the phone numbers in user_data, as they are there: hashed, mostly.
+func (e *Event) Phones() []string {
+	var told struct {
+		User struct {
+			Phone json.RawMessage `json:"ph"`
+		} `json:"user_data"`
+	}
+	if json.Unmarshal(e.Raw, &told) != nil || len(told.User.Phone) == 0 {
+		return nil
+	}
+	var several []reference.Word
+	if json.Unmarshal(told.User.Phone, &several) == nil {
+		phones := make([]string, 0, len(several))
+		for _, one := range several {
+			phones = append(phones, string(one))
+		}
+		return phones
+	}
+	var one reference.Word
+	if json.Unmarshal(told.User.Phone, &one) != nil || one == "" {
+		return nil
+	}
+	return []string{string(one)}
+}
+
+// IsScopedID reports whether a text may be the id that Messenger or Instagram has for
+// a person: digits.
+func IsScopedID(text string) bool { return text != "" && scalar.IsDigits([]byte(text)) }
+
+// ScopedID returns the id that Messenger or Instagram has for the person of the event;
+// "" if it has none.
+func (e *Event) ScopedID() string {
+	var told struct {
+		User struct {
+			Page      reference.Word `json:"page_scoped_user_id"`
+			Instagram reference.Word `json:"ig_sid"`
+		} `json:"user_data"`
+	}
+	if json.Unmarshal(e.Raw, &told) != nil {
+		return ""
+	}
+	return cmp.Or(string(told.User.Page), string(told.User.Instagram))
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event/customer"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/reference"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event/scalar"
 )
 
@@ -68,7 +69,7 @@ func (a *asker) event(rules Rules, filled []Channel) Schema {
 		inChats = nil
 	}
 	top["user_data"] = Schema{"type": "object", "properties": user}
-	top[referenceName] = Schema{"description": "for the dispatcher, which takes it out: whose conversion it is, see docs/attribution.md"}
+	top[reference.Member] = Schema{"description": "for the dispatcher, which takes it out: whose conversion it is, see docs/attribution.md"}
 	return Schema{
 		"type": "object", "properties": top,
 		"allOf": []Schema{

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/reference"
 )
 
 const lacking = `{"event_name":"LeadSubmitted","event_time":1675999999,"action_source":"business_messaging","messaging_channel":"whatsapp",` +
@@ -17,14 +18,14 @@ func TestAReferenceIsTakenOut(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		capi string
-		want *event.Reference
+		want *reference.Reference
 	}{
-		{`{"wa_id":"491701234567"}`, &event.Reference{Phone: "491701234567"}},
-		{`{"phone":" +49 170 1234567 "}`, &event.Reference{Phone: "+49 170 1234567"}},
-		{`{"wa_id":491701234567,"phone":"1"}`, &event.Reference{Phone: "491701234567"}},
-		{`{"user_id":"US.1","account":"102","conversation_id":"c-1","x":[1]}`, &event.Reference{User: "US.1", Account: "102", Conversation: "c-1"}},
-		{`{"aliases":["a","b"]}`, &event.Reference{Aliases: []string{"a", "b"}}},
-		{`{"account":"102"}`, &event.Reference{Account: "102"}},
+		{`{"wa_id":"491701234567"}`, &reference.Reference{Phone: "491701234567"}},
+		{`{"phone":" +49 170 1234567 "}`, &reference.Reference{Phone: "+49 170 1234567"}},
+		{`{"wa_id":491701234567,"phone":"1"}`, &reference.Reference{Phone: "491701234567"}},
+		{`{"user_id":"US.1","account":"102","conversation_id":"c-1","x":[1]}`, &reference.Reference{User: "US.1", Account: "102", Conversation: "c-1"}},
+		{`{"aliases":["a","b"]}`, &reference.Reference{Aliases: []string{"a", "b"}}},
+		{`{"account":"102"}`, &reference.Reference{Account: "102"}},
 		{`{"wa_id":null}`, nil},
 		{`null`, nil},
 		{`[]`, nil},
@@ -123,6 +124,13 @@ func TestAChatIsLeft(t *testing.T) {
 	require.NoError(t, json.Unmarshal(e.Raw, &sent))
 	require.NotContains(t, sent, "messaging_channel")
 	require.Equal(t, "chat", sent["action_source"])
+	require.Equal(t, map[string]any{"ph": johnHashed}, sent["user_data"])
+	require.Equal(t, event.Assets{WhatsApp: "102"}, e.Assets)
+
+	request, err = d.Decode([]byte(messagingEvent("whatsapp", `{"whatsapp_business_account_id":"102"}`)))
+	require.NoError(t, err)
+	d.LeaveChat(&request.Events[0])
+	require.NotEmpty(t, request.Events[0].Faults, "it says nothing of the customer")
 	require.NotEmpty(t, decodeOne(t, event.DefaultRules(), messagingEvent("whatsapp", `{"ph":"`+johnHashed+`"}`)).Faults, "others do not leave")
 }
 
@@ -144,11 +152,11 @@ func TestAStoredEventKeepsItsAliases(t *testing.T) {
 	t.Parallel()
 	raw := decodeOne(t, event.DefaultRules(), lacking).Raw
 	for _, raw := range [][]byte{raw, []byte("{ }"), []byte("{}")} {
-		stored := event.WithAliases(raw, []string{"a", "b"})
+		stored := reference.WithAliases(raw, []string{"a", "b"})
 		require.True(t, json.Valid(stored), "%s", stored)
 		back := decodeOne(t, event.DefaultRules(), string(stored))
-		require.Equal(t, &event.Reference{Aliases: []string{"a", "b"}}, back.Reference)
+		require.Equal(t, &reference.Reference{Aliases: []string{"a", "b"}}, back.Reference)
 		require.JSONEq(t, string(raw), string(back.Raw))
 	}
-	require.True(t, slices.Equal(raw, event.WithAliases(raw, nil)))
+	require.True(t, slices.Equal(raw, reference.WithAliases(raw, nil)))
 }

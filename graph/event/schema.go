@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event/customer"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/reference"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event/scalar"
 )
 
@@ -63,7 +64,7 @@ func eventSchema() schema {
 		{name: "event_id", slot: slotID, kind: k.ID},
 		{name: "event_time", slot: slotTime, read: (*parser).eventTime},
 		{name: "test_event_code", slot: slotTestCode, kind: k.ID},
-		{name: referenceName, slot: slotReference, read: (*parser).anything},
+		{name: reference.Member, slot: slotReference, read: (*parser).anything},
 		{name: "action_source", slot: slotSource, kind: scalar.OneOf(ActionSources()...)},
 		{name: "messaging_channel", slot: slotChannel, read: (*parser).anything},
 		{name: "event_source_url", slot: slotURL, kind: k.Text},
