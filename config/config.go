@@ -16,6 +16,8 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/attribution"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/attribution/clicks"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 	"github.com/capi-dispatcher/capi-dispatcher/internal/secret"
 )
@@ -31,9 +33,12 @@ type Config struct {
 	Graph    Graph               `yaml:"graph"`
 	Datasets admission.Datasets  `yaml:"datasets"`
 	Assets   admission.Assets    `yaml:"assets"`
-	Metrics  dispatcher.Metrics  `yaml:"metrics"`
-	Admin    Admin               `yaml:"admin"`
-	Log      Log                 `yaml:"log"`
+	// Attribution and Webhooks are about clicks that are captured on webhooks.
+	Attribution attribution.Config `yaml:"attribution"`
+	Webhooks    Webhooks           `yaml:"webhooks"`
+	Metrics     dispatcher.Metrics `yaml:"metrics"`
+	Admin       Admin              `yaml:"admin"`
+	Log         Log                `yaml:"log"`
 }
 
 // NATS says how to connect to NATS, and which streams to use.
@@ -89,6 +94,24 @@ type Dedupe struct {
 	dedupe.Config `yaml:",inline"`
 }
 
+// Webhooks says where Meta's webhooks are received.
+type Webhooks struct {
+	// Address is where to listen, with TLS if there is a certificate.
+	Address         string `yaml:"address"`
+	VerifyTokenFile string `yaml:"verify_token_file"`
+	// AppSecretFiles are the secrets of the apps whose webhooks are taken; with none,
+	// only what partners publish is.
+	AppSecretFiles []string  `yaml:"app_secret_files"`
+	TLS            ServerTLS `yaml:"tls"`
+}
+
+// ServerTLS names the files of a server's certificate. With both of them empty, there
+// is no TLS.
+type ServerTLS struct {
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
+}
+
 // Admin is the HTTP port for probes and metrics.
 type Admin struct {
 	Address string `yaml:"address"`
@@ -113,15 +136,17 @@ const (
 // Default returns the settings a careful operator would leave alone.
 func Default() Config {
 	return Config{
-		NATS:     NATS{URL: "nats://localhost:4222", InboxPrefix: "_INBOX_capi", Streams: defaultStreams()},
-		Redis:    Redis{URL: "redis://localhost:6379/0", Mode: Single},
-		Dedupe:   Dedupe{Key: dispatcher.ByEvent, Config: dedupe.DefaultConfig()},
-		Batch:    batcher.DefaultConfig(),
-		Delivery: dispatcher.DefaultDelivery(),
-		Graph:    defaultGraph(),
-		Metrics:  dispatcher.DefaultMetrics(),
-		Admin:    Admin{Address: "127.0.0.1:8080"},
-		Log:      Log{Level: "info", Format: JSON},
+		NATS:        NATS{URL: "nats://localhost:4222", InboxPrefix: "_INBOX_capi", Streams: defaultStreams()},
+		Redis:       Redis{URL: "redis://localhost:6379/0", Mode: Single},
+		Dedupe:      Dedupe{Key: dispatcher.ByEvent, Config: dedupe.DefaultConfig()},
+		Batch:       batcher.DefaultConfig(),
+		Delivery:    dispatcher.DefaultDelivery(),
+		Graph:       defaultGraph(),
+		Attribution: attribution.DefaultConfig(),
+		Webhooks:    Webhooks{Address: ":8443"},
+		Metrics:     dispatcher.DefaultMetrics(),
+		Admin:       Admin{Address: "127.0.0.1:8080"},
+		Log:         Log{Level: "info", Format: JSON},
 	}
 }
 
@@ -133,15 +158,24 @@ func defaultStreams() Streams {
 
 // Dispatcher is the dispatcher's part of the configuration.
 func (c *Config) Dispatcher() dispatcher.Config {
+	rules := c.Graph.Rules
+	rules.Attributed = c.Attribution.Enabled
 	return dispatcher.Config{
 		Streams: c.NATS.Streams, Delivery: c.Delivery, Identity: c.Dedupe.Key,
-		Metrics: c.Metrics, Rules: c.Graph.Rules, RequestTimeout: c.Graph.Timeout,
+		Metrics: c.Metrics, Rules: rules, RequestTimeout: c.Graph.Timeout,
 		Config: admission.Config{
 			Datasets: c.Datasets, Assets: c.Assets, PartnerAgent: c.Graph.PartnerAgent,
 			ForeignAccounts: c.Graph.ForeignAccounts, FillAccounts: c.Graph.FillAccounts,
 			RestrictedCountries: c.Graph.RestrictedCountries,
 		},
 	}
+}
+
+// Clicks says where clicks are kept.
+func (c *Config) Clicks() clicks.Config {
+	kept := c.Attribution.Config
+	kept.Consumer, kept.Replicas, kept.Manage = c.NATS.Consumer, c.NATS.Replicas, c.NATS.Manage
+	return kept
 }
 
 // YAML prints the configuration as a file that would give the same one, but

@@ -23,6 +23,7 @@ func (c *Config) Validate() []error {
 		"nats": errors.Join(c.NATS.validate(), c.NATS.Validate()), "redis": c.Redis.validate(),
 		"dedupe": c.Dedupe.validate(), "batch": c.Batch.Validate(), "delivery": c.Delivery.Validate(),
 		"graph": c.Graph.validate(), "datasets": c.Datasets.Validate(), "assets": c.Assets.Validate(),
+		"attribution": c.Attribution.Validate(), "webhooks": c.Webhooks.validate(),
 		"metrics": c.Metrics.Validate(), "admin": c.Admin.validate(), "log": c.Log.validate(),
 	} {
 		for _, fault := range flatten(err) {
@@ -45,7 +46,40 @@ func (c *Config) validateTogether() (all []error) {
 		all = append(all, fmt.Errorf("dedupe.takeover: %s is less than three times nats.ack_wait (%s): events could be taken over that are being sent",
 			c.Dedupe.Takeover, c.NATS.AckWait))
 	}
+	return append(all, c.validateSubjects()...)
+}
+
+// validateSubjects reports streams that would take each other's messages.
+func (c *Config) validateSubjects() (all []error) {
+	subjects := map[string]string{
+		"attribution.subject": c.Attribution.Subject, "attribution.queue_subject": c.Attribution.QueueSubject,
+		"nats.subject": c.NATS.Subject, "nats.parked_subject": c.NATS.ParkedSubject,
+		"nats.dead_letter_subject": c.NATS.DeadLetterSubject,
+	}
+	for _, key := range []string{"attribution.subject", "attribution.queue_subject"} {
+		for other, subject := range subjects {
+			if key != other && (within(subjects[key], subject) || within(subject, subjects[key])) {
+				all = append(all, fmt.Errorf("%s: %q and %s %q lie within each other", key, subjects[key], other, subject))
+			}
+		}
+	}
 	return all
+}
+
+func within(subject, prefix string) bool { return strings.HasPrefix(subject+".", prefix+".") }
+
+func (w *Webhooks) validate() error {
+	var faults []error
+	if _, _, err := net.SplitHostPort(w.Address); err != nil {
+		faults = append(faults, fmt.Errorf("address: %q is not host:port, or :port", w.Address))
+	}
+	if (w.TLS.CertFile == "") != (w.TLS.KeyFile == "") {
+		faults = append(faults, errors.New("tls.cert_file, tls.key_file: one needs the other"))
+	}
+	if (w.VerifyTokenFile == "") != (len(w.AppSecretFiles) == 0) {
+		faults = append(faults, errors.New("verify_token_file, app_secret_files: one needs the other"))
+	}
+	return errors.Join(faults...)
 }
 
 // sorted orders faults by their keys.

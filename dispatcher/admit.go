@@ -43,6 +43,7 @@ type intake struct {
 
 	decoder *event.Decoder
 	page    []*inFlight // of known datasets
+	lacking []lacking   // events that do not say whose they are
 }
 
 // admit decodes a message and sends each of its events on its way: into a
@@ -64,24 +65,38 @@ func (in *intake) admit(m *message) {
 	}
 	m.expect(len(request.Events))
 	for i := range request.Events {
-		e := in.newInFlight(m, i, request)
-		if i == 0 {
-			in.meters.withheld(e, request.Secrets, request.Dropped)
-		}
-		if e.asks() {
-			in.lookups.Add(e.lookup())
+		s := in.seek(m, &request.Events[i])
+		if s.lacks() {
+			in.lacking = append(in.lacking, lacking{message: m, index: i, request: request, sought: s})
 			continue
 		}
-		in.page = append(in.page, e)
+		in.take(m, i, request, s)
 	}
+}
+
+// take takes an event in flight, into the page or to where its dataset is looked for.
+func (in *intake) take(m *message, index int, request event.Request, s *sought) {
+	e := in.newInFlight(m, index, request, s)
+	if index == 0 {
+		in.meters.withheld(e, request.Secrets, request.Dropped)
+	}
+	if e.asks() {
+		in.lookups.Add(e.lookup())
+		return
+	}
+	in.page = append(in.page, e)
 }
 
 // flush sends what is kept on its way.
 func (in *intake) flush() {
+	in.lookUpPeople()
 	in.direct(in.page)
 	clear(in.page)
 	in.page = in.page[:0]
 }
+
+// full reports whether enough is kept to be sent on its way.
+func (in *intake) full() bool { return len(in.page)+len(in.lacking) >= pullSize }
 
 const (
 	// eventOverhead is what an event in flight weighs beside its bytes: what is
@@ -90,6 +105,8 @@ const (
 	// that has to do with bodies of a thousand events stays near 80 MB
 	// (TestMemoryWithBodiesOfAThousand).
 	eventOverhead = 3 << 9
+	// filledOverhead is what filling a person in, and the aliases of one, may add.
+	filledOverhead = 1 << 9
 	// faultOverhead is what one fault weighs, sentence and all.
 	faultOverhead = 256
 )
@@ -101,6 +118,9 @@ func (in *intake) makeRoom(m *message, events []event.Event) error {
 	for i := range events {
 		weight += (len(events[i].Faults) + len(events[i].Warnings)) * faultOverhead
 		weight += events[i].Copied()
+		if in.deps.Attribution != nil && events[i].LacksPerson() {
+			weight += len(events[i].Raw) + filledOverhead // it is written anew
+		}
 	}
 	if !in.budget.TryAdmit(weight) {
 		in.flush() // the room may be what is kept
@@ -170,9 +190,10 @@ func (in *intake) decode(m *message) (event.Request, error) {
 }
 
 // newInFlight takes an event in flight and finds out where it has to go.
-func (a *admitter) newInFlight(m *message, index int, request event.Request) *inFlight {
+func (a *admitter) newInFlight(m *message, index int, request event.Request, s *sought) *inFlight {
 	e := &inFlight{
 		message: m, index: index, event: request.Events[index], holder: dedupe.NewHolder(), history: newHistory(m, index),
+		sought: s,
 	}
 	if !e.history.recalled.IsZero() {
 		e.history.recalled = e.history.recalled.Add(-a.clock.Skew()) // our clock is what it is held against
@@ -196,7 +217,10 @@ func (a *admitter) newInFlight(m *message, index int, request event.Request) *in
 // whose time has not come waits on the server's clock, by which it comes back,
 // and not on ours.
 func (a *admitter) check(e *inFlight, fault *event.Fault) {
-	decision := a.admission.Check(&e.event, e.lane.envelope, fault, e.history.firstSeen, a.clock.Now())
+	decision, concluded := e.sought.decision(&e.event)
+	if !concluded {
+		decision = a.admission.Check(&e.event, e.lane.envelope, fault, e.history.firstSeen, a.clock.Now())
+	}
 	switch {
 	case decision.Reason != "":
 		e.markDead(decision.Reason, decision.Faults...)

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/attribution"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/breaker"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/claims"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
@@ -192,6 +193,22 @@ type Directory interface {
 	Find(ctx context.Context, asset graph.Asset) directory.Finding
 }
 
+// Attribution finds persons of events: an [attribution.Attributor].
+type Attribution interface {
+	// Search says how an event of a dataset is looked up; stored, that the dispatcher
+	// has stored it.
+	Search(dataset string, e *event.Event, stored bool) attribution.Search
+	// Look looks all of them up at once.
+	Look(ctx context.Context, searches []attribution.Search) []attribution.Match
+	// Dataset is that of the account that an event refers to; "" if there is none.
+	Dataset(e *event.Event) string
+	// NextLook returns how long an event waits until it is looked up again that has
+	// waited for so long, and reports whether that is over.
+	NextLook(waited time.Duration) (wait time.Duration, over bool)
+	// Policy is what becomes of events for which no webhook has come.
+	Policy() attribution.Policy
+}
+
 // Deps are the things a dispatcher works with.
 type Deps struct {
 	JetStream jetstream.JetStream
@@ -201,6 +218,9 @@ type Deps struct {
 	Tokens    Tokens
 	Secrets   redact.Secrets // kept out of what is stored and sent; may be nil
 	Directory Directory      // nil: only the configured accounts are known
+	// Attribution finds the persons of events that do not name them; nil: no events
+	// are looked up.
+	Attribution Attribution
 	// Now is the wall clock; nil is [time.Now].
 	Now    func() time.Time
 	Log    *zap.Logger

@@ -48,6 +48,7 @@ type inFlight struct {
 	history history
 	trace   traces.Event
 	series  *metrics.Dataset // as it was named when the event was received
+	sought  *sought          // how its person was looked up; mostly nil
 
 	// claimed: the claim in Redis may be ours; certain: it was, when Redis last
 	// answered. As long as it is young, no other delivery may send the event.
@@ -194,7 +195,7 @@ func claimsOf(events []*inFlight) []dedupe.Claim {
 
 // leaves reports whether an event that has just come in has to leave for
 // elsewhere than Meta.
-func (e *inFlight) leaves() bool { return e.reason != "" || !e.until.IsZero() }
+func (e *inFlight) leaves() bool { return e.reason != "" || !e.until.IsZero() || e.sought.skips() }
 
 // asks reports whether the event's dataset has to be found out first.
 func (e *inFlight) asks() bool { return e.asset.ID != "" }

@@ -31,6 +31,8 @@ type exit uint8
 const (
 	exitDead exit = iota
 	exitParked
+	exitAwaiting // its webhook
+	exitSkipped
 )
 
 // departure is one message on its way out, of one event or of several.
@@ -54,7 +56,7 @@ func departures(events []*inFlight, mostBytes int) (items []departure) {
 	var kinds []kind // in order
 	for _, e := range events {
 		if e.reason == "" {
-			items = append(items, departure{Lane: exitParked, Value: []*inFlight{e}, Size: len(e.event.Raw)})
+			items = append(items, departure{Lane: e.waysOut(), Value: []*inFlight{e}, Size: len(e.event.Raw)})
 			continue
 		}
 		k := kind{message: e.message, lane: e.lane, reason: e.reason}
@@ -71,6 +73,18 @@ func departures(events []*inFlight, mostBytes int) (items []departure) {
 		items = append(items, letters(groups[k], most)...)
 	}
 	return items
+}
+
+// waysOut is where an event leaves to that is no dead letter.
+func (e *inFlight) waysOut() exit {
+	switch {
+	case e.sought.skips():
+		return exitSkipped
+	case e.sought.waits():
+		return exitAwaiting
+	default:
+		return exitParked
+	}
 }
 
 // letters cuts events into groups of at most mostBytes bytes, and of no more
@@ -97,6 +111,10 @@ func (s *settler) leave(batch *batcher.Batch[exit, []*inFlight]) {
 		s.letters.bury(batch.Items)
 	case exitParked:
 		s.settle(slices.Concat(batch.Items...), toPark(parked.NotYet, time.Time{}))
+	case exitAwaiting:
+		s.settle(slices.Concat(batch.Items...), toPark(parked.NoWebhook, time.Time{}))
+	case exitSkipped:
+		s.settle(slices.Concat(batch.Items...), outcome{fate: skipped})
 	}
 }
 
@@ -289,11 +307,11 @@ func shortID(id string) string {
 func pack(envelope event.Envelope, events ...*inFlight) (data []byte, header string) {
 	header = envelope.Marshal()
 	if len(events) == 1 && len(header) <= longHeader {
-		return events[0].event.Raw, header
+		return events[0].stored(), header
 	}
 	raw := make([][]byte, len(events))
 	for i, e := range events {
-		raw[i] = e.event.Raw
+		raw[i] = e.stored()
 	}
 	if len(header) <= longHeader {
 		return event.Body("", raw...), header
@@ -309,7 +327,7 @@ func (r *run) maxPayload() int { return int(r.deps.JetStream.Conn().MaxPayload()
 func (s *settler) canBeParked(e *inFlight) bool {
 	const mostHeaders, messageID = 64 << 10, 512
 	most := s.maxPayload()
-	if graph.Overhead(e.lane.envelope)+len(e.event.Raw) <= most-mostHeaders {
+	if graph.Overhead(e.lane.envelope)+len(e.event.Raw) <= most-mostHeaders && e.sought == nil {
 		return true // whatever its headers are
 	}
 	return s.parkedMessage(e, parked.Congested, time.Now()).Msg.Size()+messageID <= most

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,6 +28,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe/dedupetest"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/attribution"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/claims"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/natstest"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/retry"
@@ -59,6 +61,8 @@ type options struct {
 	now     func() time.Time // the wall clock
 	sampled traces.Sampler
 	claims  func(claims.Store) claims.Store // in front of Redis
+	people  *attribution.Config             // events are looked up, if it is set
+	looks   *atomic.Int64                   // counts how often, if it is set
 }
 
 // harness is a dispatcher between a real NATS server, a Redis and a simulated
@@ -184,6 +188,9 @@ func (b *harness) launch() *worker {
 		datasets := directory.New(client, client.Tokens(), o.redis)
 		b.t.Cleanup(datasets.Close)
 		deps.Directory = datasets
+	}
+	if o.people != nil {
+		deps.Attribution = b.attribution(&o)
 	}
 	d, err := dispatcher.New(o.cfg, o.batch, deps)
 	require.NoError(b.t, err)

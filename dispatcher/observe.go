@@ -54,6 +54,9 @@ func (m *meters) changed(e *inFlight) {
 	m.Removed(e.series, e.event.Removed)
 	m.Filled(e.series, e.event.Filled)
 	m.Repaired(e.series, e.event.Repaired)
+	if e.sought.lacks() {
+		m.Sought(e.series, e.sought.found)
+	}
 	if !e.message.source.parked() { // else it has been counted
 		m.warned(e)
 	}
@@ -90,7 +93,7 @@ func (m *meters) settled(events []*inFlight, o outcome) {
 		m.postponed(events, o.reason)
 	case deadLettered:
 		m.deadLettered(events)
-	case duplicate, returned, abandoned: // another delivery is counted
+	case duplicate, skipped, returned, abandoned: // another delivery is counted, or none
 	}
 }
 
@@ -240,6 +243,9 @@ func (a *admitter) startSpan(e *inFlight) {
 		e.trace.Wake(string(e.history.parkedFor), !e.history.recalled.IsZero())
 	}
 	e.trace.Repair(e.event.Repaired)
+	if e.sought.lacks() {
+		e.trace.Seek(e.sought.found)
+	}
 }
 
 // showableSubject is a message's subject if it ends in a dataset: a producer may

@@ -164,7 +164,7 @@ func (p *puller) admitAll(pulled <-chan *message) {
 		} else {
 			in.admit(m)
 		}
-		if len(pulled) == 0 || len(in.page) >= pullSize {
+		if len(pulled) == 0 || in.full() {
 			in.flush()
 		}
 	}

@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"cmp"
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,11 +11,14 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/batcher"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/attribution"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/deadletter"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/header"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/parked"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/directory"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
+	"github.com/capi-dispatcher/capi-dispatcher/graph/event/reference"
 )
 
 // route finds the dataset of an event of a message in the configuration or in
@@ -189,4 +193,138 @@ func (a *admitter) parkUnfound(asset graph.Asset, events []*inFlight, finding di
 	fresh, unlinked := a.settler.withinPatience(fresh)
 	a.settler.settle(unlinked, outcome{fate: deadLettered})
 	a.settler.settle(fresh, toPark(parked.NoAnswer, finding.Until))
+}
+
+// Events in chats that do not say whose they are wait in the page until all of it is
+// looked up at once. What is filled in is no part of their identity, and whatever
+// stands for the person goes on with them as aliases.
+
+// lacking is an event that does not say whose it is.
+type lacking struct {
+	message *message
+	index   int
+	request event.Request
+	sought  *sought
+}
+
+// sought is how an event's person has been looked up.
+type sought struct {
+	search  attribution.Search
+	missing bool // the event did not name the person
+
+	found  string // what it has come to, as it is counted
+	wait   time.Duration
+	skip   bool
+	reason deadletter.Reason
+	fault  event.Fault
+}
+
+func (s *sought) lacks() bool { return s != nil && s.missing }
+
+func (s *sought) skips() bool { return s != nil && s.skip }
+
+func (s *sought) waits() bool { return s != nil && s.wait > 0 }
+
+// decision is what has been decided about the event by looking it up, if anything.
+func (s *sought) decision(e *event.Event) (decision admission.Decision, concluded bool) {
+	switch {
+	case s.waits():
+		return admission.Decision{Wait: s.wait}, true
+	case s.skips():
+		return admission.Decision{}, true
+	case s != nil && s.reason != "":
+		return admission.Decision{Reason: s.reason, Faults: append(slices.Clip(e.Faults), s.fault)}, true
+	default:
+		return admission.Decision{}, false
+	}
+}
+
+// stored is the event as it is parked or dead-lettered.
+func (e *inFlight) stored() []byte {
+	if e.sought == nil {
+		return e.event.Raw
+	}
+	return reference.WithAliases(e.event.Raw, e.sought.search.Aliases)
+}
+
+// seek says how an event is looked up; nil is that there is nothing to look up.
+func (a *admitter) seek(m *message, e *event.Event) *sought {
+	if a.deps.Attribution == nil || e.Channel == "" {
+		return nil
+	}
+	stored := m.source.parked()
+	if conversation := m.Header.Get(header.Conversation); conversation != "" && e.Reference == nil && !stored {
+		e.Reference = &reference.Reference{Conversation: conversation}
+	}
+	missing := e.LacksPerson()
+	if !missing && e.Reference == nil {
+		return nil
+	}
+	dataset, _, _ := a.admission.Route(a.subjectWord(m), m.Header.Get(header.Dataset), e)
+	dataset = cmp.Or(dataset, a.deps.Attribution.Dataset(e))
+	return &sought{missing: missing, search: a.deps.Attribution.Search(dataset, e, stored)}
+}
+
+// lookUpPeople looks up all events of the page that do not say whose they are, and
+// takes them in.
+func (in *intake) lookUpPeople() {
+	if len(in.lacking) == 0 {
+		return
+	}
+	searches := make([]attribution.Search, len(in.lacking))
+	for i := range in.lacking {
+		searches[i] = in.lacking[i].sought.search
+	}
+	ctx, cancel := context.WithTimeout(in.intakeCtx, lookupPatience)
+	defer cancel()
+	for i, match := range in.deps.Attribution.Look(ctx, searches) {
+		l := &in.lacking[i]
+		in.conclude(l, &match)
+		in.take(l.message, l.index, l.request, l.sought)
+	}
+	clear(in.lacking)
+	in.lacking = in.lacking[:0]
+}
+
+// conclude fills in what was found, or decides what becomes of the event without.
+func (in *intake) conclude(l *lacking, match *attribution.Match) {
+	e, s := &l.request.Events[l.index], l.sought
+	if e.Published == nil {
+		e.Published = e.Raw
+	}
+	in.decoder.Complete(e, match.Person, match.Assets(e.Channel))
+	history := newHistory(l.message, l.index)
+	wait, over := in.deps.Attribution.NextLook(in.clock.Now().Sub(history.since))
+	switch {
+	case !e.LacksPerson():
+		s.found = "found"
+	case match.Err != nil:
+		s.found, s.wait = "failed", max(wait, lookAgain)
+		in.lookupTrouble.Do(func() { in.log.Warn("people cannot be looked up; their events wait", zap.Error(match.Err)) })
+	case s.search.Known() && !over:
+		s.found, s.wait = "awaited", wait
+	default:
+		s.found = "unattributed"
+		in.giveUp(e, s)
+	}
+}
+
+// lookAgain is when events are looked up again that could not be.
+const lookAgain = 5 * time.Second
+
+// giveUp decides what becomes of an event of which no webhook has told.
+func (in *intake) giveUp(e *event.Event, s *sought) {
+	switch in.deps.Attribution.Policy() {
+	case attribution.Skip:
+		s.skip = true
+		return
+	case attribution.SendWithout:
+		in.decoder.LeaveChat(e)
+		if len(e.Faults) == 0 {
+			return
+		}
+	case attribution.DeadLetter:
+	}
+	s.reason = deadletter.Unattributed
+	s.fault = event.Fault{Pointer: "/user_data", Code: "unattributed", Message: s.search.Advice()}
 }

@@ -52,6 +52,7 @@ type fate uint8
 const (
 	accepted     fate = iota
 	duplicate         // accepted before
+	skipped           // not to be sent, as configured
 	deadLettered      // in the dead-letter stream, for the reason that the event says
 	postponed         // in the parked stream
 	returned          // given back to the server, for another try
@@ -60,7 +61,7 @@ const (
 
 // String returns the word that metrics and spans have for it.
 func (f fate) String() string {
-	return [...]string{"accepted", "duplicate", "dead_lettered", "parked", "returned", "dropped"}[f]
+	return [...]string{"accepted", "duplicate", "skipped", "dead_lettered", "parked", "returned", "dropped"}[f]
 }
 
 // settler ends the stay of events, and of the messages that they came in.
@@ -100,7 +101,7 @@ func (s *settler) settle(events []*inFlight, o outcome) {
 		s.releaseUnsent(events)
 	case returned:
 		s.releaseUnsent(events)
-	case duplicate: // the claim is another's
+	case duplicate, skipped: // the claim is another's, or there is none
 	}
 	s.end(events, o)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
 	"github.com/capi-dispatcher/capi-dispatcher/config"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/admission"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/attribution"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/event"
 )
@@ -21,6 +22,7 @@ type checker struct {
 	admission *admission.Admission
 	to        string // the subject's last word; "" if nobody has named one
 	testCode  string // for events that have none
+	looksUp   bool   // workers look up whose an event is that does not say so
 	now       func() time.Time
 }
 
@@ -29,7 +31,7 @@ func newChecker(cfg *config.Config, to string) *checker {
 	c := &checker{
 		decoder:   event.NewDecoder(cfg.Graph.Rules).Withhold(graph.NewTokens(cfg.Graph.TokenDir).Used()),
 		admission: admission.New(&whole.Config, cfg.Batch.MaxBytes, cfg.Graph.ResolveDatasets),
-		to:        to, now: time.Now,
+		to:        to, now: time.Now, looksUp: cfg.Attribution.Enabled,
 	}
 	c.decoder.Fill(c.admission.AccountsFor(to))
 	return c
@@ -39,7 +41,21 @@ func newChecker(cfg *config.Config, to string) *checker {
 func (c *checker) decide(r *record, e *event.Event) admission.Decision {
 	body := r.request.Envelope
 	body.TestEventCode = cmp.Or(body.TestEventCode, c.testCode)
+	if c.isLookedUp(e) {
+		completed := *e // as if it were found
+		completed.Faults = nil
+		if account := e.Reference; account != nil && e.Assets.Of(e.Channel) == "" {
+			completed.Assets = (&attribution.Match{Account: account.Account}).Assets(e.Channel)
+		}
+		e = &completed
+	}
 	return c.admission.Decide(c.to, body, e, c.now())
+}
+
+// isLookedUp reports whether workers look up whose the event is: it lacks nothing else,
+// and says by what.
+func (c *checker) isLookedUp(e *event.Event) bool {
+	return c.looksUp && e.LacksPerson() && (e.Reference != nil || e.Channel == event.WhatsApp && len(e.Phones()) > 0)
 }
 
 // faults is everything for which a worker would dead-letter events of a record, a

@@ -45,6 +45,7 @@ input was refused.`,
 	root.PersistentFlags().StringVar(&p.configFile, "config", "",
 		"configuration file (YAML); CAPI_… variables override it")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.Usage(err) })
+	root.AddCommand(p.run(), p.webhooks(), p.attribution(), p.forget())
 	root.AddCommand(p.run(), p.publish(), p.validate(), p.testEvent(), p.explain(),
 		dlq.Command(p.connect, withSpans), p.dataset(), p.streams(), p.config(), p.schema(), p.doctor())
 	for _, command := range root.Commands() {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/exit"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/logging"
+	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/receiver"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/worker"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 )
@@ -39,6 +40,38 @@ restart.`,
 			logging.Redirect(log.Logger)
 			err = worker.Run(cmd.Context(), cfg, version(), log, nil)
 			if _, ok := errors.AsType[*streams.SetupError](err); ok {
+				return exit.Usage(err)
+			}
+			return err
+		},
+	}
+}
+
+func (p *program) webhooks() *cobra.Command {
+	return &cobra.Command{
+		Use:   "webhooks",
+		Short: "Take Meta's webhooks, so that events find their clicks",
+		Long: `Take Meta's webhooks until told to stop, and keep what they tell of clicks on ads
+and of people, so that workers find it for events in chats. What partners publish
+to NATS is taken as well. It needs no access token of Meta's.
+
+A webhook is answered with 200 once NATS has stored what it tells, and with 503
+while it cannot: Meta sends it again then.`,
+		Example: "  capi-dispatcher webhooks --config /etc/capi-dispatcher/config.yaml",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := p.load()
+			if err != nil {
+				return err
+			}
+			log, err := logging.New(cfg.Log, os.Stderr)
+			if err != nil {
+				return exit.Usage(err)
+			}
+			defer func() { _ = log.Sync() }()
+			logging.Redirect(log.Logger)
+			err = receiver.Run(cmd.Context(), cfg, version(), log, nil)
+			if _, ok := errors.AsType[*streams.SetupError](err); ok || errors.Is(err, receiver.ErrOff) {
 				return exit.Usage(err)
 			}
 			return err

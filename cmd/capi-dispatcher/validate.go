@@ -18,7 +18,7 @@ import (
 
 func (p *program) validate() *cobra.Command {
 	var to string
-	var all, asJSON bool
+	var all, asJSON, attributed bool
 	command := &cobra.Command{
 		Use:   "validate FILE|-",
 		Short: "Say what would be dead-lettered, without sending anything",
@@ -27,7 +27,9 @@ checks before it asks any server, with this configuration and now. Warnings are 
 what Meta may make less of, notes of what the dispatcher changes. Nothing is sent.
 The input is NDJSON (an event or a request body a line), a JSON array of them, or
 one request body. With --dataset, as with publish, it is checked, too, whether
-each event's way to a dataset is known.
+each event's way to a dataset is known. With --explain-attribution, events in chats
+that do not say which click or person they are about are looked up in Redis, and it
+is said what a worker would find now.
 
 If there are faults, the exit code is 3. Warnings and notes are no faults.`,
 		Example: `  capi-dispatcher validate events.ndjson
@@ -42,6 +44,14 @@ If there are faults, the exit code is 3. Warnings and notes are no faults.`,
 			return withInput(cmd, args[0], func(in io.Reader, _ int64) error {
 				report, end := reporter(cmd.OutOrStdout(), all, asJSON)
 				v := validation{checker: newChecker(cfg, to), report: report}
+				if attributed {
+					lookUp, end, err := peopleOf(cmd.Context(), cfg)
+					if err != nil {
+						return err
+					}
+					defer end()
+					v.lookUp = lookUp
+				}
 				if err := errors.Join(v.run(in), end(), cmd.Context().Err()); err != nil {
 					return err
 				}
@@ -54,6 +64,8 @@ If there are faults, the exit code is 3. Warnings and notes are no faults.`,
 	addDestination(command, &to, "", "dataset id or auto: where the events are to be published to")
 	addAll(command, &all)
 	command.Flags().BoolVar(&asJSON, "json", false, "print each fault, warning and note as a line of JSON, all of them")
+	command.Flags().BoolVar(&attributed, "explain-attribution", false,
+		"look up the click or person of events that do not name them; needs --dataset")
 	return command
 }
 
@@ -62,6 +74,8 @@ type validation struct {
 	checker *checker
 	report  func(foundFault) error
 	strict  bool // what would have to wait is reported, too
+	// lookUp says what a worker would find of an event's person; nil if nobody asks.
+	lookUp func(dataset string, e *event.Event) event.Fault
 
 	events, faulty, faults, waiting int
 	warnings, removed, repaired     int
@@ -120,6 +134,9 @@ func (v *validation) record(r record) error {
 func (v *validation) event(at foundFault, r *record, e *event.Event) error {
 	decision := v.checker.decide(r, e)
 	warnings, notes := v.warn(e, decision), changes(e)
+	if v.lookUp != nil && e.LacksPerson() {
+		notes = append(notes, v.lookUp(v.checker.to, e))
+	}
 	v.warnings += len(warnings)
 	v.removed += len(e.Removed)
 	v.repaired += len(e.Repaired)

@@ -170,12 +170,18 @@ func (r *rig) start() *worker {
 
 func (r *rig) launch(built func() (string, error)) *worker {
 	r.t.Helper()
+	return r.launchVerb(built, "run")
+}
+
+// launchVerb runs a verb that goes on until it is told to stop.
+func (r *rig) launchVerb(built func() (string, error), verb string) *worker {
+	r.t.Helper()
 	binary, err := built()
 	require.NoError(r.t, err)
 	log, err := os.Create(filepath.Join(r.dir, fmt.Sprintf("worker-%04d.log", r.files.Add(1))))
 	require.NoError(r.t, err)
 	w := &worker{t: r.t, log: log, ended: make(chan error, 1)}
-	w.cmd = exec.CommandContext(context.WithoutCancel(r.t.Context()), binary, "run", "--config", r.configFile())
+	w.cmd = exec.CommandContext(context.WithoutCancel(r.t.Context()), binary, verb, "--config", r.configFile())
 	w.cmd.Stdout, w.cmd.Stderr, w.cmd.Env = log, log, append(os.Environ(), r.env...)
 	require.NoError(r.t, w.cmd.Start())
 	go func() { w.ended <- w.cmd.Wait(); close(w.ended) }()

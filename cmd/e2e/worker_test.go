@@ -126,7 +126,7 @@ func (r readiness) reason(name string) string {
 }
 
 // listening is how the log tells where the admin port is.
-var listening = regexp.MustCompile(`"msg":"dispatching".*"admin":"([^"]+)"`)
+var listening = regexp.MustCompile(`"msg":"(?:dispatching|taking webhooks)".*"admin":"([^"]+)"`)
 
 // get asks the admin port, if there is one yet.
 func (w *worker) get(path string) (string, error) {

@@ -32,11 +32,14 @@ const (
 	RestrictedRegion Reason = "restricted_region"
 	Unlinked         Reason = "unlinked"        // its account was not linked to the dataset, or not found, for too long
 	UnknownOutcome   Reason = "unknown_outcome" // it may have been accepted, and is not sent again
+	Unattributed     Reason = "unattributed"    // no webhook has told of its person
 )
 
 // Reasons lists every reason.
 func Reasons() []Reason {
-	return []Reason{Malformed, Invalid, NoDataset, TooLarge, Expired, Refused, RestrictedRegion, Unlinked, UnknownOutcome}
+	return []Reason{
+		Malformed, Invalid, NoDataset, TooLarge, Expired, Refused, RestrictedRegion, Unlinked, UnknownOutcome, Unattributed,
+	}
 }
 
 // NoDatasetWord stands in a subject for a dataset that is not known.

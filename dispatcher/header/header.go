@@ -7,6 +7,7 @@ package header
 const (
 	Dataset       = "Capi-Dataset-Id"      // for events published to .auto
 	TestEventCode = "Capi-Test-Event-Code" // for events without a request body
+	Conversation  = "Capi-Conversation-Id" // of events that do not say whose they are
 )
 
 // Headers on parked events and dead letters.

@@ -38,6 +38,7 @@ type Meters struct {
 	secrets  metric.Int64Counter
 	recalled metric.Int64Counter
 	filled   metric.Int64Counter
+	sought   metric.Int64Counter
 	foreign  metric.Int64Counter
 	lookups  metric.Int64Counter
 	latency  metric.Float64Histogram
@@ -114,6 +115,8 @@ func (m *Meters) forContents(in *instruments) {
 		"Events of which Meta may make less than it could, by what is wrong with them")
 	m.filled = in.counter("capi.accounts.filled", "{event}",
 		"Events that named no account, and were given the dataset's only one of the channel")
+	m.sought = in.counter("capi.attribution.lookups", "{event}",
+		"Look-ups of events in chats that did not say whose they are, by what was found")
 	m.foreign = in.counter("capi.accounts.foreign", "{event}",
 		"Events whose account belongs to another dataset, by what was done")
 }
@@ -179,6 +182,11 @@ func (m *Meters) Filled(of *Dataset, pointer string) {
 	if pointer != "" {
 		m.filled.Add(context.Background(), 1, of.with(attribute.String("member", pointer)))
 	}
+}
+
+// Sought counts an event whose person was looked up, by what was found.
+func (m *Meters) Sought(of *Dataset, found string) {
+	m.sought.Add(context.Background(), 1, of.with(attribute.String("found", found)))
 }
 
 // ForeignAccount counts an event whose account belongs to another dataset.

@@ -14,20 +14,21 @@ type Reason string
 
 // The reasons. "" is one that another version knows.
 const (
-	Paused    Reason = "paused"    // the dataset is in trouble
-	Throttled Reason = "throttled" // Meta, or a limit that is near, asks to wait
-	Failing   Reason = "retry"     // it did not work for too long
-	Unknown   Reason = "unknown"   // it is not known whether it did
-	Refused   Reason = "refused"   // every event of the dataset is refused
-	Congested Reason = "congested" // the dataset does not keep up
-	Unlinked  Reason = "unlinked"  // the account is not linked to the dataset
-	NotYet    Reason = "not_yet"   // the event comes from a fast clock
-	NoAnswer  Reason = "no_answer" // the dataset is not known yet
+	Paused    Reason = "paused"     // the dataset is in trouble
+	Throttled Reason = "throttled"  // Meta, or a limit that is near, asks to wait
+	Failing   Reason = "retry"      // it did not work for too long
+	Unknown   Reason = "unknown"    // it is not known whether it did
+	Refused   Reason = "refused"    // every event of the dataset is refused
+	Congested Reason = "congested"  // the dataset does not keep up
+	Unlinked  Reason = "unlinked"   // the account is not linked to the dataset
+	NotYet    Reason = "not_yet"    // the event comes from a fast clock
+	NoAnswer  Reason = "no_answer"  // the dataset is not known yet
+	NoWebhook Reason = "no_webhook" // no webhook has told of the person yet
 )
 
 // Reasons lists every reason.
 func Reasons() []Reason {
-	return []Reason{Paused, Throttled, Failing, Unknown, Refused, Congested, Unlinked, NotYet, NoAnswer}
+	return []Reason{Paused, Throttled, Failing, Unknown, Refused, Congested, Unlinked, NotYet, NoAnswer, NoWebhook}
 }
 
 // reasonOf reads the reason of a parked event.
@@ -54,7 +55,7 @@ func (g Group) Covers(reason Reason) bool {
 		return !g.Unlinked
 	case Unlinked:
 		return g.Unlinked
-	case NotYet, NoAnswer:
+	case NotYet, NoAnswer, NoWebhook:
 		return false
 	default:
 		return false

@@ -15,7 +15,7 @@ func TestReasons(t *testing.T) {
 	const byWhole, byUnlinked, byItself = "with the dataset", "when an account is linked", "at its own time"
 	words := map[string]string{
 		"paused": byWhole, "throttled": byWhole, "retry": byWhole, "unknown": byWhole, "refused": byWhole, "congested": byWhole,
-		"unlinked": byUnlinked, "not_yet": byItself, "no_answer": byItself,
+		"unlinked": byUnlinked, "not_yet": byItself, "no_answer": byItself, "no_webhook": byItself,
 	}
 	require.Len(t, parked.Reasons(), len(words))
 	for _, reason := range parked.Reasons() {

@@ -187,6 +187,13 @@ func (e Event) Wake(reason string, recalled bool) {
 // LookUp notes what came of the question for the event's dataset.
 func (e Event) LookUp(found string) { e.note(LookedUp, "capi.lookup.result", found) }
 
+// Seek says what came of looking up whose the event is.
+func (e Event) Seek(found string) {
+	if e.span != nil {
+		e.span.SetAttributes(attribute.String("capi.attribution", found))
+	}
+}
+
 // OfDataset says which dataset the event is of, once that is found.
 func (e Event) OfDataset(id string) {
 	if e.span != nil {

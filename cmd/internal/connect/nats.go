@@ -33,6 +33,8 @@ const (
 	Worker  Role = "worker"  // receives everybody's events
 	Publish Role = "publish" // receives acknowledgements
 	DLQ     Role = "dlq"     // receives dead letters
+	// Webhooks receives what webhooks have told.
+	Webhooks Role = "webhooks"
 )
 
 // Connection is a connection to NATS, and what NATS denies to it.

@@ -128,6 +128,8 @@ func meaning(reason deadletter.Reason) string {
 		return "the event's account was not linked to the dataset, or not found, for delivery.unlinked_max"
 	case deadletter.UnknownOutcome:
 		return "Meta may have received the event or not"
+	case deadletter.Unattributed:
+		return "no webhook has told of the event's click or person, for attribution.wait"
 	default:
 		return "unknown to this version"
 	}
@@ -145,6 +147,8 @@ func advice(l *deadletter.Letter) string {
 		return "nothing: it is expected for accounts registered in the EU, Norway, Iceland, Liechtenstein, the UK and Japan. Stop publishing them"
 	case deadletter.Unlinked:
 		return "link the account to the dataset, or name its dataset under `assets`; then: " + again
+	case deadletter.Unattributed:
+		return "see whether Meta's webhooks come here, and name the person in _capi; when the webhook has come: " + again
 	case deadletter.UnknownOutcome:
 		return "look the event up in Meta's Events Manager; if it is not there: " + again
 	case deadletter.Refused:

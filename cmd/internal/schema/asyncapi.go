@@ -90,6 +90,7 @@ func produced() map[string]string {
 		"Nats-Msg-Id":        "Identifies events without event_id; NATS drops a message of the same id for a while.",
 		header.Dataset:       "The dataset of a message on auto.",
 		header.TestEventCode: "test_event_code for events that have none of their own or beside them.",
+		header.Conversation:  "The conversation that events without _capi are of, with attribution.",
 		header.DedupeID:      "Identifies events without event_id, within their dataset.",
 	})
 }

@@ -18,6 +18,9 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/config"
 	"github.com/capi-dispatcher/capi-dispatcher/dedupe"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/attribution"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/attribution/index"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/attribution/keyring"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/metrics"
 	"github.com/capi-dispatcher/capi-dispatcher/graph"
 	"github.com/capi-dispatcher/capi-dispatcher/graph/directory"
@@ -61,6 +64,13 @@ func Run(ctx context.Context, cfg *config.Config, version string, log logging.Lo
 		datasets := directory.New(client, client.Tokens(), redis)
 		defer datasets.Close()
 		deps.Directory = datasets
+	}
+	if cfg.Attribution.Enabled {
+		ring, err := keyring.Read(cfg.Attribution.KeyFile)
+		if err != nil {
+			return fmt.Errorf("attribution.key_file: %w", err)
+		}
+		deps.Attribution = attribution.New(cfg.Attribution, &cfg.Assets, ring, index.New(redis, cfg.Attribution.Keep))
 	}
 	d, err := dispatcher.New(cfg.Dispatcher(), cfg.Batch, deps)
 	if err != nil {
