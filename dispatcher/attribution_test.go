@@ -192,7 +192,7 @@ func TestAnEventWaitsForItsWebhook(t *testing.T) {
 	b.publish(dataset, conversion("", "whatsapp", `{}`, `{"wa_id":"492"}`, time.Now()))
 	b.awaitAccepted(1)
 	b.await("the first has come back", func() bool { return b.books("capi.events.settled", attribute.String("outcome", "duplicate")) == 1 })
-	require.Equal(t, 1, len(b.Ledger().Entries()), "once")
+	require.Len(t, b.Ledger().Entries(), 1, "once")
 	require.Contains(t, string(b.Ledger().Entries()[0].Raw), `"ctwa_clid":"late"`)
 }
 

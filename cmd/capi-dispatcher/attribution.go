@@ -104,7 +104,9 @@ func peopleOf(
 		}
 		search := a.Search(dataset, e, false)
 		match := a.Look(ctx, []attribution.Search{search})[0]
-		return event.Fault{Pointer: "/user_data/" + e.Channel.PersonMember(), Code: "attribution", Message: told(cfg, &search, &match)}
+		return event.Fault{
+			Pointer: "/user_data/" + e.Channel.PersonMember(), Code: "attribution", Message: told(cfg, &search, &match),
+		}
 	}, func() { _ = client.Close() }, nil
 }
 

@@ -163,7 +163,10 @@ func (a *Attributor) phonesOf(e *event.Event) (hashes []string) {
 	return hashes
 }
 
-func (a *Attributor) aliasesOf(scope keyring.Scope, r *reference.Reference, phones []string, stored bool) (all []string) {
+// aliasesOf are all aliases, on an account, of who is named.
+func (a *Attributor) aliasesOf(
+	scope keyring.Scope, r *reference.Reference, phones []string, stored bool,
+) (all []string) {
 	if r != nil && stored {
 		for _, qualified := range r.Aliases {
 			account, alias, _ := strings.Cut(qualified, ":")

@@ -158,7 +158,11 @@ func TestWhatIsFound(t *testing.T) {
 	require.ErrorIs(t, matches[3].Err, keyring.ErrNotOpened)
 	matches[3].Err = nil
 	require.Equal(t, []attribution.Match{
-		{Person: "newer", Account: "103", At: at.Add(time.Second)}, {Person: "second", Account: "102", At: at}, {}, {}, {},
+		{Person: "newer", Account: "103", At: at.Add(time.Second)},
+		{Person: "second", Account: "102", At: at},
+		{},
+		{},
+		{},
 		{Person: "17", Account: "106"},
 	}, matches)
 	require.Equal(t, event.Assets{Page: "106"}, matches[5].Assets(event.Messenger))

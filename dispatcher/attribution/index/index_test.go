@@ -75,6 +75,7 @@ func onEach(t *testing.T, test func(t *testing.T, client redis.UniversalClient))
 func TestTheLatestClickThatIsNotLater(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, client redis.UniversalClient) {
+		t.Helper()
 		x, at := index.New(client, keep), now()
 		require.NoError(t, x.Put(t.Context(), []clicks.Record{
 			click("third", at, "a"), click("first", at.Add(-72*time.Hour), "a"), click("second", at.Add(-time.Hour), "a"), click("other", at, "b"),
@@ -100,6 +101,7 @@ func TestTheLatestClickThatIsNotLater(t *testing.T) {
 func TestOtherAliasesAreFollowed(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, client redis.UniversalClient) {
+		t.Helper()
 		x, at := index.New(client, keep), now()
 		require.NoError(t, x.Put(t.Context(), []clicks.Record{
 			click("by the first number", at.Add(-time.Hour), "number1"),
@@ -117,6 +119,7 @@ func TestOtherAliasesAreFollowed(t *testing.T) {
 func TestPeople(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, client redis.UniversalClient) {
+		t.Helper()
 		x, at := index.New(client, keep), now()
 		require.NoError(t, x.Put(t.Context(), []clicks.Record{person("17", at, "user", "conversation")}))
 		query := index.Query{Scope: keyring.Scope{Channel: "messenger", Account: "106"}, Aliases: []string{"conversation"}, People: true}
@@ -170,6 +173,7 @@ func dump(t *testing.T, client *redis.Client) string {
 func TestASetIsBoundedAndEndsWithItsLatestClick(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, client redis.UniversalClient) {
+		t.Helper()
 		x, at := index.New(client, keep), now()
 		for i := range 20 {
 			require.NoError(t, x.Put(t.Context(), []clicks.Record{click(string(rune('a'+i)), at.Add(-time.Duration(i)*time.Hour), "a")}))
@@ -186,6 +190,7 @@ func TestASetIsBoundedAndEndsWithItsLatestClick(t *testing.T) {
 func TestForget(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, client redis.UniversalClient) {
+		t.Helper()
 		x, at := index.New(client, keep), now()
 		require.NoError(t, x.Put(t.Context(), []clicks.Record{click("c", at, "number", "user"), click("", at, "user", "conversation"), click("d", at, "other")}))
 		aliases, err := x.Aliases(t.Context(), shop, []string{"number"})
