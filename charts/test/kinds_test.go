@@ -20,6 +20,7 @@ import (
 const (
 	kubernetesModule = "k8s.io/kubernetes@v1.36.3"
 	kedaModule       = "github.com/kedacore/keda/v2@v2.21.0"
+	gatewayModule    = "sigs.k8s.io/gateway-api@v1.4.0"
 	prometheusModule = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
 )
 
@@ -78,6 +79,7 @@ func kinds(t *testing.T) schemaSet {
 	set := make(schemaSet)
 	set.addKubernetes(t, filepath.Join(module(t, kubernetesModule), "api", "openapi-spec", "swagger.json"))
 	set.addDefinitions(t, filepath.Join(module(t, kedaModule), "config", "crd", "bases"))
+	set.addDefinitions(t, filepath.Join(module(t, gatewayModule), "config", "crd", "standard"))
 	set.addDefinitions(t, filepath.Join(module(t, prometheusModule), "example", "prometheus-operator-crd"))
 	set.addDefinitions(t, "testdata")
 	return set

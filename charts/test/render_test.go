@@ -193,6 +193,22 @@ secrets:
 // refused.
 const scraped = "networkPolicy: {metrics: {from: [{namespaceSelector: {}}]}}"
 
+// receiving has all that there is for receivers of webhooks.
+const receiving = `
+config: {attribution: {enabled: true}, assets: {whatsapp_business_accounts: {"102": {dataset: "1"}}}}
+secrets:
+  peopleKeys: {name: people}
+  verifyToken: {name: meta}
+  webhookAppSecrets: [{name: meta}, {name: other, key: secret}]
+  webhooksTLS: {name: certificate}
+webhooks:
+  enabled: true
+  service: {type: LoadBalancer, port: 443, annotations: {a: b}}
+  ingress: {enabled: true, className: nginx, host: hooks.example, tlsSecret: certificate, annotations: {a: b}}
+  httpRoute: {enabled: true, parentRefs: [{name: gateway, namespace: edge}], hostnames: [hooks.example]}
+  autoscaling: {enabled: true}
+`
+
 // settings are the sets of values that the general tests go through: the
 // defaults, everything, what everything excludes, and the examples.
 func settings(t *testing.T) map[string]string {
@@ -203,6 +219,7 @@ func settings(t *testing.T) map[string]string {
 		"nack":            "streams: {owner: nack}",
 		"hpa":             "autoscaling: {enabled: true}\nserviceMonitor: {enabled: true}\n" + scraped,
 		"external":        "streams: {owner: external}\nkeda: {enabled: true, minReplicaCount: 0}",
+		"webhooks":        receiving,
 		"example nats":    readFile(t, chartDir+"/examples/beside-nats-and-redis.yaml"),
 		"example at work": readFile(t, chartDir+"/examples/production.yaml"),
 	}

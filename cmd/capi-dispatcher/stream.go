@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/connect"
+	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/attribution/clicks"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 )
 
@@ -29,7 +30,8 @@ func (p *program) ensureStreams() *cobra.Command {
 missing, and create or update the consumers. Existing streams are not changed.
 With nats.manage: false everything is only verified. Running it again does no
 harm. Consumers that workers use with another nats.ack_wait,
-nats.max_ack_pending or dedupe.key are left to them: stop those first.`,
+nats.max_ack_pending or dedupe.key are left to them: stop those first. With
+attribution.enabled, the streams of clicks and of partners' webhooks are created, too.`,
 		Example: "  capi-dispatcher stream ensure --config config.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -47,7 +49,12 @@ nats.max_ack_pending or dedupe.key are left to them: stop those first.`,
 				if err := set.Ensure(ctx); err != nil {
 					return err
 				}
-				return set.EnsureConsumers(ctx)
+				if err := set.EnsureConsumers(ctx); err != nil || !cfg.Attribution.Enabled {
+					return err
+				}
+				kept := cfg.Clicks()
+				_, _, err := clicks.Ensure(ctx, nats, &kept)
+				return err
 			})
 			if err != nil {
 				return err

@@ -31,6 +31,26 @@
 {{- if and .Values.secrets.natsPassword.name (not (dig "nats" "user" "" .Values.config)) -}}
 {{- fail "secrets.natsPassword: config.nats.user is empty; name the user whose password it is" -}}
 {{- end -}}
+{{- if .Values.webhooks.enabled -}}
+{{- if not (dig "attribution" "enabled" false .Values.config) -}}
+{{- fail "webhooks.enabled: config.attribution.enabled is false; what webhooks tell would be of no use" -}}
+{{- end -}}
+{{- if not (or .Values.secrets.peopleKeys.name (dig "attribution" "key_file" "" .Values.config)) -}}
+{{- fail "webhooks.enabled: name a Secret with the keys for what is kept of people in secrets.peopleKeys" -}}
+{{- end -}}
+{{- if ne (empty .Values.secrets.verifyToken.name) (empty .Values.secrets.webhookAppSecrets) -}}
+{{- fail "secrets.verifyToken, secrets.webhookAppSecrets: one needs the other; with neither, only what partners publish is taken" -}}
+{{- end -}}
+{{- if eq .Values.streams.owner "nack" -}}
+{{- fail "webhooks.enabled: with streams.owner nack nobody makes the streams of clicks; choose worker or job" -}}
+{{- end -}}
+{{- if and .Values.webhooks.httpRoute.enabled (not .Values.webhooks.httpRoute.parentRefs) -}}
+{{- fail "webhooks.httpRoute.parentRefs: name the Gateway" -}}
+{{- end -}}
+{{- if and .Values.webhooks.ingress.enabled (not .Values.webhooks.ingress.host) -}}
+{{- fail "webhooks.ingress.host: name the host that Meta is to call" -}}
+{{- end -}}
+{{- end -}}
 {{- include "capi-dispatcher.checkConfig" (include "capi-dispatcher.config" . | fromYaml) -}}
 {{- end -}}
 

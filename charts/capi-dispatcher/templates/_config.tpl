@@ -25,9 +25,26 @@ the configuration that names the file.
     (dict "redis.sentinel_password_file" $s.redisSentinelPassword.key))
   (dict "volume" "redis-tls" "secret" $s.redisTLS.name "files"
     (dict "redis.tls.ca_file" $s.redisTLS.ca "redis.tls.cert_file" $s.redisTLS.cert "redis.tls.key_file" $s.redisTLS.key))
+  (dict "volume" "people-keys" "secret" $s.peopleKeys.name "files" (dict "attribution.key_file" $s.peopleKeys.key))
 -}}
 {{- $used := list -}}
 {{- range $files }}{{ if .secret }}{{ $used = append $used . }}{{ end }}{{ end -}}
+{{- toYaml $used -}}
+{{- end -}}
+
+{{/* The same for what only receivers of webhooks have. */}}
+{{- define "capi-dispatcher.receiverFiles" -}}
+{{- $s := .Values.secrets -}}
+{{- $files := list
+  (dict "volume" "verify-token" "secret" $s.verifyToken.name "files" (dict "webhooks.verify_token_file" $s.verifyToken.key))
+  (dict "volume" "webhooks-tls" "secret" $s.webhooksTLS.name "files"
+    (dict "webhooks.tls.cert_file" $s.webhooksTLS.cert "webhooks.tls.key_file" $s.webhooksTLS.key))
+-}}
+{{- range $i, $secret := $s.webhookAppSecrets -}}
+{{- $files = append $files (dict "volume" (printf "webhook-app-secret-%d" $i) "secret" .name "files" (dict "" (default "app-secret" .key))) -}}
+{{- end -}}
+{{- $used := list -}}
+{{- if .Values.webhooks.enabled }}{{ range $files }}{{ if .secret }}{{ $used = append $used . }}{{ end }}{{ end }}{{ end -}}
 {{- toYaml $used -}}
 {{- end -}}
 
@@ -48,13 +65,19 @@ the configuration that names the file.
 {{/* The worker verifies streams that others make; what makes them passes manage: true. */}}
 {{- define "capi-dispatcher.config" -}}
 {{- $config := deepCopy .Values.config -}}
-{{- range $secret := include "capi-dispatcher.secretFiles" . | fromYamlArray -}}
+{{- $appSecrets := list -}}
+{{- range $secret := concat (include "capi-dispatcher.secretFiles" . | fromYamlArray) (include "capi-dispatcher.receiverFiles" . | fromYamlArray) -}}
 {{- range $key, $file := $secret.files -}}
-{{- if $file -}}
 {{- $path := printf "/etc/capi-dispatcher/%s/%s" $secret.volume $file -}}
+{{- if and $file $key -}}
 {{- include "capi-dispatcher.setKey" (dict "config" $config "key" $key "value" $path "from" "secrets") -}}
+{{- else if $file -}}
+{{- $appSecrets = append $appSecrets $path -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- if $appSecrets -}}
+{{- include "capi-dispatcher.setKey" (dict "config" $config "key" "webhooks.app_secret_files" "value" $appSecrets "from" "secrets") -}}
 {{- end -}}
 {{- if ne .Values.streams.owner "worker" -}}
 {{- include "capi-dispatcher.setKey" (dict "config" $config "key" "nats.manage" "value" (get . "manage" | default false) "from" "streams.owner") -}}

@@ -59,3 +59,10 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- define "capi-dispatcher.adminPort" -}}
 {{- regexFind "[0-9]+$" .Values.config.admin.address -}}
 {{- end -}}
+
+{{/* Where receivers of webhooks listen. */}}
+{{- define "capi-dispatcher.webhooksPort" -}}
+{{- regexFind "[0-9]+$" (dig "webhooks" "address" ":8443" .Values.config) -}}
+{{- end -}}
+
+{{- define "capi-dispatcher.receiver" -}}{{ include "capi-dispatcher.fullname" . }}-webhooks{{- end -}}

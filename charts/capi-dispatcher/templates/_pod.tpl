@@ -110,6 +110,41 @@ envFrom: {{- tpl (toYaml .) $ | nindent 2 }}
 {{- end }}
 {{- end -}}
 
+{{/* What a receiver of webhooks has as files: no access token, and no app secret but to know Meta by. */}}
+{{- define "capi-dispatcher.filesOfReceiver" -}}
+{{- $files := list -}}
+{{- range concat (include "capi-dispatcher.secretFiles" . | fromYamlArray) (include "capi-dispatcher.receiverFiles" . | fromYamlArray) }}
+{{- if ne .volume "app-secret" }}{{ $files = append $files . }}{{ end -}}
+{{- end -}}
+{{- toYaml $files -}}
+{{- end -}}
+
+{{- define "capi-dispatcher.receiverMounts" -}}
+- {name: config, mountPath: {{ include "capi-dispatcher.configDir" . }}, readOnly: true}
+{{- range include "capi-dispatcher.filesOfReceiver" . | fromYamlArray }}
+- {name: {{ .volume }}, mountPath: /etc/capi-dispatcher/{{ .volume }}, readOnly: true}
+{{- end }}
+{{- end -}}
+
+{{- define "capi-dispatcher.receiverVolumes" -}}
+- name: config
+  configMap: {name: {{ include "capi-dispatcher.fullname" . }}}
+{{- include "capi-dispatcher.fileVolumes" (include "capi-dispatcher.filesOfReceiver" . | fromYamlArray) }}
+{{- end -}}
+
+{{- define "capi-dispatcher.fileVolumes" -}}
+{{- range . }}
+- name: {{ .volume }}
+  secret:
+    secretName: {{ .secret }}
+    defaultMode: 0440
+    items:
+      {{- range .files }}{{ if . }}
+      - {key: {{ . }}, path: {{ . }}}
+      {{- end }}{{ end }}
+{{- end }}
+{{- end -}}
+
 {{/*
 The volumes; config names the ConfigMap. Whole directories are mounted, never single files with subPath: those would not follow a changed
 Secret.
@@ -127,16 +162,7 @@ Secret.
       - secret: {{- toYaml . | nindent 10 }}
       {{- end }}
 {{- end }}
-{{- range include "capi-dispatcher.secretFiles" $ | fromYamlArray }}
-- name: {{ .volume }}
-  secret:
-    secretName: {{ .secret }}
-    defaultMode: 0440
-    items:
-      {{- range .files }}{{ if . }}
-      - {key: {{ . }}, path: {{ . }}}
-      {{- end }}{{ end }}
-{{- end }}
+{{- include "capi-dispatcher.fileVolumes" (include "capi-dispatcher.secretFiles" $ | fromYamlArray) }}
 {{- with $.Values.extraVolumes }}
 {{ tpl (toYaml .) $ }}
 {{- end }}

@@ -41,10 +41,12 @@ func Examine(ctx context.Context, cfg *config.Config) []Finding {
 	r.examineTimes(cfg)
 	r.examineTokens(cfg)
 	r.examineClearText(cfg)
+	r.examineAttribution(cfg)
 	if nats, err := connect.NATSNow(&cfg.NATS, connect.Worker); err != nil {
 		r.fault("nats", err.Error(), "check nats.url and how it logs in")
 	} else {
 		r.examineNATS(ctx, cfg, nats)
+		r.examineClicks(ctx, cfg, nats)
 		nats.Conn().Close()
 	}
 	if client, err := connect.Redis(&cfg.Redis, 2); err != nil {
