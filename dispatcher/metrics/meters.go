@@ -23,6 +23,8 @@ func MaxSets(datasets int) int { return (datasets + 1) * setsPerDataset }
 // Meters are what is counted. The books balance, per dataset:
 // received = the sum of settled over all outcomes + in flight.
 type Meters struct {
+	People
+
 	received metric.Int64Counter
 	settled  metric.Int64Counter
 	outcomes metric.Int64Counter
@@ -38,7 +40,6 @@ type Meters struct {
 	secrets  metric.Int64Counter
 	recalled metric.Int64Counter
 	filled   metric.Int64Counter
-	sought   metric.Int64Counter
 	foreign  metric.Int64Counter
 	lookups  metric.Int64Counter
 	latency  metric.Float64Histogram
@@ -182,11 +183,6 @@ func (m *Meters) Filled(of *Dataset, pointer string) {
 	if pointer != "" {
 		m.filled.Add(context.Background(), 1, of.with(attribute.String("member", pointer)))
 	}
-}
-
-// Sought counts an event whose person was looked up, by what was found.
-func (m *Meters) Sought(of *Dataset, found string) {
-	m.sought.Add(context.Background(), 1, of.with(attribute.String("found", found)))
 }
 
 // ForeignAccount counts an event whose account belongs to another dataset.
