@@ -66,6 +66,7 @@ func startWorker(t *testing.T, values ...string) *worker {
 		return file
 	}
 	write("default", token)
+	keys := write("people.keys", "k1 "+strings.Repeat("A", 43)+"=")
 	file := write("config.yaml", get[corev1.ConfigMap](r, "ConfigMap", fullname).Data["config.yaml"])
 
 	container := w.pod.Containers[0]
@@ -74,7 +75,7 @@ func startWorker(t *testing.T, values ...string) *worker {
 	args[2] = file
 	w.command = exec.CommandContext(t.Context(), build(t), args...)
 	w.command.Env = append(os.Environ(), "CAPI_NATS_URL="+strings.Replace(nats.URL(), "://", "://worker:worker@", 1), "CAPI_REDIS_URL=redis://"+redis.Addr(), "CAPI_GRAPH_URL="+graph.URL,
-		"CAPI_GRAPH_TOKEN_DIR="+dir, "CAPI_ADMIN_ADDRESS=127.0.0.1:0")
+		"CAPI_GRAPH_TOKEN_DIR="+dir, "CAPI_ADMIN_ADDRESS=127.0.0.1:0", "CAPI_ATTRIBUTION_KEY_FILE="+keys)
 	for _, variable := range container.Env {
 		w.command.Env = append(w.command.Env, variable.Name+"="+variable.Value)
 	}

@@ -65,7 +65,7 @@ func observedRun(t *testing.T) *run {
 
 func observe(t *testing.T) *run {
 	t.Helper()
-	w := startWorker(t, quick)
+	w := startWorker(t, quick, "config: {attribution: {enabled: true}}\nsecrets: {peopleKeys: {name: people}}")
 	w.await("/readyz", func(status int, _ string) bool { return status == http.StatusOK })
 	var r run
 	scrape := func() {
@@ -121,6 +121,8 @@ func (w *worker) makeTrouble() {
 	for _, dataset := range []string{"2", "3", "4", "6", "7", "8"} {
 		w.publish(dataset, event("of "+dataset, time.Now()))
 	}
+	w.publish("1", fmt.Sprintf(`{"event_name":"LeadSubmitted","event_id":"whose","event_time":%d,"action_source":"business_messaging",`+
+		`"messaging_channel":"messenger","user_data":{},"_capi":{"user_id":"17"}}`, time.Now().Unix()))
 	w.publish("1", event("old", time.Now().Add(-8*24*time.Hour)))
 	w.publish("1", event("hours old", time.Now().Add(-3*time.Hour)))
 	w.publish("1", "{")
