@@ -28,6 +28,7 @@ func ControlRoutes() []Route {
 		{"POST /_control/datasets/{id}/faults", `{"status":500} or an array: script the next requests, one fault each`, control.postFaults},
 		{"PUT /_control/datasets/{id}/fault", `{"status":429}: for every request from now on`, control.putFault},
 		{"DELETE /_control/datasets/{id}/fault", "no more faults, scripted ones included", control.deleteFault},
+		{"POST /_control/webhooks", `{"url":"…","app_secret":"…","body":{…}}: sign a webhook as Meta does and send it there; the answer's code is {"status":200}`, control.postWebhook},
 		{"GET /_control/ledger", "totals, and each event with how often it was accepted", control.getLedger},
 		{"DELETE /_control/ledger", "forget everything accepted", control.deleteLedger},
 	}
