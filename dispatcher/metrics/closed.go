@@ -33,7 +33,9 @@ const (
 
 // endingsOf lists how events leave, as far as it is known from the start.
 func endingsOf() []ending {
-	all := []ending{{"accepted", ""}, {"duplicate", ""}, {"skipped", ""}, {"returned", ""}, {"dropped", ""}, {"parked", Undelivered}}
+	all := []ending{
+		{"accepted", ""}, {"duplicate", ""}, {"skipped", ""}, {"returned", ""}, {"dropped", ""}, {"parked", Undelivered},
+	}
 	for _, reason := range parked.Reasons() {
 		all = append(all, ending{"parked", string(reason)})
 	}

@@ -26,7 +26,8 @@ func (r *report) examineAttribution(cfg *config.Config) {
 	}
 	accounts := len(cfg.Assets.WhatsAppAccounts) + len(cfg.Assets.Pages) + len(cfg.Assets.Instagram)
 	if accounts == 0 {
-		r.warn("attribution", "assets is empty: nobody is looked up for any event", "say under assets which dataset each account belongs to")
+		r.warn("attribution", "assets is empty: nobody is looked up for any event",
+			"say under assets which dataset each account belongs to")
 	}
 	for _, file := range append([]string{cfg.Webhooks.VerifyTokenFile}, cfg.Webhooks.AppSecretFiles...) {
 		if _, err := secret.ReadFile(file); file != "" && err != nil {
@@ -52,7 +53,8 @@ func (r *report) examineClicks(ctx context.Context, cfg *config.Config, nats *co
 			r.warn("clicks", fmt.Sprintf("stream %s has no consumer %s yet: no receiver has run", name, cfg.NATS.Consumer),
 				"start capi-dispatcher webhooks")
 		case err != nil:
-			r.warn("clicks", fmt.Sprintf("stream %s cannot be looked at: %v", name, err), "run doctor as the receiver's user to see it")
+			r.warn("clicks", fmt.Sprintf("stream %s cannot be looked at: %v", name, err),
+				"run doctor as the receiver's user to see it")
 		default:
 			r.ok("clicks", "stream %s: %d messages wait for a receiver", name, consumer.CachedInfo().NumPending)
 		}
