@@ -25,9 +25,9 @@ func instead(key string, known []string) string {
 			return didYouMean(k)
 		}
 	}
-	beside := within(section, known)
+	beside := namesIn(section, known)
 	if len(beside) == 0 {
-		beside, section = within("", known), ""
+		beside, section = namesIn("", known), ""
 	}
 	if section == "" {
 		return "there are " + strings.Join(beside, ", ")
@@ -63,8 +63,8 @@ func nearest(name string, known []string) (best string, distance int) {
 	return best, distance
 }
 
-// within lists the names in a section, or all sections.
-func within(section string, known []string) (names []string) {
+// namesIn lists the names in a section, or all sections.
+func namesIn(section string, known []string) (names []string) {
 	for _, k := range known {
 		rest := k
 		if section != "" {
