@@ -1,14 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"regexp"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/bench/process"
@@ -61,35 +60,36 @@ func (c *scene) allocs(ctx context.Context, of crew) (sum int, err error) {
 		if err != nil {
 			return 0, err
 		}
-		allocated, err := c.mallocs(ctx, "http://"+address+"/metrics")
+		allocated, found, err := c.metric(ctx, address, mallocsMetric)
+		if err == nil && !found {
+			err = fmt.Errorf("%s has no %s", address, mallocsMetric)
+		}
 		if err != nil {
 			return 0, err
 		}
-		sum += allocated
+		sum += int(allocated)
 	}
 	return sum, nil
 }
 
-// mallocs reads how many objects a Go program has allocated from what it tells
-// Prometheus.
-func (c *scene) mallocs(ctx context.Context, url string) (int, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+// metric reads what a program tells Prometheus of a metric: the sum of all its series.
+func (c *scene) metric(ctx context.Context, address, name string) (sum float64, found bool, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/metrics", http.NoBody)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
-		return 0, err
+		return 0, false, fmt.Errorf("the metrics of %s: %w", address, err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	lines := bufio.NewScanner(response.Body)
-	for lines.Scan() {
-		if figure, found := strings.CutPrefix(lines.Text(), mallocsMetric+" "); found {
-			allocated, err := strconv.ParseFloat(figure, 64)
-			return int(allocated), err
-		}
+	text, err := io.ReadAll(response.Body)
+	for _, series := range regexp.MustCompile(`(?m)^`+name+`(?:\{.*\})? (\S+)$`).FindAllSubmatch(text, -1) {
+		figure, parseErr := strconv.ParseFloat(string(series[1]), 64)
+		err = errors.Join(err, parseErr)
+		sum, found = sum+figure, true
 	}
-	return 0, errors.Join(fmt.Errorf("%s has no %s", url, mallocsMetric), lines.Err())
+	return sum, found, err
 }
 
 const mallocsMetric = "go_memstats_mallocs_total"

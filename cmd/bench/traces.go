@@ -2,14 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"regexp"
 	"runtime"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -158,21 +155,7 @@ func (c *scene) lostSpans(ctx context.Context, running *process.Process) (lost f
 	if err != nil {
 		return 0, err
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/metrics", http.NoBody)
-	if err != nil {
-		return 0, err
-	}
-	response, err := c.http.Do(request)
-	if err != nil {
-		return 0, fmt.Errorf("the worker's metrics: %w", err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	for _, match := range regexp.MustCompile(`(?m)^capi_spans_lost_total\{[^}]*\} (\S+)$`).FindAllSubmatch(text, -1) {
-		n, parseErr := strconv.ParseFloat(string(match[1]), 64)
-		err = errors.Join(err, parseErr)
-		lost += n
-	}
+	lost, _, err = c.metric(ctx, address, "capi_spans_lost_total")
 	return lost, err
 }
 

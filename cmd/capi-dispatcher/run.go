@@ -12,6 +12,7 @@ import (
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/logging"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/receiver"
 	"github.com/capi-dispatcher/capi-dispatcher/cmd/internal/worker"
+	"github.com/capi-dispatcher/capi-dispatcher/config"
 	"github.com/capi-dispatcher/capi-dispatcher/dispatcher/streams"
 )
 
@@ -28,21 +29,9 @@ restart.`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			signal.Ignore(syscall.SIGHUP) // it would end the process without a drain
-			cfg, err := p.load()
-			if err != nil {
-				return err
-			}
-			log, err := logging.New(cfg.Log, os.Stderr)
-			if err != nil {
-				return exit.Usage(err)
-			}
-			defer func() { _ = log.Sync() }()
-			logging.Redirect(log.Logger)
-			err = worker.Run(cmd.Context(), cfg, version(), log, nil)
-			if _, ok := errors.AsType[*streams.SetupError](err); ok {
-				return exit.Usage(err)
-			}
-			return err
+			return p.serve(func(cfg *config.Config, log logging.Log) error {
+				return worker.Run(cmd.Context(), cfg, version(), log, nil)
+			})
 		},
 	}
 }
@@ -60,21 +49,29 @@ while it cannot: Meta sends it again then.`,
 		Example: "  capi-dispatcher webhooks --config /etc/capi-dispatcher/config.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := p.load()
-			if err != nil {
-				return err
-			}
-			log, err := logging.New(cfg.Log, os.Stderr)
-			if err != nil {
-				return exit.Usage(err)
-			}
-			defer func() { _ = log.Sync() }()
-			logging.Redirect(log.Logger)
-			err = receiver.Run(cmd.Context(), cfg, version(), log, nil)
-			if _, ok := errors.AsType[*streams.SetupError](err); ok || errors.Is(err, receiver.ErrOff) {
-				return exit.Usage(err)
-			}
-			return err
+			return p.serve(func(cfg *config.Config, log logging.Log) error {
+				return receiver.Run(cmd.Context(), cfg, version(), log, nil)
+			})
 		},
 	}
+}
+
+// serve runs what goes on until it is told to stop, with its configuration and its
+// log. A setup that cannot work is the caller's mistake.
+func (p *program) serve(run func(cfg *config.Config, log logging.Log) error) error {
+	cfg, err := p.load()
+	if err != nil {
+		return err
+	}
+	log, err := logging.New(cfg.Log, os.Stderr)
+	if err != nil {
+		return exit.Usage(err)
+	}
+	defer func() { _ = log.Sync() }()
+	logging.Redirect(log.Logger)
+	err = run(cfg, log)
+	if _, ok := errors.AsType[*streams.SetupError](err); ok || errors.Is(err, receiver.ErrOff) {
+		return exit.Usage(err)
+	}
+	return err
 }

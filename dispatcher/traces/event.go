@@ -65,7 +65,7 @@ func (s *Source) Start(m Message, about About) Event {
 	parent := producers(m.Headers)
 	id := parent.TraceID()
 	if !parent.IsValid() {
-		id = newTraceID()
+		id = NewTraceID()
 	}
 	if !s.sampled(parent, id) {
 		if parent.IsValid() {

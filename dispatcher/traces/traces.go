@@ -83,8 +83,8 @@ func New(cfg Config) *Tracer {
 	return t
 }
 
-// newTraceID returns the id of a trace that begins here.
-func newTraceID() (id trace.TraceID) {
+// NewTraceID returns the id of a trace that begins here.
+func NewTraceID() (id trace.TraceID) {
 	for !id.IsValid() {
 		binary.BigEndian.PutUint64(id[:8], rand.Uint64())
 		binary.BigEndian.PutUint64(id[8:], rand.Uint64())

@@ -57,7 +57,7 @@ func (t *Tracer) Start(
 		TraceID: parent.TraceID(), SpanID: newSpanID(), TraceFlags: parent.TraceFlags(), TraceState: parent.TraceState(),
 	}
 	if !ids.TraceID.IsValid() {
-		ids.TraceID = newTraceID()
+		ids.TraceID = traces.NewTraceID()
 	}
 	if !t.sampled(parent, ids.TraceID) {
 		ids.TraceFlags &^= trace.FlagsSampled
@@ -106,14 +106,6 @@ func (t *Tracer) begin(ids, parent trace.SpanContext, name string, start time.Ti
 	b = appendFixed64(b, startOfSpan, uint64(start.UnixNano()))
 	*s.buffer = appendFlags(b, flagsOfSpan, ids, parent.IsRemote())
 	return s
-}
-
-func newTraceID() (id trace.TraceID) {
-	for !id.IsValid() {
-		binary.BigEndian.PutUint64(id[:8], rand.Uint64())
-		binary.BigEndian.PutUint64(id[8:], rand.Uint64())
-	}
-	return id
 }
 
 func newSpanID() (id trace.SpanID) {
